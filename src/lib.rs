@@ -1,0 +1,8 @@
+//! Switchboard.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod graphql;
