@@ -1,4 +1,4 @@
-//! API keys against a real database. Tokens need none: their tests are in `src/auth/tests.rs`.
+//! API keys against a real database. Tokens need none: their tests are in `src/auth/tests/`.
 
 use std::{future::Future, sync::Arc, time::Duration};
 

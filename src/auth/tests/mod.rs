@@ -1,6 +1,8 @@
 //! Tokens of every kind, good and bad, against a whole [`Authenticator`]. API keys need a database: see `tests/it/auth.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod rotation;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
@@ -25,18 +27,18 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const COMPANY: Uuid = Uuid::from_u128(1);
 const WEBSITE: Uuid = Uuid::from_u128(2);
 
-/// The test keys (see `test_keys/README.md`): kid, private key, its algorithms.
+/// The test keys (see `keys/README.md`): kid, private key, its algorithms.
 fn test_keys() -> [(&'static str, EncodingKey, Vec<Algorithm>); 5] {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     let ed = |pem: &[u8]| EncodingKey::from_ed_pem(pem).unwrap();
     let ec = |pem: &[u8]| EncodingKey::from_ec_pem(pem).unwrap();
-    let rsa = EncodingKey::from_rsa_pem(include_bytes!("test_keys/rsa.pem")).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(include_bytes!("keys/rsa.pem")).unwrap();
     [
         ("rsa", rsa, vec![RS256, RS384, RS512, PS256, PS384, PS512]),
-        ("p256", ec(include_bytes!("test_keys/p256.pem")), vec![ES256]),
-        ("p384", ec(include_bytes!("test_keys/p384.pem")), vec![ES384]),
-        ("ed", ed(include_bytes!("test_keys/ed25519.pem")), vec![EdDSA]),
-        ("ed2", ed(include_bytes!("test_keys/ed25519_other.pem")), vec![EdDSA]),
+        ("p256", ec(include_bytes!("keys/p256.pem")), vec![ES256]),
+        ("p384", ec(include_bytes!("keys/p384.pem")), vec![ES384]),
+        ("ed", ed(include_bytes!("keys/ed25519.pem")), vec![EdDSA]),
+        ("ed2", ed(include_bytes!("keys/ed25519_other.pem")), vec![EdDSA]),
     ]
 }
 
@@ -146,7 +148,7 @@ async fn algorithms_cannot_be_confused() {
     let secret_only = build(Some(SECRET), None, &Clock::default()).await.unwrap();
 
     // "HMAC" with the public key's text, in both of its forms.
-    let pem = include_bytes!("test_keys/rsa_public.pem");
+    let pem = include_bytes!("keys/rsa_public.pem");
     let modulus = jwks(&["rsa"])["keys"][0]["n"].as_str().unwrap().to_owned();
     for text in [&pem[..], modulus.as_bytes()] {
         for kid in [None, Some("rsa")] {
@@ -246,88 +248,6 @@ fn with(claims: &Value, name: &str, value: Value) -> Value {
     let mut claims = claims.clone();
     claims[name] = value;
     claims
-}
-
-#[tokio::test]
-async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
-    let clock = Clock::default();
-    let file = JwksFile::new(&jwks(&["p256", "ed"]));
-    let authenticator = build(None, file.place(), &clock).await.unwrap();
-    let old = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed"), &claims());
-    let new = sign(Algorithm::EdDSA, Some("ed2"), &test_key("ed2"), &claims());
-    let nameless = sign(Algorithm::EdDSA, None, &test_key("ed"), &claims());
-    assert!(authenticator.caller(Some(&old)).await.principal().is_ok());
-    assert!(authenticator.caller(Some(&nameless)).await.principal().is_ok(), "exactly one key fits");
-    assert_refused(&authenticator.caller(Some(&new)).await, &Refusal::UnknownKey);
-
-    // Unreadable: the keys stay.
-    file.write("{");
-    clock.advance(time::Duration::seconds(11));
-    assert_refused(&authenticator.caller(Some(&new)).await, &Refusal::UnknownKey);
-    assert!(authenticator.caller(Some(&old)).await.principal().is_ok());
-
-    // Both: known as soon as ten seconds have passed since the last try, not earlier.
-    file.write(&jwks(&["ed", "ed2"]).to_string());
-    assert_refused(&authenticator.caller(Some(&new)).await, &Refusal::UnknownKey);
-    clock.advance(time::Duration::seconds(11));
-    assert!(authenticator.caller(Some(&new)).await.principal().is_ok());
-    assert!(authenticator.caller(Some(&old)).await.principal().is_ok());
-    assert_refused(&authenticator.caller(Some(&nameless)).await, &Refusal::UnknownKey);
-
-    // The old key withdrawn; keys that cannot be used beside the new one hide nothing.
-    let mut keys = jwks(&["ed2"]);
-    let usable = keys["keys"][0].clone();
-    keys["keys"].as_array_mut().unwrap().extend([
-        json!({ "kty": "oct", "kid": "oct", "k": base64(SECRET) }),
-        json!({ "kty": "OKP", "crv": "Ed25519", "kid": "short", "x": "AAAA" }),
-        json!({ "kty": "EC", "crv": "P-256", "kid": "off", "x": base64(SECRET), "y": base64(SECRET) }),
-        json!({ "kty": "RSA", "kid": "small", "n": base64(SECRET), "e": "AQAB" }),
-        with(&with(&usable, "kid", json!("enc")), "use", json!("enc")),
-        with(&with(&usable, "kid", json!("rs")), "alg", json!("RS256")),
-        json!("no key at all"),
-    ]);
-    file.write(&keys.to_string());
-    let unknown = sign(Algorithm::EdDSA, Some("enc"), &test_key("ed2"), &claims());
-    clock.advance(time::Duration::seconds(11));
-    assert_refused(&authenticator.caller(Some(&unknown)).await, &Refusal::UnknownKey);
-    assert!(authenticator.caller(Some(&new)).await.principal().is_ok());
-    assert_refused(&authenticator.caller(Some(&old)).await, &Refusal::UnknownKey);
-    let symmetric = sign(Algorithm::HS256, Some("oct"), &EncodingKey::from_secret(SECRET.as_bytes()), &claims());
-    assert_refused(&authenticator.caller(Some(&symmetric)).await, &Refusal::Algorithm);
-}
-
-#[tokio::test]
-async fn a_jwks_url_is_fetched_again_and_its_failures_keep_the_keys() {
-    let clock = Clock::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/keys", listener.local_addr().unwrap());
-    let (answer, answers) = tokio::sync::watch::channel((503_u16, String::new()));
-    let get = axum::routing::get(move || {
-        let (status, body) = answers.borrow().clone();
-        async move { (axum::http::StatusCode::from_u16(status).unwrap(), body) }
-    });
-    tokio::spawn(axum::serve(listener, axum::Router::new().route("/keys", get)).into_future());
-
-    // Never loaded: not judged, which is not the same as bad.
-    let authenticator = build(None, Some(url), &clock).await.unwrap();
-    let token = sign(Algorithm::ES256, Some("p256"), &test_key("p256"), &claims());
-    let caller = authenticator.caller(Some(&token)).await;
-    assert_eq!(caller.principal().unwrap_err().code(), Code::Unavailable);
-
-    answer.send_replace((200, jwks(&["p256"]).to_string()));
-    clock.advance(time::Duration::seconds(11));
-    assert!(authenticator.caller(Some(&token)).await.principal().is_ok());
-
-    let unknown = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed"), &claims());
-    let oversized = format!("{}{}", jwks(&["ed"]), " ".repeat(1024 * 1024));
-    for failure in
-        [(500, jwks(&["ed"]).to_string()), (200, "<html>".to_owned()), (302, String::new()), (200, oversized)]
-    {
-        answer.send_replace(failure);
-        clock.advance(time::Duration::seconds(11));
-        assert_refused(&authenticator.caller(Some(&unknown)).await, &Refusal::UnknownKey);
-        assert!(authenticator.caller(Some(&token)).await.principal().is_ok());
-    }
 }
 
 #[tokio::test]
