@@ -5,4 +5,6 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod event;
 pub mod graphql;
+pub mod timer;
