@@ -66,6 +66,18 @@ impl Claims {
             session_id: None,
         }
     }
+
+    /// A company's server's claims; `user` is its user for the call routes.
+    pub fn service(company_id: Uuid, user: &str) -> Self {
+        Self {
+            role: Role::Service,
+            company_id,
+            sub: Some(user.to_owned()),
+            website_id: None,
+            agent_id: None,
+            session_id: None,
+        }
+    }
 }
 
 #[derive(Serialize)]

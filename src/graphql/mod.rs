@@ -2,4 +2,6 @@
 //! and the one driver of all subscriptions.
 
 pub mod engine;
+pub mod page;
+pub mod scalars;
 pub mod subscribe;
