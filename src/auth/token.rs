@@ -31,7 +31,7 @@ pub const SHORTEST_SECRET: usize = 32;
 /// Longest text claim, in characters.
 const LONGEST_TEXT: usize = 255;
 /// Longest life of a token that is issued here: ten years.
-const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+const LONGEST_LIFE: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// What a token says of its bearer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

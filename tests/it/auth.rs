@@ -44,9 +44,9 @@ impl Setting {
         let settings = AuthSettings {
             jwt_secret: None,
             jwks: None,
-            jwks_refresh: Duration::from_secs(300),
+            jwks_refresh: Duration::from_mins(5),
             dev: false,
-            consumer_token_ttl: Duration::from_secs(60),
+            consumer_token_ttl: Duration::from_mins(1),
         };
         let secret = Some("not a secret, 32 bytes at least.".to_owned());
         (Authenticator::new(&settings, secret, pool.clone(), clock.clone(), None).await.unwrap(), pool)
