@@ -3,7 +3,6 @@
 use async_graphql::{
     Context, ID, InputValueError, InputValueResult, Json, Object, Scalar, ScalarType, SimpleObject, Value,
     connection::{Connection, Edge, EmptyFields},
-    extensions::{Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest},
 };
 use sqlx::PgPool;
 
@@ -50,28 +49,14 @@ pub struct AuditEvent {
     occurred_at: Datetime,
 }
 
-/// Where the log was before anything of this request was read.
-struct RequestStart(Option<Position>);
+/// Where the log was before anything of this request was read. Noted before execution: fields of a query are
+/// resolved side by side, so that the resolver of `logCursor` would come too late for a sibling that has read already.
+pub struct RequestStart(Option<Position>);
 
-/// Notes the log's position before a request is executed. Fields of a query are resolved side by side, so that a
-/// resolver of `logCursor` itself would come too late for a sibling that has read already.
-pub struct NotePosition(pub Hub);
-
-impl ExtensionFactory for NotePosition {
-    fn create(&self) -> std::sync::Arc<dyn Extension> {
-        std::sync::Arc::new(Self(self.0.clone()))
-    }
-}
-
-#[async_graphql::async_trait::async_trait]
-impl Extension for NotePosition {
-    async fn prepare_request(
-        &self,
-        context: &ExtensionContext<'_>,
-        request: async_graphql::Request,
-        next: NextPrepareRequest<'_>,
-    ) -> async_graphql::ServerResult<async_graphql::Request> {
-        next.run(context, request.data(RequestStart(self.0.position()))).await
+impl RequestStart {
+    /// Notes it.
+    pub fn note(hub: &Hub) -> Self {
+        Self(hub.position())
     }
 }
 

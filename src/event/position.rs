@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 
 /// More pending transactions than this are not kept in a cursor.
 const CURSOR_PENDING: usize = 64;
+/// Longest cursor, in bytes.
+const CURSOR_BYTES: usize = 8_192;
 
 /// Which history of which database cluster a position belongs to. A restored backup or another cluster differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +140,9 @@ impl FromStr for Cursor {
     /// # Errors
     /// `BAD_USER_INPUT` for anything that [`Cursor`]'s `Display` did not write.
     fn from_str(text: &str) -> Result<Self> {
-        let wire = BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let bounded = Some(text).filter(|text| text.len() <= CURSOR_BYTES);
+        let decoded = bounded.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
+        let wire = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match wire {
             Some(Wire::At(incarnation, seen, mut pending))
                 if pending.len() <= CURSOR_PENDING && i64::try_from(seen).is_ok() =>

@@ -10,9 +10,6 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 /// Any JSON value, scalar `JSON`.
 pub type Json = async_graphql::Json<serde_json::Value>;
 
-/// Longest [`Cursor`], in bytes.
-pub const CURSOR_BYTES: usize = 8_192;
-
 /// A point in time: RFC 3339 with offset on input, always UTC (`Z`) on output, to the microsecond (what the
 /// database keeps).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -92,43 +89,6 @@ impl fmt::Display for InternetAddress {
     }
 }
 
-/// A place in the event log. Opaque: clients hand back what they were given.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cursor(String);
-
-impl Cursor {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::try_from(text.to_owned())
-    }
-}
-
-impl TryFrom<String> for Cursor {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if text.len() > CURSOR_BYTES {
-            return Err(format!("a cursor has at most {CURSOR_BYTES} bytes"));
-        }
-        Ok(Self(text))
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl TryFrom<String> for Datetime {
     type Error = String;
 
@@ -154,12 +114,6 @@ impl From<Datetime> for String {
 impl From<InternetAddress> for String {
     fn from(address: InternetAddress) -> Self {
         address.to_string()
-    }
-}
-
-impl From<Cursor> for String {
-    fn from(cursor: Cursor) -> Self {
-        cursor.0
     }
 }
 
@@ -192,18 +146,6 @@ impl ScalarType for InternetAddress {
 
     fn to_value(&self) -> Value {
         Value::String(self.to_string())
-    }
-}
-
-/// Opaque place in the event log.
-#[Scalar]
-impl ScalarType for Cursor {
-    fn parse(value: Value) -> InputValueResult<Self> {
-        parse_text(value)
-    }
-
-    fn to_value(&self) -> Value {
-        Value::String(self.0.clone())
     }
 }
 
@@ -248,20 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn cursors_are_bounded() {
-        assert!("x".repeat(CURSOR_BYTES).parse::<Cursor>().is_ok());
-        assert!("x".repeat(CURSOR_BYTES + 1).parse::<Cursor>().is_err());
-    }
-
-    #[test]
     fn json_carries_the_same_text() {
         #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         struct Payload {
             at: Datetime,
             from: InternetAddress,
-            after: Cursor,
         }
-        let text = r#"{"at":"2030-01-31T12:00:00.000001Z","from":"10.0.0.0/8","after":"abc"}"#;
+        let text = r#"{"at":"2030-01-31T12:00:00.000001Z","from":"10.0.0.0/8"}"#;
         let payload: Payload = serde_json::from_str(text).expect("a payload");
         assert_eq!(serde_json::to_string(&payload).expect("JSON"), text);
         assert!(serde_json::from_str::<Payload>(&text.replace("10.0", "10.x")).is_err());
