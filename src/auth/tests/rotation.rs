@@ -45,9 +45,17 @@ async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
         json!("no key at all"),
     ]);
     file.write(&keys.to_string());
-    let unknown = sign(Algorithm::EdDSA, Some("enc"), &test_key("ed2"), &claims());
     clock.advance(time::Duration::seconds(11));
-    assert_refused(&authenticator.caller(Some(&unknown)).await, &Refusal::UnknownKey);
+    for (kid, algorithm, signer) in [
+        ("enc", Algorithm::EdDSA, "ed2"),
+        ("rs", Algorithm::EdDSA, "ed2"),
+        ("short", Algorithm::EdDSA, "ed2"),
+        ("off", Algorithm::ES256, "p256"),
+        ("small", Algorithm::RS256, "rsa"),
+    ] {
+        let token = sign(algorithm, Some(kid), &test_key(signer), &claims());
+        assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::UnknownKey);
+    }
     assert!(authenticator.caller(Some(&new)).await.principal().is_ok());
     assert_refused(&authenticator.caller(Some(&old)).await, &Refusal::UnknownKey);
     let symmetric = sign(Algorithm::HS256, Some("oct"), &EncodingKey::from_secret(SECRET.as_bytes()), &claims());
