@@ -61,8 +61,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// The first usable ones in the order of [`folders`], newest first within a pattern; of version `made_by` when
-    /// a data directory made by that version is to be opened.
+    /// The first usable ones of where they usually are; of version `made_by` when a data directory made by that
+    /// version is to be opened.
     pub fn find(made_by: Option<u32>, account: Option<&Account>) -> Result<Self> {
         let found: Vec<Self> = folders().into_iter().filter_map(|folder| Self::inspect(folder, account)).collect();
         let fits = |binaries: &&Self| made_by.map_or(binaries.major >= OLDEST, |major| binaries.major == major);
@@ -131,10 +131,17 @@ fn versions(parent: &str, prefix: &str, child: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The folder of things that can be fetched again.
+/// This product's folder for what can be fetched again; root's is one that the account can enter.
 fn cache() -> Option<PathBuf> {
     let root = env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    Some(root.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")))?.join("switchboard"))
+    let usual = || {
+        if geteuid().is_root() {
+            Some("/var/cache".into())
+        } else {
+            Some(Path::new(&env::var_os("HOME")?).join(".cache"))
+        }
+    };
+    Some(root.or_else(usual)?.join("switchboard"))
 }
 
 /// The command that installs what is missing, on this machine.

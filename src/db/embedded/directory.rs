@@ -154,8 +154,8 @@ impl Directory {
         }
     }
 
-    /// Takes the lock that Postgres will inherit: waits until the Postgres before it is gone.
-    pub(super) async fn lock(&self) -> Result<File> {
+    /// Takes the lock that Postgres inherits: waits until the last process of the one before is gone.
+    pub async fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
         let file = self.lock_file(&path)?;
         let begun = Instant::now();

@@ -66,7 +66,7 @@ impl Postgres {
         let lock = directory.lock().await?;
         let here = directory.clone();
         let (mut supervisor, lock) = blocking(move || {
-            make_data(&here, &lock)?;
+            make_data(&here, &lock, durability)?;
             Ok((supervise(&here, &lock, connections, durability)?, lock))
         })
         .await?;
@@ -116,7 +116,7 @@ impl Postgres {
 }
 
 /// Runs `initdb` unless there is data. An `initdb` that was cut short is done again from the start.
-fn make_data(directory: &Directory, lock: &File) -> Result<()> {
+fn make_data(directory: &Directory, lock: &File, durability: Durability) -> Result<()> {
     let (data, draft) = (directory.data(), directory.home().join("data.new"));
     if data.exists() {
         return Ok(());
@@ -129,6 +129,9 @@ fn make_data(directory: &Directory, lock: &File) -> Result<()> {
     run.args(["-c", HOLD, "sh"]).arg(&initdb).arg("--pgdata").arg(&draft);
     run.args(["--username=switchboard", "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--no-locale"]);
     run.args(["--data-checksums", "--no-instructions"]);
+    if durability == Durability::None {
+        run.arg("--no-sync");
+    }
     let output = run.stdout(lock.try_clone().map_err(on(&draft))?).output().map_err(on(&initdb))?;
     if !output.status.success() {
         return Err(failed(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim())));

@@ -28,14 +28,23 @@ use tokio::sync::OnceCell;
 /// Enough for eight tests at once with two servers each.
 const CONNECTIONS: u32 = 500;
 
-/// Arguments: the runner's process id and the directory. Its output is the cluster's lifeline.
-const WATCH: &str = r#"
+/// Ends when the runner does, whose process id is its argument. Its output is the cluster's lifeline.
+const HOLD: &str = r#"while kill -0 "$1" 2>/dev/null; do sleep 0.2; done"#;
+/// As above, and then removes the directory, its second argument, as soon as nobody works in there any more.
+const REMOVE: &str = r#"
 while kill -0 "$1" 2>/dev/null; do sleep 0.2; done
-exec 1>/dev/null
 tries=0
 while [ -e "$2/postgres/data/postmaster.pid" ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
-until rm -rf "$2" || [ $tries -gt 200 ]; do sleep 0.1; tries=$((tries + 1)); done # others in there may still be ending
+until rm -rf "$2" || [ $tries -gt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
 "#;
+
+/// Starts a script that watches the runner and outlives this process.
+#[expect(clippy::zombie_processes, reason = "it ends after this process")]
+fn watch(script: &str, runner: u32, path: &Path, output: Stdio) {
+    let mut watch = Command::new("/bin/sh");
+    watch.args(["-c", script, "sh", &runner.to_string()]).arg(path).current_dir("/").process_group(0);
+    watch.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+}
 
 /// The cluster of this run.
 #[derive(Debug)]
@@ -60,11 +69,9 @@ impl Cluster {
         let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
         let options = directory.options();
         if PgConnection::connect_with(&options).await.is_err() {
+            watch(REMOVE, runner, &path, Stdio::null());
             let postgres = Postgres::start(&directory, CONNECTIONS, Durability::None).await.unwrap();
-            let mut watch = Command::new("/bin/sh");
-            watch.args(["-c", WATCH, "sh", &runner.to_string()]).arg(&path).current_dir("/");
-            watch.process_group(0).stdin(Stdio::null()).stdout(postgres.hand_over().unwrap()).stderr(Stdio::null());
-            watch.spawn().unwrap();
+            watch(HOLD, runner, &path, postgres.hand_over().unwrap());
         }
         let template = make_template(&options).await;
         drop(lock);
@@ -191,14 +198,15 @@ impl OwnCluster {
         self.directory.options()
     }
 
-    /// `kill -9` of the postmaster: every session breaks off, nothing is written any more.
+    /// `kill -9` of the postmaster. Returns when every session has broken off.
     pub(crate) async fn crash(&mut self) {
         let mut running = self.running.take().expect("it runs");
         kill_postmaster(&self.directory.data());
         running.ended().await;
+        drop(self.directory.lock().await.unwrap());
     }
 
-    /// Starts it on the same data and socket, after the crash has taken the last process of the one before.
+    /// Starts it on the same data and socket.
     pub(crate) async fn start_again(&mut self) {
         assert!(self.running.is_none(), "crash it first");
         self.running = Some(Postgres::start(&self.directory, 100, Durability::Full).await.unwrap());
