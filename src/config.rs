@@ -206,7 +206,8 @@ fn duration(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, St
         if bounds.contains(&ms) {
             return Ok(duration);
         }
-        let [low, high] = [bounds.start(), bounds.end()].map(|ms| humantime::format_duration(Duration::from_millis(*ms)));
+        let [low, high] =
+            [bounds.start(), bounds.end()].map(|ms| humantime::format_duration(Duration::from_millis(*ms)));
         Err(format!("must be between {low} and {high}"))
     }
 }

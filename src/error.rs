@@ -230,7 +230,9 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as Sql;
         let away = match &error {
-            Sql::Io(_) | Sql::Tls(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::WorkerCrashed | Sql::Protocol(_) => true,
+            Sql::Io(_) | Sql::Tls(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::WorkerCrashed | Sql::Protocol(_) => {
+                true
+            }
             Sql::Database(refusal) => refusal.code().is_some_and(|state| {
                 // 08 connection, 53 resources, 57P shutdown or crash, 55P03 lock_timeout, 57014 statement_timeout,
                 // 25P03 idle in transaction, 25006 read-only (a failover under way).

@@ -66,7 +66,11 @@ impl Principal {
     /// # Errors
     /// `FORBIDDEN` for all others.
     pub fn require_company(&self) -> Result<()> {
-        if self.is_company() { Ok(()) } else { Err(Error::forbidden("only the company's service or admin may do this")) }
+        if self.is_company() {
+            Ok(())
+        } else {
+            Err(Error::forbidden("only the company's service or admin may do this"))
+        }
     }
 }
 
