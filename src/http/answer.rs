@@ -152,6 +152,7 @@ fn written<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, conten
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use async_graphql::value;
 

@@ -42,6 +42,7 @@ pub async fn caller(authenticator: &Authenticator, headers: &HeaderMap) -> Calle
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -71,6 +71,7 @@ fn too_large(limit: usize) -> Failure {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::{convert::Infallible, future::pending};
 

@@ -22,7 +22,7 @@ use super::{answer, negotiation::ResponseType};
 use crate::error::{Code, Error};
 
 /// Browsers ask again after this time (Chromium's longest is two hours).
-const PREFLIGHT_KEPT: Duration = Duration::from_secs(3_600);
+const PREFLIGHT_KEPT: Duration = Duration::from_hours(1);
 
 /// The pages that may call.
 #[derive(Debug)]

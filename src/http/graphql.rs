@@ -80,7 +80,7 @@ pub(super) async fn get(State(state): State<HttpState>, request: Request) -> Res
 async fn run(state: &HttpState, request: GraphqlRequest, caller: &Caller, method: &Method) -> Outcome {
     match admit(state.engine.prepare(request), caller, method) {
         Ok(prepared) => Outcome::Executed(state.engine.execute(prepared, caller).await),
-        Err(outcome) => outcome,
+        Err(outcome) => *outcome,
     }
 }
 
@@ -88,39 +88,38 @@ async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlReque
     let requests = requests.into_iter().map(|request| admit(state.engine.prepare(request), caller, &Method::POST));
     let admitted: Vec<_> = requests.collect();
     let unauthorized = |outcome: &Outcome| matches!(outcome, Outcome::Denied(StatusCode::UNAUTHORIZED, _));
-    if let Some(outcome) = admitted.iter().find_map(|one| one.as_ref().err().filter(|outcome| unauthorized(outcome))) {
+    if let Some(outcome) = admitted.iter().filter_map(|one| one.as_ref().err()).find(|outcome| unauthorized(outcome)) {
         return answer::single(kind, outcome);
     }
     let mut outcomes = Vec::with_capacity(admitted.len());
     for one in admitted {
         outcomes.push(match one {
             Ok(prepared) => Outcome::Executed(state.engine.execute(prepared, caller).await),
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         });
     }
     answer::batch(kind, &outcomes)
 }
 
 /// Whether a prepared request may run for this caller by this method.
-#[expect(clippy::result_large_err, reason = "both sides are moved once, and the error is the answer itself")]
-fn admit(prepared: Result<Prepared, Refusal>, caller: &Caller, method: &Method) -> Result<Prepared, Outcome> {
+fn admit(prepared: Result<Prepared, Refusal>, caller: &Caller, method: &Method) -> Result<Prepared, Box<Outcome>> {
     if let Caller::Refused(why) = caller
         && !prepared.as_ref().is_ok_and(|prepared| prepared.open)
     {
-        return Err(Outcome::Denied(StatusCode::UNAUTHORIZED, Error::unauthenticated(why)));
+        return Err(Box::new(Outcome::Denied(StatusCode::UNAUTHORIZED, Error::unauthenticated(why))));
     }
-    let prepared = prepared.map_err(Outcome::Refused)?;
+    let prepared = prepared.map_err(|refusal| Box::new(Outcome::Refused(refusal)))?;
     let posted = *method == Method::POST;
     match prepared.operation {
         OperationType::Query => Ok(prepared),
         OperationType::Mutation if posted => Ok(prepared),
         OperationType::Mutation => {
             let error = Error::new(Code::BadUserInput, "mutations are sent by POST");
-            Err(Outcome::Denied(StatusCode::METHOD_NOT_ALLOWED, error))
+            Err(Box::new(Outcome::Denied(StatusCode::METHOD_NOT_ALLOWED, error)))
         }
         OperationType::Subscription => {
             let status = if posted { StatusCode::BAD_REQUEST } else { StatusCode::METHOD_NOT_ALLOWED };
-            Err(Outcome::Denied(status, Error::new(Code::BadUserInput, SUBSCRIPTIONS)))
+            Err(Box::new(Outcome::Denied(status, Error::new(Code::BadUserInput, SUBSCRIPTIONS))))
         }
     }
 }

@@ -94,7 +94,7 @@ pub fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// `GET /graphql` serves three kinds of clients: GraphQL ones, WebSockets, and persons.
+/// `GET /graphql` serves three kinds of clients: GraphQL ones, sockets, and persons.
 async fn get_graphql(state: State<HttpState>, request: Request) -> Response {
     if request.uri().query().is_none() && negotiation::prefers_page(request.headers()) {
         return page::page(request.headers());

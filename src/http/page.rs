@@ -75,6 +75,7 @@ fn base(headers: &HeaderMap) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
