@@ -10,12 +10,17 @@ use std::sync::{
 };
 
 use time::{Duration, OffsetDateTime};
+use tokio::sync::Notify;
 use uuid::Uuid;
+
+/// Longest sleep before the time is looked at again: the runtime's timers stand still while a machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::seconds(30);
 
 /// This server's clock. Clones share the offset that tests set.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    moved: Arc<Notify>,
 }
 
 impl Clock {
@@ -28,6 +33,22 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.whole_milliseconds()).unwrap_or(i64::MAX);
         self.offset_ms.fetch_add(by, Ordering::Relaxed);
+        self.moved.notify_waiters();
+    }
+
+    /// Returns at `at`, never earlier; also when the clock is moved there.
+    pub async fn sleep_until(&self, at: OffsetDateTime) {
+        loop {
+            // Registered before the time is read, so that a move in between is not missed.
+            let moved = self.moved.notified();
+            let left = at - self.now();
+            if !left.is_positive() {
+                return;
+            }
+            // A whole millisecond at least: the timer's resolution.
+            let nap = left.clamp(Duration::MILLISECOND, LONGEST_SLEEP).unsigned_abs();
+            let _ = tokio::time::timeout(nap, moved).await;
+        }
     }
 }
 

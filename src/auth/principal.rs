@@ -23,6 +23,19 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// The name in tokens, in the database and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::Agent => "agent",
+            Self::Participant => "participant",
+            Self::Service => "service",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// How the caller proved who it is; decides how long the proof lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
@@ -41,7 +54,8 @@ pub struct Principal {
     pub company_id: Uuid,
     /// What the caller may be.
     pub role: Role,
-    /// `sub`: the visitor, agent user, participant or server user.
+    /// `sub`: the visitor, agent user, participant or server user. A token without one: the agent's id or the role's
+    /// name; an API key: the key's id.
     pub subject: String,
     /// A consumer's website (claim `user_id`).
     pub website_id: Option<Uuid>,
@@ -83,18 +97,22 @@ pub enum Caller {
     Anonymous,
     /// A credential that is not valid; the text says why, without any secret.
     Refused(String),
+    /// A credential that could not be judged, because the database or the key set is away; the text (for the log) says
+    /// which. Neither let in nor told that it is bad.
+    Unavailable(String),
 }
 
 impl Caller {
     /// The principal, where there is one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when the credential is missing or not valid.
+    /// `UNAUTHENTICATED` when the credential is missing or not valid, `UNAVAILABLE` when it could not be checked.
     pub fn principal(&self) -> Result<&Arc<Principal>> {
         match self {
             Self::Known(principal) => Ok(principal),
             Self::Anonymous => Err(Error::unauthenticated("this needs a token or an API key")),
             Self::Refused(why) => Err(Error::unauthenticated(why)),
+            Self::Unavailable(why) => Err(Error::unavailable(why.as_str())),
         }
     }
 }

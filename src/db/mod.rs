@@ -4,6 +4,8 @@
 //! locks and idle transactions, and TCP settings by which a server that lost its power frees its locks in seconds,
 //! not hours. Nobody takes a second connection while holding one.
 
+pub mod embedded;
+
 use std::{future::Future, time::Duration};
 
 use sqlx::{

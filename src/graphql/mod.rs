@@ -2,3 +2,4 @@
 //! and the one driver of all subscriptions.
 
 pub mod engine;
+pub mod subscribe;

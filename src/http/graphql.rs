@@ -4,7 +4,7 @@
 //! Accept ─► Content-Type ─► body ─► parameters ─► who ─► prepare ─► may it run here? ─► execute ─► status, bytes
 //!  406         415       413 408 400   400               200/400     401, 405, 400                 (answer.rs)
 //! ```
-//! A refused credential is 401, unless every field of the document is open to all (`consumerLogin`): deployed widgets
+//! A refused credential is 401 (503 when it could not be judged), unless every field of the document is open to all (`consumerLogin`): deployed widgets
 //! keep an old token in the header while they log in again. So the credential is judged after the document was
 //! read. A batch is prepared whole before any of it runs: one request in it that may not run with this credential
 //! refuses all.
@@ -87,8 +87,9 @@ async fn run(state: &HttpState, request: GraphqlRequest, caller: &Caller, method
 async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlRequest>, caller: &Caller) -> Response {
     let requests = requests.into_iter().map(|request| admit(state.engine.prepare(request), caller, &Method::POST));
     let admitted: Vec<_> = requests.collect();
-    let unauthorized = |outcome: &Outcome| matches!(outcome, Outcome::Denied(StatusCode::UNAUTHORIZED, _));
-    if let Some(outcome) = admitted.iter().filter_map(|one| one.as_ref().err()).find(|outcome| unauthorized(outcome)) {
+    let no_caller = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
+    let unproved = |outcome: &Outcome| matches!(outcome, Outcome::Denied(status, _) if no_caller.contains(status));
+    if let Some(outcome) = admitted.iter().filter_map(|one| one.as_ref().err()).find(|outcome| unproved(outcome)) {
         return answer::single(kind, outcome);
     }
     let mut outcomes = Vec::with_capacity(admitted.len());
@@ -103,10 +104,12 @@ async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlReque
 
 /// Whether a prepared request may run for this caller by this method.
 fn admit(prepared: Result<Prepared, Refusal>, caller: &Caller, method: &Method) -> Result<Prepared, Box<Outcome>> {
-    if let Caller::Refused(why) = caller
-        && !prepared.as_ref().is_ok_and(|prepared| prepared.open)
+    let open = prepared.as_ref().is_ok_and(|prepared| prepared.open);
+    if let (Caller::Refused(_) | Caller::Unavailable(_), false) = (caller, open)
+        && let Err(error) = caller.principal()
     {
-        return Err(Box::new(Outcome::Denied(StatusCode::UNAUTHORIZED, Error::unauthenticated(why))));
+        error.log("http.credential");
+        return Err(Box::new(Outcome::Denied(error.code().status(), error)));
     }
     let prepared = prepared.map_err(|refusal| Box::new(Outcome::Refused(refusal)))?;
     let posted = *method == Method::POST;

@@ -1,1 +1,6 @@
+//! Tests of the whole product against a real Postgres, each on a database of its own.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up may panic")]
 
+mod auth;
+mod embedded;
+mod support;

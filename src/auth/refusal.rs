@@ -1,0 +1,68 @@
+//! Why a credential was not accepted: fixed words, so that no secret reaches a client or the log, and one metric label
+//! for each kind.
+
+use std::fmt;
+
+/// Why a credential was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Longer than any token of ours.
+    TooLong,
+    /// Neither a token nor an API key.
+    Malformed,
+    /// `none`, an unknown algorithm, or one that this server has no key for.
+    Algorithm,
+    /// No key has the token's `kid`, or it has none and not exactly one key fits.
+    UnknownKey,
+    /// The signature does not match.
+    Signature,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` has not come yet.
+    NotYetValid,
+    /// A claim is missing or wrong; the text names it.
+    Claim(&'static str),
+    /// No such API key, or the wrong secret.
+    ApiKey,
+    /// The right secret of an API key that was revoked.
+    Revoked,
+    /// It could not be judged; the text is for the log.
+    Unavailable(String),
+}
+
+impl Refusal {
+    /// The metric's `reason`.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Malformed => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Claim(_) => "claim",
+            Self::ApiKey => "api_key",
+            Self::Revoked => "revoked",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the token is too long",
+            Self::Malformed => "neither a token nor an API key",
+            Self::Algorithm => "the token's algorithm is not accepted here",
+            Self::UnknownKey => "the token's key is not known",
+            Self::Signature => "the token's signature does not match",
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::Claim(problem) => problem,
+            Self::ApiKey => "the API key is not valid",
+            Self::Revoked => "the API key was revoked",
+            Self::Unavailable(_) => "the credential cannot be checked at present",
+        })
+    }
+}

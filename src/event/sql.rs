@@ -1,0 +1,315 @@
+//! Every query on the event log.
+
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Event, NewEvent, Position, Subject,
+    position::{Incarnation, Snapshot},
+};
+use crate::error::{Error, Result};
+
+/// Appends `events`. The last statement of their transaction, so that the subjects' locks are held no longer
+/// than needed after the events have their time.
+pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Result<()> {
+    let companies: Vec<Uuid> = events.iter().map(|event| event.company_id).collect();
+    let subject_types: Vec<&str> = events.iter().map(|event| event.subject.kind).collect();
+    let subject_ids: Vec<&str> = events.iter().map(|event| event.subject.id.as_str()).collect();
+    let versions: Vec<i32> = events.iter().map(|event| event.version).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind).collect();
+    let actors: Vec<Option<&str>> = events.iter().map(|event| event.actor.as_deref()).collect();
+    let payloads: Vec<&str> = events.iter().map(|event| event.payload.as_str()).collect();
+    let previous: Vec<Option<&str>> = events.iter().map(|event| event.previous.as_deref()).collect();
+    sqlx::query!(
+        "insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+         select company_id, subject_type, subject_id, version, type, actor, payload::json, previous::json
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[])
+             as new (company_id, subject_type, subject_id, version, type, actor, payload, previous)",
+        &companies,
+        &subject_types as &[&str],
+        &subject_ids as &[&str],
+        &versions,
+        &kinds as &[&str],
+        &actors as &[Option<&str>],
+        &payloads as &[&str],
+        &previous as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    metrics::counter!("switchboard_events_appended_total").increment(events.len() as u64);
+    Ok(())
+}
+
+/// A row of the log joined to the state of the read; all event columns are null when nothing was found.
+struct EventRow {
+    company_id: Option<Uuid>,
+    subject_type: Option<String>,
+    subject_id: Option<String>,
+    version: Option<i32>,
+    kind: Option<String>,
+    actor: Option<String>,
+    payload: Option<String>,
+    previous: Option<String>,
+    occurred_at: Option<OffsetDateTime>,
+    xid: Option<i64>,
+    snapshot: Option<String>,
+}
+
+impl EventRow {
+    fn into_event(self) -> Result<Option<Event>> {
+        let Some(xid) = self.xid else { return Ok(None) };
+        let missing = || Error::internal("an event row lacks a column that is not null");
+        Ok(Some(Event {
+            company_id: self.company_id.ok_or_else(missing)?,
+            subject_type: self.subject_type.ok_or_else(missing)?,
+            subject_id: self.subject_id.ok_or_else(missing)?,
+            version: self.version.ok_or_else(missing)?,
+            kind: self.kind.ok_or_else(missing)?,
+            actor: self.actor,
+            payload: self.payload.ok_or_else(missing)?,
+            previous: self.previous,
+            occurred_at: self.occurred_at.ok_or_else(missing)?,
+            xid: u64::try_from(xid).map_err(Error::internal)?,
+            record: Default::default(),
+            before: Default::default(),
+            fields: Default::default(),
+        }))
+    }
+}
+
+/// Splits the rows of a read into its events and the snapshot it was made under.
+fn split(rows: Vec<EventRow>) -> Result<(Vec<Event>, Snapshot)> {
+    let snapshot = rows
+        .first()
+        .and_then(|row| row.snapshot.as_deref())
+        .ok_or_else(|| Error::internal("a read of the log gave no snapshot"))?
+        .parse()?;
+    let events = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
+    Ok((events, snapshot))
+}
+
+/// Everything after `position`, in the order (company, subject, version), and the position after it. One statement
+/// without LIMIT: the rows and the next pending transactions must come from one snapshot.
+pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<(Vec<Event>, Position)> {
+    let (seen, pending) = parameters(position);
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"with state as (select pg_current_snapshot()::text as snapshot)
+           select found.company_id as "company_id?", found.subject_type as "subject_type?",
+               found.subject_id as "subject_id?", found.version as "version?", found.type as "kind?", found.actor,
+               found.payload::text as "payload?", found.previous::text as "previous?",
+               found.occurred_at as "occurred_at?", found.xid::text::bigint as "xid?", state.snapshot
+           from state
+           left join lateral (
+               select * from event
+               where event.xid > $1::text::xid8 or event.xid = any($2::text[]::xid8[])
+           ) as found on true
+           order by found.company_id, found.subject_type, found.subject_id, found.version"#,
+        seen,
+        &pending,
+    )
+    .fetch(connection)
+    .try_collect::<Vec<_>>()
+    .await?;
+    let (events, snapshot) = split(rows)?;
+    let after = position.advanced(events.iter().map(|event| event.xid), &snapshot);
+    Ok((events, after))
+}
+
+/// The position's parts as query parameters; xid8 travels as text.
+fn parameters(position: &Position) -> (String, Vec<String>) {
+    (position.seen.to_string(), position.pending.iter().map(u64::to_string).collect())
+}
+
+/// The present end of the log as seen by this connection's snapshot, and how far the log has been dropped. In a
+/// repeatable-read transaction it agrees with everything else that is read there.
+pub async fn position_now(connection: &mut PgConnection) -> Result<(Position, u64)> {
+    let row = sqlx::query!(
+        r#"select (select max(xid::text::bigint) from (select xid from event order by xid desc limit 1) as newest) as "seen?",
+               (select xid::text::bigint from event_floor) as "floor!",
+               pg_current_snapshot()::text as "snapshot!",
+               (select system_identifier from pg_control_system()) as "system!",
+               ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as "timeline!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    let floor = u64::try_from(row.floor).map_err(Error::internal)?;
+    let seen = row.seen.map_or(Ok(floor), u64::try_from).map_err(Error::internal)?.max(floor);
+    let incarnation = Incarnation { system: row.system, timeline: row.timeline };
+    let start = Position { incarnation, seen, pending: std::sync::Arc::default() };
+    Ok((start.advanced([], &row.snapshot.parse()?), floor))
+}
+
+/// What a resume found.
+#[derive(Debug)]
+pub enum Resumed {
+    /// Every event since the cursor that may concern the stream, in order.
+    Events(Vec<Event>),
+    /// The log does not reach back to the cursor, or too many events lie between: send the present state again.
+    Gap,
+}
+
+/// Events of `company_id` about subjects of `kinds` (of the one `subject_id`, if given) that `since` does not contain.
+/// To be called in the transaction that gave `now` and `floor`.
+pub async fn resume(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    kinds: &[&str],
+    subject_id: Option<&str>,
+    since: &Position,
+    (now, floor): (&Position, u64),
+    limit: usize,
+) -> Result<Resumed> {
+    let dropped = floor > since.seen || since.pending.first().is_some_and(|oldest| floor >= *oldest);
+    // A cursor from a future of this database (a restored backup) is a gap too.
+    if dropped || since.incarnation != now.incarnation || since.seen > now.seen.max(floor) {
+        return Ok(Resumed::Gap);
+    }
+    let (seen, pending) = parameters(since);
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
+               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
+               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot
+           from event
+           where company_id = $1 and subject_type = any($2) and ($3::text is null or subject_id = $3)
+               and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+           order by subject_type, subject_id, version
+           limit $6"#,
+        company_id,
+        kinds as &[&str],
+        subject_id,
+        seen,
+        &pending,
+        i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
+    )
+    .fetch_all(connection)
+    .await?;
+    if rows.len() > limit {
+        return Ok(Resumed::Gap);
+    }
+    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>().map(Resumed::Events)
+}
+
+/// Events of one subject after `version`. A gap if the log does not hold the next one; whether the subject has moved
+/// on at all when none is held is for the caller to compare.
+pub async fn resume_subject(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    subject: &Subject,
+    version: i32,
+    limit: usize,
+) -> Result<Resumed> {
+    let events = subject_history(connection, company_id, subject.kind, &subject.id, version, limit + 1).await?;
+    let next_is_dropped = events.first().is_some_and(|event| event.version != version + 1);
+    Ok(if next_is_dropped || events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
+}
+
+/// At most `limit` kept events of one subject after `version`, oldest first.
+pub async fn subject_history(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    subject_type: &str,
+    subject_id: &str,
+    version: i32,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
+               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
+               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot
+           from event
+           where company_id = $1 and subject_type = $2 and subject_id = $3 and version > $4
+           order by version
+           limit $5"#,
+        company_id,
+        subject_type,
+        subject_id,
+        version,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+}
+
+/// Wakes the readers of other processes; `sender` lets the sending process ignore its own.
+pub(super) async fn notify(connection: &mut PgConnection, channel: &str, sender: &str) -> Result<()> {
+    sqlx::query!("select pg_notify($1, $2)", channel, sender).execute(connection).await?;
+    Ok(())
+}
+
+/// Attaches missing daily partitions until `days` from today; answers how many.
+pub(super) async fn add_days(connection: &mut PgConnection, days: i32) -> Result<i32> {
+    let added = sqlx::query_scalar!(
+        r#"select add_event_days((switchboard.now() at time zone 'UTC')::date + $1::int) as "added!""#,
+        days
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(added)
+}
+
+/// A daily partition whose last possible event is older than the retention.
+pub(super) struct OldDay {
+    /// The partition's table.
+    pub(super) name: String,
+    /// Still part of the log. False after a crash between detach and drop.
+    pub(super) attached: bool,
+    /// A detach that a crash interrupted.
+    pub(super) detaching: bool,
+}
+
+/// The partitions to drop, oldest first.
+pub(super) async fn old_days(connection: &mut PgConnection, retention_seconds: f64) -> Result<Vec<OldDay>> {
+    let days = sqlx::query_as!(
+        OldDay,
+        r#"select day.relname::text as "name!", link.inhrelid is not null as "attached!",
+               coalesce(link.inhdetachpending, false) as "detaching!"
+           from pg_class as day left join pg_inherits as link on link.inhrelid = day.oid
+           where day.relnamespace = 'switchboard'::regnamespace and day.relkind = 'r'
+               and day.relname ~ '^event_[0-9]{8}$'
+               and to_date(right(day.relname, 8), 'YYYYMMDD') + 1
+                   <= ((switchboard.now() - make_interval(secs => $1)) at time zone 'UTC')::date
+           order by day.relname"#,
+        retention_seconds,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(days)
+}
+
+/// Commits that everything up to the greatest transaction of partition `name` will be gone.
+pub(super) async fn raise_floor(connection: &mut PgConnection, name: &str) -> Result<()> {
+    let raise = format!(
+        "update event_floor set xid = newest.xid
+         from (select xid from switchboard.{name} order by xid desc limit 1) as newest
+         where newest.xid > event_floor.xid"
+    );
+    sqlx::query(AssertSqlSafe(raise)).execute(connection).await?;
+    Ok(())
+}
+
+/// Takes partition `day` out of the log without blocking its readers and writers, then drops it.
+pub(super) async fn drop_day(connection: &mut PgConnection, day: &OldDay) -> Result<()> {
+    let name = &day.name;
+    if day.attached {
+        let how = if day.detaching { "finalize" } else { "concurrently" };
+        let detach = format!("alter table switchboard.event detach partition switchboard.{name} {how}");
+        sqlx::query(AssertSqlSafe(detach)).execute(&mut *connection).await?;
+    }
+    sqlx::query(AssertSqlSafe(format!("drop table switchboard.{name}"))).execute(connection).await?;
+    Ok(())
+}
+
+/// True if this session now is the one that maintains the log's partitions.
+pub(super) async fn try_maintain(connection: &mut PgConnection) -> Result<bool> {
+    let taken =
+        sqlx::query_scalar!(r#"select pg_try_advisory_lock(hashtext('switchboard.event_retention')) as "taken!""#)
+            .fetch_one(connection)
+            .await?;
+    Ok(taken)
+}
