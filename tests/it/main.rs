@@ -3,4 +3,5 @@
 
 mod auth;
 mod embedded;
+mod http_server;
 mod support;
