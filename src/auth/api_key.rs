@@ -18,7 +18,11 @@ use super::{Role, company::checked_name, sql};
 use crate::{
     clock::new_id,
     error::{Error, Result},
+    event::{self, NewEvent, Subject},
 };
+
+/// The kind of subject in the event log.
+pub const SUBJECT: &str = "api_key";
 
 /// What every key starts with; no token does.
 pub(super) const PREFIX: &str = "sbk_";
@@ -64,7 +68,9 @@ pub async fn create(
     getrandom::fill(&mut secret).map_err(|error| Error::internal(error.to_string()))?;
     let bearer = Bearer { company_id, id: new_id(), secret };
     let key = sql::insert_api_key(connection, company_id, bearer.id, name, role.as_str(), &bearer.hash()).await?;
-    Ok((key.ok_or_else(|| Error::not_found("company"))?, bearer.text()))
+    let key = key.ok_or_else(|| Error::not_found("company"))?;
+    event::append(connection, &[key.event("ApiKeyCreated", None)?]).await?;
+    Ok((key, bearer.text()))
 }
 
 /// A company's keys, oldest first, at most 1,000; revoked ones too.
@@ -74,7 +80,17 @@ pub async fn list(connection: &mut PgConnection, company_id: Uuid) -> Result<Vec
 
 /// Revokes a key, for good. False: no such key, or already revoked.
 pub async fn revoke(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
-    Ok(sql::revoke_api_key(connection, company_id, id).await?.is_some())
+    let Some(revoked) = sql::revoke_api_key(connection, company_id, id).await? else { return Ok(false) };
+    let before = ApiKey { revoked_at: None, version: revoked.version - 1, ..revoked.clone() };
+    event::append(connection, &[revoked.event("ApiKeyRevoked", Some(&before))?]).await?;
+    Ok(true)
+}
+
+impl ApiKey {
+    fn event(&self, kind: &'static str, before: Option<&Self>) -> Result<NewEvent> {
+        let subject = Subject::new(SUBJECT, self.id);
+        NewEvent::new(self.company_id, subject, self.version, kind, None, self, before)
+    }
 }
 
 /// A key as its bearer sends it. No `Debug`: it holds the secret.

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::AuthSettings,
     error::{Error, Result},
+    event::hub::Mailbox,
 };
 
 /// Checks tokens and API keys, and signs visitors' tokens. Cheap to clone.
@@ -70,11 +71,26 @@ impl Authenticator {
         })
     }
 
-    /// Keeps the JWKS up to date until `stop`; for one background task.
-    pub async fn run(self, stop: CancellationToken) {
-        match &self.shared.jwks {
-            Some(jwks) => Arc::clone(jwks).run(stop).await,
-            None => stop.cancelled().await,
+    /// Keeps the JWKS up to date, and forgets keys as `revocations` (the hub's tap on [`api_key::SUBJECT`]) tells,
+    /// until `stop`; for one background task.
+    pub async fn run(self, revocations: Arc<Mailbox>, stop: CancellationToken) {
+        let forget = async {
+            loop {
+                // Whatever the mail says, the keys are asked for again.
+                revocations.next().await;
+                self.forget_keys();
+            }
+        };
+        let refresh = async {
+            match &self.shared.jwks {
+                Some(jwks) => Arc::clone(jwks).run(stop.clone()).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = refresh => {}
+            () = forget => {}
         }
     }
 
@@ -112,8 +128,7 @@ impl Authenticator {
     }
 
     /// To be called when an API key was revoked, after the commit: from then on it is refused, and its sockets lapse.
-    pub fn forget_key(&self, id: Uuid) {
-        tracing::debug!(api_key = %id, "forgotten");
+    pub fn forget_keys(&self) {
         self.shared.keyring.forget();
     }
 

@@ -118,7 +118,8 @@ impl Source {
         // No redirects: they could lead to a place that was not configured, or out of TLS.
         let builder = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none());
         let builder = if loopback { builder.no_proxy() } else { builder };
-        Ok(Self::Url(builder.build().map_err(Error::internal)?, url))
+        let client = builder.build().map_err(|error| invalid(Error::internal(error).chain()))?;
+        Ok(Self::Url(client, url))
     }
 
     async fn read(&self) -> Result<Vec<u8>, String> {
@@ -188,7 +189,8 @@ impl Jwks {
     /// `BAD_USER_INPUT` for a place that is not allowed or a file that cannot be read.
     pub(super) async fn open(place: &str, every: Duration, clock: Clock) -> Result<Arc<Self>> {
         let source = Source::new(place)?;
-        let jwks = Arc::new(Self { source, clock, every, keys: RwLock::default(), tried_at: Default::default() });
+        let jwks =
+            Arc::new(Self { source, clock, every, keys: RwLock::default(), tried_at: tokio::sync::Mutex::default() });
         if let (Err(problem), Source::File(path)) = (jwks.refresh().await, &jwks.source) {
             return Err(Error::invalid("SWITCHBOARD_JWKS", format!("{}: {problem}", path.display())));
         }

@@ -27,7 +27,7 @@ use crate::{clock::Clock, error::Result};
 /// Most keys cached.
 const CACHED: usize = 1_000;
 /// How long a valid key is believed to be still valid.
-const BELIEVE_VALID: Duration = Duration::from_secs(60);
+const BELIEVE_VALID: Duration = Duration::from_mins(1);
 /// How long any other answer is believed.
 const BELIEVE_OTHER: Duration = Duration::from_secs(1);
 

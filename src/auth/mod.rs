@@ -19,7 +19,7 @@
 //!  - `exp` is required, and both it and `nbf` are judged by [`Clock`](crate::clock::Clock) without leeway. A socket
 //!    learns that its credential lapsed from [`Authenticator::lapse`].
 //!  - A request with a known API key costs no query. A revocation is noticed at once where
-//!    [`Authenticator::forget_key`] is called, and within a minute everywhere else.
+//!    [`Authenticator::forget_keys`] is called, and within a minute everywhere else.
 //!  - What cannot be judged (database away, keys never loaded) is UNAVAILABLE: not let in, and not called bad either.
 //!  - No token, key or secret is logged or echoed; refusals say which rule was broken, in fixed words.
 //!

@@ -11,7 +11,7 @@ use crate::error::Result;
 const LIST_LIMIT: i64 = 1_000;
 
 pub(super) async fn insert_company(connection: &mut PgConnection, id: Uuid, name: &str) -> Result<()> {
-    sqlx::query!("insert into switchboard.company (id, name) values ($1, $2)", id, name).execute(connection).await?;
+    sqlx::query!("insert into company (id, name) values ($1, $2)", id, name).execute(connection).await?;
     Ok(())
 }
 
@@ -27,8 +27,8 @@ pub(super) async fn insert_api_key(
     // The select makes an unknown company no row instead of an error that aborts the caller's transaction.
     let key = sqlx::query_as!(
         ApiKey,
-        "insert into switchboard.api_key (company_id, id, name, role, secret_hash)
-         select company.id, $2, $3, $4, $5 from switchboard.company where company.id = $1
+        "insert into api_key (company_id, id, name, role, secret_hash)
+         select company.id, $2, $3, $4, $5 from company where company.id = $1
          returning company_id, id, name, role, version, inserted_at, revoked_at",
         company_id,
         id,
@@ -44,7 +44,7 @@ pub(super) async fn insert_api_key(
 pub(super) async fn list_api_keys(connection: &mut PgConnection, company_id: Uuid) -> Result<Vec<ApiKey>> {
     let keys = sqlx::query_as!(
         ApiKey,
-        "select company_id, id, name, role, version, inserted_at, revoked_at from switchboard.api_key
+        "select company_id, id, name, role, version, inserted_at, revoked_at from api_key
          where company_id = $1 order by id limit $2",
         company_id,
         LIST_LIMIT,
@@ -54,18 +54,23 @@ pub(super) async fn list_api_keys(connection: &mut PgConnection, company_id: Uui
     Ok(keys)
 }
 
-/// The version after it, `None` if there was nothing to revoke.
-pub(super) async fn revoke_api_key(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<Option<i32>> {
-    let version = sqlx::query_scalar!(
-        "update switchboard.api_key set revoked_at = switchboard.now(), version = version + 1
+/// The key as it is now, `None` if there was nothing to revoke.
+pub(super) async fn revoke_api_key(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    id: Uuid,
+) -> Result<Option<ApiKey>> {
+    let revoked = sqlx::query_as!(
+        ApiKey,
+        "update api_key set revoked_at = switchboard.now(), version = version + 1
          where company_id = $1 and id = $2 and revoked_at is null
-         returning version",
+         returning company_id, id, name, role, version, inserted_at, revoked_at",
         company_id,
         id,
     )
     .fetch_optional(connection)
     .await?;
-    Ok(version)
+    Ok(revoked)
 }
 
 /// What is needed to judge a bearer.
@@ -82,7 +87,7 @@ pub(super) async fn find_secret(
 ) -> Result<Option<SecretRow>> {
     let row = sqlx::query_as!(
         SecretRow,
-        "select secret_hash, role, revoked_at from switchboard.api_key where company_id = $1 and id = $2",
+        "select secret_hash, role, revoked_at from api_key where company_id = $1 and id = $2",
         company_id,
         id,
     )

@@ -9,11 +9,15 @@ pub mod embedded;
 use std::{future::Future, time::Duration};
 
 use sqlx::{
-    PgPool,
+    ConnectOptions as _, Connection as _, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{config::DatabaseSettings, error::Result};
+use crate::{
+    config::DatabaseSettings,
+    error::{Error, Result},
+};
 
 /// How often a transaction that collided with another is tried in all.
 const ATTEMPTS: u32 = 8;
@@ -48,12 +52,20 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Applies the migrations that are missing. Safe with any number of servers starting at once.
-pub async fn migrate(pool: &PgPool) -> Result<()> {
+/// Applies the migrations that are missing. Safe with any number of servers starting at once: they take turns.
+pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
+    // Waiting for one's turn, and a migration of large tables, may take longer than any request may.
+    let options = base.clone().application_name("switchboard migrate").options([("TimeZone", "UTC")]);
+    let mut connection = options.connect().await?;
     let mut migrator = sqlx::migrate!();
     migrator.create_schema("switchboard");
     migrator.dangerous_set_table_name("switchboard.migration");
-    migrator.run(pool).await.map_err(crate::error::Error::internal)
+    let migrated = migrator.run(&mut connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        error => Error::internal(error),
+    });
+    connection.close().await?;
+    migrated
 }
 
 /// Runs `transaction` (which begins and commits its own) again while it fails only because it collided with

@@ -208,7 +208,7 @@ pub async fn resume_subject(
 }
 
 /// At most `limit` kept events of one subject after `version`, oldest first.
-pub async fn subject_history(
+async fn subject_history(
     connection: &mut PgConnection,
     company_id: Uuid,
     subject_type: &str,
@@ -229,6 +229,71 @@ pub async fn subject_history(
         subject_type,
         subject_id,
         version,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+}
+
+/// A place in the history of one id: the edge cursor of `events`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HistoryPlace {
+    occurred_at: OffsetDateTime,
+    subject_type: String,
+    version: i32,
+}
+
+impl HistoryPlace {
+    /// Where `event` stands.
+    pub(super) fn of(event: &Event) -> Self {
+        Self { occurred_at: event.occurred_at, subject_type: event.subject_type.clone(), version: event.version }
+    }
+
+    /// Reads what `Display` wrote.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let place = || {
+            let mut parts = text.splitn(3, '.');
+            let micros: i128 = parts.next()?.parse().ok()?;
+            let version = parts.next()?.parse().ok()?;
+            let occurred_at = OffsetDateTime::from_unix_timestamp_nanos(micros.checked_mul(1_000)?).ok()?;
+            Some(Self { occurred_at, subject_type: parts.next()?.to_owned(), version })
+        };
+        place().ok_or_else(|| Error::invalid("after", "not a page cursor of this list"))
+    }
+}
+
+impl std::fmt::Display for HistoryPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.occurred_at.unix_timestamp_nanos() / 1_000, self.version, self.subject_type)
+    }
+}
+
+/// At most `limit` kept events about the id, as any of `kinds`, oldest first.
+pub(super) async fn history(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    kinds: &[&str],
+    subject_id: &str,
+    after: Option<&HistoryPlace>,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
+               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
+               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot
+           from event
+           where company_id = $1 and subject_type = any($2) and subject_id = $3
+               and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
+           order by occurred_at, subject_type, version
+           limit $7"#,
+        company_id,
+        kinds as &[&str],
+        subject_id,
+        after.map(|place| place.occurred_at),
+        after.map(|place| place.subject_type.as_str()),
+        after.map(|place| place.version),
         i64::try_from(limit).unwrap_or(i64::MAX),
     )
     .fetch_all(connection)

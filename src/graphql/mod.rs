@@ -11,6 +11,7 @@ pub mod engine;
 mod guard;
 mod literals;
 mod nulls;
+pub mod page;
 pub mod scalars;
 pub mod subscribe;
 mod types;

@@ -44,9 +44,9 @@ impl Setting {
         let settings = AuthSettings {
             jwt_secret: None,
             jwks: None,
-            jwks_refresh: Duration::from_secs(300),
+            jwks_refresh: Duration::from_mins(5),
             dev: false,
-            consumer_token_ttl: Duration::from_secs(60),
+            consumer_token_ttl: Duration::from_mins(1),
         };
         let secret = Some("not a secret, 32 bytes at least.".to_owned());
         (Authenticator::new(&settings, secret, pool.clone(), clock.clone(), None).await.unwrap(), pool)
@@ -90,12 +90,12 @@ async fn a_key_acts_for_its_company_until_it_is_revoked() {
     // A socket of it stays open while other keys go, and lapses when this one does.
     let mut lapse = std::pin::pin!(authenticator.lapse(&service));
     assert!(poll!(&mut lapse).is_pending());
-    authenticator.forget_key(Uuid::now_v7());
+    authenticator.forget_keys();
     principal(&authenticator.caller(Some(&key)).await);
     assert!(poll!(&mut lapse).is_pending());
     assert!(setting.revoke().await);
     assert!(!setting.revoke().await, "a second time changes nothing");
-    authenticator.forget_key(setting.key_id);
+    authenticator.forget_keys();
     assert_eq!(within(lapse).await, "API key revoked");
     assert_refused(&authenticator.caller(Some(&key)).await, "the API key was revoked");
     assert_refused(&authenticator.caller(Some(&mixed)).await, "the API key is not valid");
@@ -167,7 +167,7 @@ async fn a_row_read_before_a_revocation_is_not_believed_after_it() {
     assert_eq!(held_up, 1);
 
     // Told of a revocation meanwhile: those twenty came before it, whoever comes now reads again.
-    authenticator.forget_key(setting.key_id);
+    authenticator.forget_keys();
     execute(&mut blocker, "commit").await;
     assert!(callers.await.unwrap().iter().all(|caller| caller.principal().is_ok()));
     assert!(setting.revoke().await);

@@ -71,8 +71,8 @@ impl JwksFile {
         std::fs::write(&self.0, content).unwrap();
     }
 
-    fn place(&self) -> Option<String> {
-        Some(self.0.display().to_string())
+    fn place(&self) -> String {
+        self.0.display().to_string()
     }
 }
 
@@ -92,9 +92,9 @@ async fn build(secret: Option<&str>, jwks: Option<String>, clock: &Clock) -> Res
     let settings = AuthSettings {
         jwt_secret: None,
         jwks,
-        jwks_refresh: Duration::from_secs(300),
+        jwks_refresh: Duration::from_mins(5),
         dev: false,
-        consumer_token_ttl: Duration::from_secs(3_600),
+        consumer_token_ttl: Duration::from_hours(1),
     };
     Authenticator::new(&settings, secret.map(str::to_owned), no_database(), clock.clone(), None).await
 }
@@ -122,7 +122,7 @@ fn assert_refused(caller: &Caller, refusal: &Refusal) {
 #[tokio::test]
 async fn every_algorithm_is_accepted_with_its_own_key_and_no_other() {
     let file = JwksFile::new(&jwks(&["rsa", "p256", "p384", "ed"]));
-    let authenticator = build(Some(SECRET), file.place(), &Clock::default()).await.unwrap();
+    let authenticator = build(Some(SECRET), Some(file.place()), &Clock::default()).await.unwrap();
     let keys = test_keys();
     for (kid, key, algorithms) in &keys[..4] {
         for algorithm in algorithms {
@@ -143,8 +143,8 @@ async fn every_algorithm_is_accepted_with_its_own_key_and_no_other() {
 #[tokio::test]
 async fn algorithms_cannot_be_confused() {
     let file = JwksFile::new(&jwks(&["rsa"]));
-    let with_both = build(Some(SECRET), file.place(), &Clock::default()).await.unwrap();
-    let keys_only = build(None, file.place(), &Clock::default()).await.unwrap();
+    let with_both = build(Some(SECRET), Some(file.place()), &Clock::default()).await.unwrap();
+    let keys_only = build(None, Some(file.place()), &Clock::default()).await.unwrap();
     let secret_only = build(Some(SECRET), None, &Clock::default()).await.unwrap();
 
     // "HMAC" with the public key's text, in both of its forms.
@@ -265,6 +265,8 @@ async fn settings_that_are_not_safe_are_refused_at_start() {
         assert!(error.message().starts_with("SWITCHBOARD_J"), "{error}");
         assert!(!error.message().contains(&SECRET[1..]));
     }
+    // A URL that does not answer is no reason not to start: it is tried again.
+    assert!(build(None, Some("https://127.0.0.1:1/keys".into()), &clock).await.is_ok());
 }
 
 #[tokio::test]
@@ -304,7 +306,7 @@ async fn what_is_no_token_and_a_database_that_is_away() {
     let caller = authenticator.caller(Some(&key)).await;
     assert_eq!(caller.principal().unwrap_err().code(), Code::Unavailable);
     let claims = Claims { sub: None, ..Claims::consumer(COMPANY, WEBSITE, Uuid::nil()) };
-    assert!(token::issue(SECRET, &claims, Duration::from_secs(60)).is_err(), "what is issued must be accepted");
+    assert!(token::issue(SECRET, &claims, Duration::from_mins(1)).is_err(), "what is issued must be accepted");
 }
 
 #[tokio::test]
@@ -317,7 +319,7 @@ async fn development_lets_anonymous_callers_act_as_the_service() {
         jwks: None,
         jwks_refresh: Duration::from_secs(1),
         dev: true,
-        consumer_token_ttl: Duration::from_secs(60),
+        consumer_token_ttl: Duration::from_mins(1),
     };
     let (secret, clock) = (Some(SECRET.to_owned()), Clock::default());
     let new = Authenticator::new(&settings, secret, no_database(), clock, Some(Arc::clone(&service)));

@@ -10,7 +10,7 @@ use crate::{auth::refusal::Refusal, clock::Clock, error::Code};
 async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
     let clock = Clock::default();
     let file = JwksFile::new(&jwks(&["p256", "ed"]));
-    let authenticator = build(None, file.place(), &clock).await.unwrap();
+    let authenticator = build(None, Some(file.place()), &clock).await.unwrap();
     let old = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed"), &claims());
     let new = sign(Algorithm::EdDSA, Some("ed2"), &test_key("ed2"), &claims());
     let nameless = sign(Algorithm::EdDSA, None, &test_key("ed"), &claims());

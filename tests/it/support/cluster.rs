@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use switchboard::db::{
     self,
     embedded::{Directory, Durability, Postgres},
@@ -96,9 +96,7 @@ async fn make_template(options: &PgConnectOptions) -> String {
 }
 
 async fn migrate(options: PgConnectOptions) {
-    let pool = PgPool::connect_with(options).await.unwrap();
-    db::migrate(&pool).await.unwrap_or_else(|error| panic!("{}", error.chain()));
-    pool.close().await;
+    db::migrate(&options).await.unwrap_or_else(|error| panic!("{}", error.chain()));
 }
 
 async fn execute(connection: &mut PgConnection, statement: &str) {
