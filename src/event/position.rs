@@ -207,12 +207,12 @@ mod tests {
 
         #[test]
         fn a_cursor_comes_back_as_it_was_or_repeats_but_never_loses(
-            seen in 0..1_000u64, pending in prop::collection::btree_set(0..1_000u64, 0..100),
+            seen in 1..1_000u64, pending in prop::collection::btree_set(1..1_000u64, 0..100),
         ) {
             let pending: Arc<[u64]> = pending.into_iter().filter(|xid| *xid <= seen).collect();
             let position = Position { incarnation: HERE, seen, pending };
             let Cursor::At(back) = Cursor::At(position.clone()).to_string().parse().unwrap() else { panic!() };
-            for xid in 0..=1_001 {
+            for xid in 1..=1_001 {
                 prop_assert!(position.contains(xid) || !back.contains(xid));
             }
             if position.pending.len() <= CURSOR_PENDING {

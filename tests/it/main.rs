@@ -3,4 +3,6 @@
 
 mod auth;
 mod embedded;
+mod graphql_over_http;
+mod http_server;
 mod support;

@@ -1,0 +1,104 @@
+//! `/metrics`: the Prometheus recorder, and numbers about the process that are read when somebody asks.
+//!
+//! Any part of the server counts by the `metrics` macros; the recorder is installed once for the process, by
+//! [`recorder`], before the first count. Labels are bounded: no id, path or text of a client ever becomes one.
+
+use std::{sync::OnceLock, time::Duration};
+
+use axum::{extract::State, http::header, response::IntoResponse};
+use metrics::gauge;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use time::OffsetDateTime;
+
+use super::HttpState;
+
+/// Requests by route, method and status.
+pub const REQUESTS: &str = "switchboard_http_requests_total";
+/// Time from a request's head to its answer's head.
+pub const DURATION: &str = "switchboard_http_request_duration_seconds";
+/// Requests under way.
+pub const IN_FLIGHT: &str = "switchboard_http_requests_in_flight";
+
+const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Histogram samples wait in memory until they are folded; do so this often also when nobody reads them.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// The process's recorder, installed by the first call.
+pub fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder was installed before; /metrics stays empty");
+        }
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    metrics::describe_counter!(REQUESTS, "Requests by route, method and status; cancelled: the client went away");
+    metrics::describe_histogram!(DURATION, metrics::Unit::Seconds, "Time to answer a request");
+    metrics::describe_gauge!(IN_FLIGHT, "Requests under way");
+    metrics::describe_gauge!("switchboard_build_info", "Always 1; the version is a label");
+    metrics::describe_gauge!("switchboard_database_connections", "Connections of the request pool by state");
+    metrics::describe_gauge!("process_start_time_seconds", "Start of the process, Unix time");
+    metrics::describe_gauge!("process_resident_memory_bytes", "Resident memory");
+    metrics::describe_gauge!("process_open_fds", "Open file descriptors");
+    metrics::describe_gauge!("process_cpu_seconds_total", "CPU time, user and system");
+    gauge!("switchboard_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let start = OffsetDateTime::now_utc();
+    #[expect(clippy::cast_precision_loss, reason = "a Unix time in seconds is far below 2^52")]
+    gauge!("process_start_time_seconds").set(start.unix_timestamp() as f64);
+}
+
+/// Folds samples for ever.
+pub(super) async fn upkeep() {
+    let handle = recorder();
+    let mut ticks = tokio::time::interval(FOLD_EVERY);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
+    let handle = recorder();
+    let pool = &state.readiness.database;
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    gauge!("switchboard_database_connections", "state" => "idle").set(f64::from(idle));
+    gauge!("switchboard_database_connections", "state" => "busy").set(f64::from(pool.size().saturating_sub(idle)));
+    process().await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+}
+
+/// What Linux tells about this process; other systems tell nothing here.
+async fn process() {
+    if let Ok(status) = tokio::fs::read_to_string("/proc/self/status").await
+        && let Some(kib) = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))
+        && let Some(kib) = kib.split_whitespace().next().and_then(|number| number.parse::<u32>().ok())
+    {
+        gauge!("process_resident_memory_bytes").set(f64::from(kib) * 1_024.0);
+    }
+    if let Ok(stat) = tokio::fs::read_to_string("/proc/self/stat").await
+        && let Some((_, fields)) = stat.rsplit_once(") ")
+    {
+        // After the name come 11 fields, then user and system time in hundredths of a second.
+        let ticks = fields.split(' ').skip(11).take(2).filter_map(|number| number.parse::<u64>().ok());
+        let ticks = u32::try_from(ticks.sum::<u64>()).unwrap_or(u32::MAX);
+        gauge!("process_cpu_seconds_total").set(f64::from(ticks) / 100.0);
+    }
+    if let Ok(mut entries) = tokio::fs::read_dir("/proc/self/fd").await {
+        let mut open = 0_u32;
+        while let Ok(Some(_)) = entries.next_entry().await {
+            open += 1;
+        }
+        gauge!("process_open_fds").set(f64::from(open));
+    }
+}

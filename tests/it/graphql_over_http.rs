@@ -1,0 +1,430 @@
+//! GraphQL over HTTP through the real router, server, engine and authenticator, on a schema of a few fields.
+//! What the specification asks is also checked by its own audits in `tests/clients/http-audit.test.mjs`.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_graphql::{Context, Object, Schema, Subscription};
+use clap::Parser;
+use futures_util::{Stream, stream};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
+use switchboard::{
+    auth::{
+        Authenticator, Caller, install_tls_provider,
+        token::{Claims, TokenIssuer},
+    },
+    clock::Clock,
+    config::{AuthSettings, GuardSettings},
+    error::{Code, Error, Result},
+    graphql::engine::Engine,
+    http::{HttpState, Readiness, Shutdown, router, serve},
+};
+use time::Duration;
+use tokio::{net::TcpListener, sync::watch};
+use uuid::Uuid;
+
+use crate::{http_server::settings, support::cluster::TestDatabase};
+
+const SECRET: &str = "not a secret, 32 bytes at least.";
+const JSON: &str = "application/json";
+const GRAPHQL: &str = "application/graphql-response+json";
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn hello(&self, #[graphql(default)] times: i32) -> String {
+        "hello ".repeat(usize::try_from(times).unwrap_or(0)).trim_end().to_owned()
+    }
+
+    async fn who(&self, context: &Context<'_>) -> Result<String> {
+        Ok(context.data_unchecked::<Caller>().principal()?.subject.clone())
+    }
+
+    /// Null with an error beside it.
+    async fn perhaps(&self, context: &Context<'_>) -> Option<String> {
+        let principal = context.data_unchecked::<Caller>().principal();
+        let error = |error| context.add_error(async_graphql::Error::from(error).into_server_error(context.item.pos));
+        principal.map_err(error).ok().map(|principal| principal.subject.clone())
+    }
+
+    async fn away(&self) -> Result<bool> {
+        Err(Error::unavailable("the database's secret address"))
+    }
+
+    async fn limited(&self) -> Result<bool> {
+        Err(Error::new(Code::RateLimited, "slower"))
+    }
+
+    async fn broken(&self) -> Result<bool> {
+        Err(Error::internal("a secret of the inside"))
+    }
+}
+
+struct Mutation(Arc<AtomicUsize>);
+
+#[Object]
+impl Mutation {
+    async fn touch(&self) -> usize {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    async fn consumer_login(&self) -> &'static str {
+        "a token"
+    }
+}
+
+struct Subscriptions;
+
+#[Subscription]
+impl Subscriptions {
+    async fn ticks(&self) -> impl Stream<Item = i32> {
+        stream::iter(0..3)
+    }
+}
+
+#[derive(Parser)]
+struct Guard {
+    #[command(flatten)]
+    guard: GuardSettings,
+}
+
+/// A running server.
+struct Api {
+    origin: String,
+    client: reqwest::Client,
+    /// How many mutations ran.
+    touched: Arc<AtomicUsize>,
+    listener: watch::Sender<bool>,
+    shutdown: Shutdown,
+    database: TestDatabase,
+}
+
+impl Api {
+    async fn start(flags: &[&str]) -> Self {
+        Self::start_in(flags, false).await
+    }
+
+    async fn start_in(flags: &[&str], development: bool) -> Self {
+        install_tls_provider();
+        let database = TestDatabase::create().await;
+        let pool = PgPoolOptions::new().connect_with(database.options()).await.unwrap();
+        let touched = Arc::new(AtomicUsize::new(0));
+        let schema = || Schema::build(Query, Mutation(Arc::clone(&touched)), Subscriptions);
+        let engine = Engine::new(schema, &Guard::parse_from(["test"]).guard, |request| request);
+        let auth = AuthSettings {
+            jwt_secret: None,
+            jwks: None,
+            jwks_refresh: std::time::Duration::from_mins(5),
+            dev: false,
+            consumer_token_ttl: std::time::Duration::from_mins(1),
+        };
+        let authenticator =
+            Authenticator::new(&auth, Some(SECRET.to_owned()), pool.clone(), Clock::default(), None).await.unwrap();
+        let settings = Arc::new(settings(flags));
+        let (shutdown, (listener, listens)) = (Shutdown::default(), watch::channel(true));
+        let router = router(HttpState {
+            engine,
+            authenticator,
+            settings: Arc::clone(&settings),
+            readiness: Readiness { database: pool, listener: listens, draining: shutdown.drain.clone() },
+            shutdown: shutdown.clone(),
+            clock: Clock::default(),
+            development,
+        });
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", socket.local_addr().unwrap());
+        let stop = shutdown.clone();
+        tokio::spawn(async move { serve(socket, router, &settings, stop).await });
+        Self { origin, client: reqwest::Client::new(), touched, listener, shutdown, database }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.origin))
+    }
+
+    fn post(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.request(Method::POST, "/graphql").header("content-type", JSON).body(body)
+    }
+
+    fn query(&self, query: &str) -> RequestBuilder {
+        self.post(json!({ "query": query }).to_string())
+    }
+
+    fn get(&self, query: &str) -> RequestBuilder {
+        self.request(Method::GET, &format!("/graphql?query={}", escaped(query)))
+    }
+
+    fn touched(&self) -> usize {
+        self.touched.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.shutdown.now.cancel();
+    }
+}
+
+fn escaped(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// One answer, read whole.
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    async fn of(request: RequestBuilder) -> Self {
+        let response: Response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// The code of the first error.
+    fn code(&self) -> String {
+        self.json()["errors"][0]["extensions"]["code"].as_str().unwrap_or("").to_owned()
+    }
+}
+
+/// A visitor's token that was issued so long ago and lives for an hour.
+fn token(company_id: Uuid, age: Duration) -> String {
+    let clock = Clock::default();
+    clock.advance(-age);
+    let claims = Claims::consumer(company_id, Uuid::now_v7(), Uuid::now_v7());
+    TokenIssuer::new(SECRET, clock).unwrap().issue(&claims, std::time::Duration::from_hours(1)).unwrap()
+}
+
+#[tokio::test]
+async fn status_codes_go_by_the_media_type() {
+    let api = Api::start(&[]).await;
+    // document, status as application/json, status as application/graphql-response+json, code, data is there
+    let table = [
+        ("{ hello }", 200, 200, "", true),
+        ("{", 200, 400, "GRAPHQL_PARSE_FAILED", false),
+        ("{ unknown }", 200, 400, "GRAPHQL_VALIDATION_FAILED", false),
+        ("query($x: Int!) { hello(times: $x) }", 200, 400, "BAD_USER_INPUT", false),
+        ("{ perhaps }", 200, 200, "UNAUTHENTICATED", true),
+        ("{ broken }", 200, 200, "INTERNAL_SERVER_ERROR", true),
+        ("{ who }", 401, 401, "UNAUTHENTICATED", true),
+        ("{ away }", 503, 503, "UNAVAILABLE", true),
+        ("{ limited }", 429, 429, "RATE_LIMITED", true),
+        ("subscription { ticks }", 400, 400, "BAD_USER_INPUT", false),
+    ];
+    for (document, json, graphql, code, data) in table {
+        for (accept, status) in [(JSON, json), (GRAPHQL, graphql)] {
+            let answer = Answer::of(api.query(document).header("accept", accept)).await;
+            assert_eq!((answer.status, &*answer.code()), (status, code), "{document} as {accept}: {}", answer.text);
+            assert_eq!(answer.header("content-type"), format!("{accept}; charset=utf-8"));
+            assert_eq!(answer.json().get("data").is_some(), data, "{document}: {}", answer.text);
+            assert_eq!(answer.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
+            assert_eq!(answer.header("retry-after"), if matches!(status, 429 | 503) { "1" } else { "" });
+            assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            assert!(!answer.text.contains("secret"), "{}", answer.text);
+        }
+    }
+    let subscription = Answer::of(api.query("subscription { ticks }")).await;
+    assert!(subscription.text.contains("WebSocket"), "{}", subscription.text);
+}
+
+#[tokio::test]
+async fn what_is_not_a_request_is_refused_with_its_status() {
+    let api = Api::start(&["--body-limit", "2048"]).await;
+    let long = json!({ "query": "{ hello }", "variables": { "x": "y".repeat(4_000) } }).to_string();
+    let posts: [(&str, Option<&str>, u16, &str); 12] = [
+        ("", Some(JSON), 400, "BAD_USER_INPUT"),
+        ("{", Some(JSON), 400, "BAD_USER_INPUT"),
+        ("{\"query\": 7}", Some(JSON), 400, "BAD_USER_INPUT"),
+        ("[]", Some(JSON), 400, "BAD_USER_INPUT"),
+        (&long, Some(JSON), 413, "PAYLOAD_TOO_LARGE"),
+        ("{\"query\":\"{hello}\"}", Some("application/json; charset=utf-8"), 200, ""),
+        ("{\"query\":\"{hello}\"}", Some("application/json; charset=latin1"), 415, "BAD_USER_INPUT"),
+        ("{\"query\":\"mutation{touch}\"}", None, 415, "BAD_USER_INPUT"),
+        ("{\"query\":\"mutation{touch}\"}", Some("text/plain"), 415, "BAD_USER_INPUT"),
+        ("query=mutation{touch}", Some("application/x-www-form-urlencoded"), 415, "BAD_USER_INPUT"),
+        ("--x\r\n\r\n--x--", Some("multipart/form-data; boundary=x"), 415, "BAD_USER_INPUT"),
+        ("mutation{touch}", Some("application/graphql"), 415, "BAD_USER_INPUT"),
+    ];
+    for (body, kind, status, code) in posts {
+        for accept in [JSON, GRAPHQL] {
+            let mut request = api.request(Method::POST, "/graphql").body(body.to_owned()).header("accept", accept);
+            if let Some(kind) = kind {
+                request = request.header("content-type", kind);
+            }
+            let answer = Answer::of(request).await;
+            assert_eq!((answer.status, &*answer.code()), (status, code), "{body} as {kind:?}: {}", answer.text);
+        }
+    }
+    let latin = Answer::of(api.post(b"{\"query\":\"{hello} #\xe9\"}".to_vec())).await;
+    assert_eq!((latin.status, &*latin.code()), (400, "BAD_USER_INPUT"));
+    let picky = Answer::of(api.query("mutation { touch }").header("accept", "text/csv")).await;
+    assert_eq!((picky.status, &*picky.code()), (406, "BAD_USER_INPUT"));
+    assert_eq!(api.touched(), 0);
+}
+
+#[tokio::test]
+async fn get_is_for_queries() {
+    let api = Api::start(&[]).await;
+    let document = escaped("query A($x: Int) { hello(times: $x) } query B { hello }");
+    let path = format!("/graphql?query={document}&operationName=A&variables={}", escaped("{\"x\": 2}"));
+    let request = api.request(Method::GET, &path);
+    let answer = Answer::of(request).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "data": { "hello": "hello hello" } })));
+    let head = Answer::of(api.request(Method::HEAD, "/graphql?query={hello}")).await;
+    assert_eq!((head.status, &*head.text), (200, ""));
+    for (document, says) in [("mutation { touch }", "POST"), ("subscription { ticks }", "WebSocket")] {
+        for accept in [JSON, GRAPHQL] {
+            let answer = Answer::of(api.get(document).header("accept", accept)).await;
+            assert_eq!((answer.status, answer.header("allow")), (405, "POST"), "{document}");
+            assert!(answer.text.contains(says), "{}", answer.text);
+        }
+    }
+    for method in [Method::PUT, Method::DELETE, Method::PATCH] {
+        let answer = Answer::of(api.request(method, "/graphql")).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, "GET,HEAD,POST"));
+    }
+    for query in ["", "?query={hello}&query={hello}", "?query={hello}&variables=[]", "?query=%ff"] {
+        let answer = Answer::of(api.request(Method::GET, &format!("/graphql{query}"))).await;
+        assert_eq!((answer.status, &*answer.code()), (400, "BAD_USER_INPUT"), "{query}");
+    }
+    assert_eq!(api.touched(), 0);
+}
+
+#[tokio::test]
+async fn a_bad_bearer_is_401_except_to_log_in() {
+    let api = Api::start(&[]).await;
+    let company = {
+        let mut connection = PgConnection::connect(&api.database.url()).await.unwrap();
+        switchboard::auth::company::create(&mut connection, "Acme").await.unwrap()
+    };
+    let good = Answer::of(api.query("{ who }").bearer_auth(token(company, Duration::ZERO))).await;
+    assert_eq!((good.status, good.json().get("errors")), (200, None), "{}", good.text);
+    let bad = ["Bearer nonsense", "Bearer", "Basic eDp5", &format!("Bearer {}", token(company, Duration::HOUR * 2))];
+    for credential in bad {
+        for accept in [JSON, GRAPHQL] {
+            let with = |request: RequestBuilder| request.header("authorization", credential).header("accept", accept);
+            for document in ["{ hello }", "{", "mutation { touch }", "mutation { consumerLogin touch }"] {
+                let answer = Answer::of(with(api.query(document))).await;
+                assert_eq!((answer.status, &*answer.code()), (401, "UNAUTHENTICATED"), "{document}: {}", answer.text);
+                assert_eq!(answer.header("www-authenticate"), "Bearer");
+            }
+            let login = Answer::of(with(api.query("mutation { consumerLogin }"))).await;
+            assert_eq!((login.status, login.json()), (200, json!({ "data": { "consumerLogin": "a token" } })));
+            let batch = json!([{ "query": "mutation { consumerLogin }" }, { "query": "mutation { touch }" }]);
+            let batch = Answer::of(with(api.post(batch.to_string()))).await;
+            assert_eq!((batch.status, &*batch.code()), (401, "UNAUTHENTICATED"));
+        }
+    }
+    assert_eq!(api.touched(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_order() {
+    let api = Api::start(&["--batch-limit", "4"]).await;
+    let touch = json!({ "query": "mutation { touch }" });
+    let mixed = json!([touch, { "query": "{" }, { "query": "subscription { ticks }" }, touch]);
+    let answer = Answer::of(api.post(mixed.to_string()).header("accept", GRAPHQL)).await;
+    let parts = answer.json();
+    assert_eq!((answer.status, parts.as_array().map(Vec::len)), (200, Some(4)), "{}", answer.text);
+    assert_eq!((&parts[0], &parts[3]), (&json!({ "data": { "touch": 1 } }), &json!({ "data": { "touch": 2 } })));
+    assert_eq!(parts[1]["errors"][0]["extensions"]["code"], "GRAPHQL_PARSE_FAILED");
+    assert_eq!(parts[2]["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    let alike = json!([{ "query": "{ away }" }, { "query": "{ away }" }]);
+    assert_eq!(Answer::of(api.post(alike.to_string())).await.status, 503);
+    let long = Answer::of(api.post(Value::from(vec![touch.clone(); 5]).to_string())).await;
+    assert_eq!((long.status, &*long.code()), (413, "PAYLOAD_TOO_LARGE"));
+    let crooked = Answer::of(api.post(json!([touch, 7]).to_string())).await;
+    assert_eq!((crooked.status, &*crooked.code()), (400, "BAD_USER_INPUT"));
+    assert_eq!(api.touched(), 2);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_kept_out() {
+    let (evil, shop) = ("https://evil.example", "https://shop.example");
+    let api = Api::start(&["--allowed-origins", shop]).await;
+    let preflight = |api: &Api, origin: &str| {
+        let request = api.request(Method::OPTIONS, "/graphql").header("origin", origin);
+        request
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type")
+    };
+    let answer = Answer::of(preflight(&api, shop)).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, shop));
+    assert_eq!(answer.header("access-control-allow-headers"), "authorization,content-type");
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
+    assert_eq!(Answer::of(preflight(&api, evil)).await.header("access-control-allow-origin"), "");
+
+    // In development anonymous callers may do everything, so a foreign page may not even ask.
+    let open = Api::start_in(&[], true).await;
+    let local = "http://localhost:3000";
+    assert_eq!(Answer::of(preflight(&open, local)).await.header("access-control-allow-origin"), local);
+    for (name, value) in [("origin", evil), ("origin", "null"), ("host", "evil.example:4000")] {
+        for request in [open.query("mutation { touch }"), open.get("{ hello }")] {
+            let answer = Answer::of(request.header(name, value)).await;
+            assert_eq!((answer.status, &*answer.code()), (403, "FORBIDDEN"), "{name}: {value}");
+        }
+    }
+    assert_eq!(open.touched(), 0);
+    assert_eq!(Answer::of(open.query("mutation { touch }").header("origin", local)).await.status, 200);
+}
+
+#[tokio::test]
+async fn health_metrics_time_and_the_page() {
+    let api = Api::start(&[]).await;
+    let at = |path: &str| api.request(Method::GET, path);
+    assert_eq!(Answer::of(at("/live")).await.status, 200);
+    let ready = Answer::of(at("/ready")).await;
+    let well = json!({ "ready": true, "database": true, "listener": true, "draining": false });
+    assert_eq!((ready.status, ready.json()), (200, well));
+    api.listener.send_replace(false);
+    let deaf = Answer::of(at("/ready")).await;
+    let report = json!({ "ready": false, "database": true, "listener": false, "draining": false });
+    assert_eq!((deaf.status, deaf.json()), (503, report));
+
+    let now = Answer::of(at("/api/time")).await.json();
+    let now = time::OffsetDateTime::parse(now.as_str().unwrap(), &time::format_description::well_known::Rfc3339);
+    assert!((time::OffsetDateTime::now_utc() - now.unwrap()).abs() < Duration::MINUTE);
+
+    let unknown = Answer::of(at("/secret/path?token=x").header("x-request-id", "abc-1")).await;
+    assert_eq!((unknown.status, &*unknown.code(), unknown.header("x-request-id")), (404, "NOT_FOUND", "abc-1"));
+    let forged = Answer::of(at("/live").header("x-request-id", "a b{}")).await;
+    assert!(forged.header("x-request-id").parse::<Uuid>().is_ok());
+
+    let metrics = Answer::of(at("/metrics")).await.text;
+    for part in [
+        "switchboard_http_requests_total{route=\"/live\",method=\"GET\",status=\"200\"}",
+        "switchboard_http_requests_total{route=\"unknown\",method=\"GET\",status=\"404\"}",
+        "switchboard_http_request_duration_seconds_bucket{route=\"/ready\",le=",
+        "switchboard_http_requests_in_flight",
+        "process_resident_memory_bytes",
+        "switchboard_build_info{version=",
+    ] {
+        assert!(metrics.contains(part), "{part} in:\n{metrics}");
+    }
+
+    let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+    for path in ["/", "/graphql"] {
+        let page = Answer::of(at(path).header("accept", browser)).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert!(page.text.contains(&format!("curl {}/graphql", api.origin)), "{}", page.text);
+        assert!(page.header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+    }
+    let query = Answer::of(api.get("{ hello }").header("accept", browser)).await;
+    assert_eq!(query.header("content-type"), "application/json; charset=utf-8");
+}

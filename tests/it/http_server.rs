@@ -1,0 +1,155 @@
+//! The accept loop by itself: protocols, time limits, shutdown. The routes behind it are stand-ins.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::WebSocketUpgrade, routing};
+use clap::Parser;
+use futures_util::{SinkExt, StreamExt};
+use switchboard::{
+    auth::install_tls_provider,
+    config::HttpSettings,
+    http::{Shutdown, serve},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+/// Longer than anything here takes unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    http: HttpSettings,
+}
+
+/// The settings that `flags` make.
+pub(crate) fn settings(flags: &[&str]) -> HttpSettings {
+    Flags::parse_from([&["test"], flags].concat()).http
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    /// Rung when a request to `/wait` has begun.
+    begun: Arc<Notify>,
+    /// Lets it end.
+    go_on: Arc<Notify>,
+    served: JoinHandle<usize>,
+}
+
+impl Server {
+    async fn start(flags: &[&str]) -> Self {
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let shutdown = Shutdown::default();
+        let waits = (Arc::clone(&begun), Arc::clone(&go_on));
+        let tasks = shutdown.tasks.clone();
+        let echo = async move |upgrade: WebSocketUpgrade| {
+            let tasks = tasks.clone();
+            upgrade.on_upgrade(move |mut socket| {
+                tasks.track_future(async move {
+                    while let Some(Ok(message)) = socket.next().await {
+                        if socket.send(message).await.is_err() {
+                            break;
+                        }
+                    }
+                })
+            })
+        };
+        let router =
+            Router::new().route("/", routing::get(async || "hello")).route("/socket", routing::get(echo)).route(
+                "/wait",
+                routing::get(async move || {
+                    waits.0.notify_one();
+                    waits.1.notified().await;
+                    "waited"
+                }),
+            );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (settings, stop) = (settings(flags), shutdown.clone());
+        let served = tokio::spawn(async move { serve(listener, router, &settings, stop).await });
+        Self { address, shutdown, begun, go_on, served }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn ended(self) -> usize {
+        timeout(PATIENCE, self.served).await.expect("the server stops").unwrap()
+    }
+}
+
+/// Everything until the server closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset is a way of closing.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server closes");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn http_1_and_http_2_and_websockets_are_served_on_one_port() {
+    install_tls_provider();
+    let server = Server::start(&[]).await;
+    let url = format!("http://{}/", server.address);
+    let first = reqwest::get(&url).await.unwrap();
+    assert_eq!((first.version(), &*first.text().await.unwrap()), (reqwest::Version::HTTP_11, "hello"));
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let second = client.get(&url).send().await.unwrap();
+    assert_eq!((second.version(), &*second.text().await.unwrap()), (reqwest::Version::HTTP_2, "hello"));
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/socket", server.address)).await.unwrap();
+    socket.send("ping".into()).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().to_text().unwrap(), "ping");
+}
+
+#[tokio::test]
+async fn silent_and_slow_clients_are_dropped() {
+    let server = Server::start(&["--read-timeout", "200ms"]).await;
+    let started = Instant::now();
+    for said in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost: x\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert_eq!(answer.contains("hello"), said.ends_with("\r\n\r\n"), "{said:?}: {answer}");
+    }
+    assert!(started.elapsed() >= Duration::from_millis(600), "each of them had its time");
+}
+
+#[tokio::test]
+async fn draining_finishes_what_runs_and_takes_nothing_new() {
+    let server = Server::start(&[]).await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(idle.read(&mut [0; 1_024]).await.unwrap() > 0);
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    server.begun.notified().await;
+    server.shutdown.drain.cancel();
+    assert_eq!(rest(&mut idle).await, "", "an idle connection is closed");
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody accepts");
+    server.go_on.notify_one();
+    assert!(rest(&mut busy).await.ends_with("waited"));
+    assert_eq!(server.ended().await, 0);
+}
+
+#[tokio::test]
+async fn the_second_stage_drops_everything() {
+    for flags in [["--drain-timeout", "10m"], ["--drain-timeout", "50ms"]] {
+        let server = Server::start(&flags[..]).await;
+        let mut busy = server.connect().await;
+        busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        server.begun.notified().await;
+        server.shutdown.drain.cancel();
+        if flags[1] == "10m" {
+            server.shutdown.now.cancel();
+        }
+        assert_eq!(rest(&mut busy).await, "");
+        assert_eq!(server.ended().await, 1);
+    }
+}
