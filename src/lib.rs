@@ -27,5 +27,6 @@ pub mod demo;
 pub mod error;
 pub mod event;
 pub mod graphql;
+pub mod http;
 pub mod telemetry;
 pub mod timer;
