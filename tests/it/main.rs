@@ -4,3 +4,4 @@
 mod auth;
 mod embedded;
 mod support;
+mod websocket;
