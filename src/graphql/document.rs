@@ -33,7 +33,7 @@ const OPEN_FIELD: &str = "consumerLogin";
 /// A prepared document.
 #[derive(Debug)]
 pub(super) struct Document {
-    operations: Vec<Operation>,
+    operations: Vec<Arc<Operation>>,
 }
 
 /// One operation, ready for any values of its variables.
@@ -82,11 +82,11 @@ impl Document {
         };
         let operations =
             operations.into_iter().map(|(name, operation)| Operation::new(name, operation, &fragments, types));
-        Ok(Self { operations: operations.collect::<Result<_, _>>()? })
+        Ok(Self { operations: operations.map(|operation| operation.map(Arc::new)).collect::<Result<_, _>>()? })
     }
 
     /// The operation that a request means.
-    pub(super) fn operation(&self, name: Option<&str>) -> Result<&Operation, Refusal> {
+    pub(super) fn operation(&self, name: Option<&str>) -> Result<&Arc<Operation>, Refusal> {
         // Some clients send an empty name for none.
         match (name.filter(|name| !name.is_empty()), self.operations.as_slice()) {
             (None, [operation]) => Ok(operation),

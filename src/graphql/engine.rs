@@ -35,7 +35,7 @@ use futures_util::{
 };
 
 use super::{
-    document::{Document, Documents},
+    document::{Document, Documents, Operation},
     guard::Guard,
     types::Types,
     variables, wire,
@@ -69,10 +69,8 @@ pub struct Prepared {
     pub operation: OperationType,
     /// True when every root field is open to callers with a bad credential too (`consumerLogin`).
     pub open: bool,
-    /// True when it asks for the schema itself.
-    introspects: bool,
-    /// Root field, for metrics.
-    label: Arc<str>,
+    /// What the request was made from.
+    plan: Arc<Operation>,
 }
 
 /// Why a request was not executed at all.
@@ -146,17 +144,15 @@ impl Engine {
             let message = "a subscription needs a transport that streams, such as a WebSocket";
             return wire::refuse(Code::BadUserInput, message, vec![]).response;
         }
-        let Prepared { request, operation, label, .. } = prepared;
+        let Prepared { request, plan, .. } = prepared;
         let started = Instant::now();
         let execution = self.shared.backend.execute(request.data(caller.clone()));
         let response = match AssertUnwindSafe(execution).catch_unwind().await {
-            Ok(response) => wire::finish(response),
-            Err(panic) => wire::refuse_panic(&label, &*panic).response,
+            Ok(response) => wire::finish(response, &plan, &self.shared.types),
+            Err(panic) => wire::refuse_panic(&plan.label, &*panic).response,
         };
-        let operation = operation_name(operation);
-        metrics::counter!("switchboard_graphql_operations_total", "operation" => operation, "field" => Arc::clone(&label))
-            .increment(1);
-        metrics::histogram!("switchboard_graphql_operation_seconds", "operation" => operation, "field" => label)
+        metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
+        metrics::histogram!("switchboard_graphql_operation_seconds", labels(&plan))
             .record(started.elapsed().as_secs_f64());
         response
     }
@@ -170,16 +166,16 @@ impl Engine {
         if let Err(error) = admit(&prepared, caller) {
             return stream::once(async move { wire::refuse_error(&error).response }).boxed();
         }
-        let Prepared { request, operation, label, .. } = prepared;
-        metrics::counter!("switchboard_graphql_operations_total", "operation" => operation_name(operation), "field" => Arc::clone(&label))
-            .increment(1);
+        let Prepared { request, plan, .. } = prepared;
+        metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
         let responses = self.shared.backend.stream(request.data(caller.clone()));
+        let shared = Arc::clone(&self.shared);
         // After a panic the stream ends with that answer.
         AssertUnwindSafe(responses)
             .catch_unwind()
             .map(move |response| match response {
-                Ok(response) => wire::finish(response),
-                Err(panic) => wire::refuse_panic(&label, &*panic).response,
+                Ok(response) => wire::finish(response, &plan, &shared.types),
+                Err(panic) => wire::refuse_panic(&plan.label, &*panic).response,
             })
             .boxed()
     }
@@ -205,13 +201,7 @@ impl Shared {
         variables::omit_absent(&mut executable, &variables.absent);
         let mut request = Request::new(String::new()).variables(variables.values);
         request.set_parsed_query(executable);
-        Ok(Prepared {
-            request,
-            operation: operation.ty,
-            open: operation.open,
-            introspects: operation.introspects,
-            label: Arc::clone(&operation.label),
-        })
+        Ok(Prepared { request, operation: operation.ty, open: operation.open, plan: Arc::clone(operation) })
     }
 }
 
@@ -220,17 +210,19 @@ fn admit(prepared: &Prepared, caller: &Caller) -> Result<(), Error> {
     match caller {
         Caller::Known(_) => Ok(()),
         Caller::Refused(_) if prepared.open => Ok(()),
-        Caller::Anonymous if !prepared.introspects => Ok(()),
+        Caller::Anonymous if !prepared.plan.introspects => Ok(()),
         Caller::Anonymous | Caller::Refused(_) => caller.principal().map(|_| ()),
     }
 }
 
-fn operation_name(operation: OperationType) -> &'static str {
-    match operation {
+/// Few enough for any metrics store: names of the schema's root fields.
+fn labels(plan: &Operation) -> Vec<metrics::Label> {
+    let operation = match plan.ty {
         OperationType::Query => "query",
         OperationType::Mutation => "mutation",
         OperationType::Subscription => "subscription",
-    }
+    };
+    vec![metrics::Label::new("operation", operation), metrics::Label::new("field", Arc::clone(&plan.label))]
 }
 
 /// A schema without its types, so that its users need not name them.

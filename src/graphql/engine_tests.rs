@@ -168,6 +168,26 @@ async fn errors_carry_codes_and_no_secrets() {
 }
 
 #[tokio::test]
+async fn a_failed_field_is_null_or_the_nearest_place_around_it() {
+    let engine = engine();
+    for (query, data) in [
+        ("{ node { a x: fail } }", json!({"node": {"a": 1, "x": null}})),
+        ("{ node { fail y: fail } }", json!({"node": {"fail": null, "y": null}})),
+        ("{ node { a ...F } } fragment F on Node { failStrictly }", Value::Null),
+        ("{ node { maybe { a failStrictly } } }", json!({"node": {"maybe": null}})),
+        ("{ node { maybe { maybe { failStrictly } failStrictly fail } } }", json!({"node": {"maybe": null}})),
+        ("{ node { maybes { a ... on Node { failStrictly } } } }", json!({"node": {"maybes": [null, null]}})),
+        ("{ node { maybes { fail } } }", json!({"node": {"maybes": [{"fail": null}, null]}})),
+        ("{ node { maybe { nodes { nodes { failStrictly } } } } }", json!({"node": {"maybe": null}})),
+        ("{ node { a } nodes { failStrictly } }", Value::Null),
+    ] {
+        let response = run(&engine, query, json!({})).await;
+        assert_eq!(response["data"], data, "{query}");
+        assert_eq!(response["errors"][0]["extensions"]["code"], "CONFLICT");
+    }
+}
+
+#[tokio::test]
 async fn absent_is_not_null() {
     let engine = engine();
     let inside = "mutation($n: String) { patch(input: {id: 1, name: $n}) }";

@@ -147,6 +147,22 @@ impl Node {
         vec![Node]
     }
 
+    async fn fail(&self) -> Result<Option<i32>> {
+        Err(Error::conflict("told"))
+    }
+
+    async fn fail_strictly(&self) -> Result<i32> {
+        Err(Error::conflict("told"))
+    }
+
+    async fn maybe(&self) -> Option<Node> {
+        Some(Node)
+    }
+
+    async fn maybes(&self) -> Vec<Option<Node>> {
+        vec![Some(Node), None]
+    }
+
     async fn values(&self, of: Vec<Vec<i32>>) -> i32 {
         i32::try_from(of.len()).unwrap_or(i32::MAX)
     }

@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! text ─ cache ─► guard/lexer ─► parser ─► guard/measure ─► validation ─► literals ─► document (cached)
-//! document + variables ─► variables ─► guard (page sizes) ─► Prepared ─► execute / stream ─► wire
+//! document + variables ─► variables ─► guard (page sizes) ─► Prepared ─► execute / stream ─► nulls ─► wire
 //! ```
 
 mod document;
 pub mod engine;
 mod guard;
 mod literals;
+mod nulls;
 pub mod page;
 pub mod scalars;
 pub mod subscribe;

@@ -37,6 +37,8 @@ pub(super) struct Object {
 /// A field of an object.
 #[derive(Debug)]
 pub(super) struct Field {
+    /// Its type.
+    pub(super) ty: Type,
     /// Name of its type, without list and non-null.
     pub(super) type_name: String,
     /// How many items a page has when the document does not say; `None` for a field that is not paged.
@@ -158,6 +160,7 @@ impl Field {
             });
         Self {
             type_name: base_name(&field.ty.node.base).to_owned(),
+            ty: field.ty.node,
             page: page.max(),
             arguments: arguments
                 .into_iter()

@@ -11,7 +11,7 @@ use std::{any::Any, collections::HashSet, sync::Arc};
 
 use async_graphql::{PathSegment, Pos, Response, ServerError, Value, indexmap::IndexMap};
 
-use super::engine::Refusal;
+use super::{document::Operation, engine::Refusal, nulls, types::Types};
 use crate::error::{Code, Error, RETRY_AFTER_MS};
 
 /// Most errors that one refusal lists; a document full of mistakes gets the first of them.
@@ -52,7 +52,10 @@ pub(super) fn refuse_panic(place: &str, panic: &(dyn Any + Send)) -> Refusal {
 }
 
 /// Gives every error of an executed operation its wire form.
-pub(super) fn finish(mut response: Response) -> Response {
+pub(super) fn finish(mut response: Response, operation: &Operation, types: &Types) -> Response {
+    if !response.errors.is_empty() {
+        nulls::complete(&mut response.data, &response.errors, operation, types);
+    }
     // One fault that many fields share (a data loader's) is one line in the log.
     let mut logged = HashSet::new();
     for error in &mut response.errors {

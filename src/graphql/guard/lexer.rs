@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(tokens(""), 0);
         assert_eq!(tokens("{a}"), 3);
         assert_eq!(tokens("\u{feff}query Q($x: [Int!]! = 1) @d { a: b(c: $x) ...F }"), 29);
-        assert_eq!(tokens("[-1-1 00 1.5e-3 1.x 1e]"), 11);
+        assert_eq!(tokens("[-1-1 00 1.5e-3 1.x 1e]"), 12);
         assert_eq!(tokens(r####""" "a\"b" """x " "" \""" y""""####), 3);
         assert_eq!(tokens("# only { comments ,,,\n# more"), 0);
         assert_eq!(tokens("....§"), 4); // spread, dot, and one for each byte of §
