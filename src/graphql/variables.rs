@@ -1,4 +1,4 @@
-//! Values of variables, checked before anything is executed (the specification's CoerceVariableValues).
+//! Values of variables, checked before anything is executed (the specification's `CoerceVariableValues`).
 //!
 //! async-graphql checks variables only as part of validating a document, and documents are validated once,
 //! without them. So the check is here, for each request. A value that passes is handed on as it came: resolvers
@@ -15,7 +15,9 @@ use std::collections::HashSet;
 use async_graphql::{
     Name, Number, Positioned, Value, Variables,
     indexmap::IndexMap,
-    parser::types::{BaseType, ExecutableDocument, Selection, SelectionSet, Type, VariableDefinition},
+    parser::types::{
+        BaseType, DocumentOperations, ExecutableDocument, Selection, SelectionSet, Type, VariableDefinition,
+    },
 };
 use async_graphql_value::Value as InputValue;
 
@@ -93,11 +95,13 @@ pub(super) fn omit_absent(document: &mut ExecutableDocument, absent: &HashSet<Na
         return;
     }
     match &mut document.operations {
-        async_graphql::parser::types::DocumentOperations::Single(operation) => {
+        DocumentOperations::Single(operation) => {
             in_set(&mut operation.node.selection_set.node, absent);
         }
-        async_graphql::parser::types::DocumentOperations::Multiple(operations) => {
-            operations.values_mut().for_each(|operation| in_set(&mut operation.node.selection_set.node, absent));
+        DocumentOperations::Multiple(operations) => {
+            for operation in operations.values_mut() {
+                in_set(&mut operation.node.selection_set.node, absent);
+            }
         }
     }
     document.fragments.values_mut().for_each(|fragment| in_set(&mut fragment.node.selection_set.node, absent));
@@ -133,7 +137,7 @@ impl Mismatch {
         for step in self.path.iter().rev() {
             match step {
                 Step::Field(name) => text.extend([".", name]),
-                Step::Item(index) => text.push_str(&format!("[{index}]")),
+                Step::Item(index) => text.extend(["[", &index.to_string(), "]"]),
             }
         }
         text + ": " + &self.problem

@@ -130,11 +130,9 @@ fn string(bytes: &[u8]) -> Option<usize> {
 /// Line and column of a byte, both from one.
 fn position(text: &str, at: usize) -> Pos {
     let before = &text.as_bytes()[..at];
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    Pos {
-        line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
-        column: String::from_utf8_lossy(&before[line_start..]).chars().count() + 1,
-    }
+    let mut lines = before.split(|byte| *byte == b'\n');
+    let last = lines.next_back().unwrap_or_default();
+    Pos { line: lines.count() + 1, column: String::from_utf8_lossy(last).chars().count() + 1 }
 }
 
 #[cfg(test)]
@@ -153,7 +151,7 @@ mod tests {
         assert_eq!(tokens("{a}"), 3);
         assert_eq!(tokens("\u{feff}query Q($x: [Int!]! = 1) @d { a: b(c: $x) ...F }"), 29);
         assert_eq!(tokens("[-1-1 00 1.5e-3 1.x 1e]"), 12);
-        assert_eq!(tokens(r####""" "a\"b" """x " "" \""" y""""####), 3);
+        assert_eq!(tokens(r#""" "a\"b" """x " "" \""" y""""#), 3);
         assert_eq!(tokens("# only { comments ,,,\n# more"), 0);
         assert_eq!(tokens("....§"), 4); // spread, dot, and one for each byte of §
     }

@@ -72,13 +72,9 @@ fn expand(
                 total.size += field.arguments.len() as u64;
                 let mut page = 0;
                 for (_, value) in &field.arguments {
-                    page = page.max(match &value.node {
-                        InputValue::Number(size) => size.as_u64().expect("a size"),
-                        _ => {
-                            total.paged_by_variable = true;
-                            3
-                        }
-                    });
+                    let size = if let InputValue::Number(size) = &value.node { size.as_u64() } else { None };
+                    total.paged_by_variable |= size.is_none();
+                    page = page.max(size.unwrap_or(3));
                 }
                 if field.arguments.is_empty() {
                     page = if field.name.node == "nodes" { 20 } else { 1 };
@@ -134,6 +130,15 @@ fn repeat(count: usize, part: &str) -> String {
     })
 }
 
+/// Fragments that each spread the next.
+fn chain(length: usize) -> String {
+    (0..length).fold(String::new(), |mut text, index| {
+        write!(text, "fragment f{index} on Node{{...f{}}}", index + 1).expect("a string");
+        text
+    })
+}
+
+/// Fragments that each spread the next one twice.
 fn nest(levels: usize) -> String {
     (0..levels).fold(String::new(), |mut text, level| {
         let next = level + 1;
@@ -160,11 +165,7 @@ fn floods_are_refused_at_once() {
         (repeat(600, "query q#{a}"), Some("BAD_USER_INPUT")),
         (format!("{} fragment F on Query{{{}}}", repeat(200, "query q#{...F}"), repeat(1_000, "a")), complex),
         (format!("{{a}} {}", repeat(400, "fragment f# on Node{a ...f#}")), invalid),
-        (
-            (0..480).map(|n| format!("fragment f{n} on Node{{...f{}}}", n + 1)).collect::<String>()
-                + "{a}fragment f480 on Node{a}",
-            complex,
-        ),
+        (chain(480) + "{a}fragment f480 on Node{a}", complex),
         (format!("{{node{{values(of: {}1{})}}}}", "[".repeat(1_900), "]".repeat(1_900)), complex),
         (format!("{{{}a{}}}", "...{".repeat(900), "}".repeat(900)), complex),
         (format!("{{{}a{}}}", "node{".repeat(17), "}".repeat(17)), complex),
@@ -186,7 +187,7 @@ fn floods_are_refused_at_once() {
             ),
             complex,
         ),
-        (format!("{{nodes(first: 100){{nodes(first: 100){{nodes(first: 100){{a}}}}}}}}"), complex),
+        ("{nodes(first: 100){nodes(first: 100){nodes(first: 100){a}}}}".to_owned(), complex),
         (format!("{{{}}}", repeat(21, "a")), complex),
         (format!("{{a{}}}", " ,\n#x\n".repeat(10_000)), None),
         ("{a}".repeat(1_000), invalid),
@@ -204,8 +205,7 @@ fn what_passes_the_largest_nesting_does_not_overflow_the_stack() {
     let engine = Engine::new(fixture::builder, &settings);
     let list = format!("{{node{{values(of: {}1{})}}}}", "[".repeat(195), "]".repeat(195));
     assert_eq!(answer(&engine, &list), Some("GRAPHQL_VALIDATION_FAILED"));
-    let chain: String = (0..190).map(|n| format!("fragment f{n} on Node{{...f{}}}", n + 1)).collect();
-    assert_eq!(answer(&engine, &format!("{{node{{...f0}}}}{chain}fragment f190 on Node{{a}}")), None);
+    assert_eq!(answer(&engine, &format!("{{node{{...f0}}}}{}fragment f190 on Node{{a}}", chain(190))), None);
 }
 
 #[test]
