@@ -1,9 +1,50 @@
 //! What the transports call: prepare a document, execute it, or stream it.
+//!
+//! ```text
+//! prepare: bytes ► cache of documents ► operationName ► variables ► page sizes ► Prepared | Refusal
+//! execute: credential, introspection ► async-graphql ► wire (codes, log, counts)
+//! ```
+//!
+//! Guarantees:
+//! - What reaches async-graphql has passed the guard, so its time, memory and stack are bounded by the settings.
+//! - A document is parsed and validated once and then served from the cache; a request that hits it pays for its
+//!   variables and a clone of one operation.
+//! - A panic in a resolver costs its own request, answered `INTERNAL_SERVER_ERROR`, never the connection.
+//! - Every error that leaves here carries `extensions.code`; text of internal faults does not leave.
+//!
+//! There are two schemas of the same types. One validates, with all rules, and never executes. The other executes
+//! in async-graphql's fast mode, which skips the rules. (One schema with an extension to skip them would do, but
+//! with any extension async-graphql wraps each field in another two allocations.)
 
-use async_graphql::{Response, Variables, parser::types::OperationType};
-use futures_util::stream::BoxStream;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
-use crate::{auth::Caller, error::Code};
+use async_graphql::{
+    ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode,
+    ValidationResult, Variables, async_trait,
+    extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation},
+    parser::types::{ExecutableDocument, OperationType},
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+
+use super::{
+    document::{Document, Documents, Operation},
+    guard::Guard,
+    types::Types,
+    variables, wire,
+};
+use crate::{
+    auth::Caller,
+    config::GuardSettings,
+    error::{Code, Error},
+};
 
 /// One GraphQL request as a transport read it.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -23,11 +64,13 @@ pub struct GraphqlRequest {
 #[derive(Debug)]
 pub struct Prepared {
     /// For the executor; carries the parsed document.
-    pub(super) request: async_graphql::Request,
+    pub(super) request: Request,
     /// Query, mutation or subscription.
     pub operation: OperationType,
     /// True when every root field is open to callers with a bad credential too (`consumerLogin`).
     pub open: bool,
+    /// What the request was made from.
+    plan: Arc<Operation>,
 }
 
 /// Why a request was not executed at all.
@@ -41,24 +84,201 @@ pub struct Refusal {
 
 /// Executes GraphQL for any transport. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backend: Box<dyn Backend>,
+    types: Types,
+    guard: Guard,
+    documents: Documents,
+    sdl: String,
+}
 
 impl Engine {
+    /// An engine for the schema that `build` makes (it is called twice, see the module's essay).
+    ///
+    /// # Panics
+    /// When the schema's own SDL does not parse.
+    pub fn new<Q, M, S>(build: impl Fn() -> SchemaBuilder<Q, M, S>, settings: &GuardSettings) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        // The guard has bounded the depth, in a way that does not expand fragments.
+        let schema = || build().limit_recursive_depth(usize::MAX);
+        // "Did you mean" costs a distance to every name, and tells strangers the schema.
+        let validator = schema().disable_suggestions().extension(OnlyValidate).finish();
+        let executor = schema().validation_mode(ValidationMode::Fast).finish();
+        let sdl = executor.sdl();
+        Self {
+            shared: Arc::new(Shared {
+                types: Types::read(&sdl),
+                guard: Guard::new(settings),
+                documents: Documents::new(settings.document_cache),
+                backend: Box::new(Schemas { validator, executor }),
+                sdl,
+            }),
+        }
+    }
+
+    /// The schema in the schema definition language.
+    pub fn sdl(&self) -> &str {
+        &self.shared.sdl
+    }
+
     /// Parses, guards and validates `request`, from the cache where it was seen before.
     pub fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, Refusal> {
-        let _ = request;
-        unimplemented!()
+        catch_unwind(AssertUnwindSafe(|| self.shared.prepare(request)))
+            .unwrap_or_else(|panic| Err(wire::refuse_panic("graphql prepare", &*panic)))
     }
 
     /// Runs a query or mutation to its end. Errors in the response carry `extensions.code`.
     pub async fn execute(&self, prepared: Prepared, caller: &Caller) -> Response {
-        let _ = (prepared, caller);
-        unimplemented!()
+        if let Err(error) = admit(&prepared, caller) {
+            return wire::refuse_error(&error).response;
+        }
+        if prepared.operation == OperationType::Subscription {
+            let message = "a subscription needs a transport that streams, such as a WebSocket";
+            return wire::refuse(Code::BadUserInput, message, vec![]).response;
+        }
+        let Prepared { request, plan, .. } = prepared;
+        let started = Instant::now();
+        let execution = self.shared.backend.execute(request.data(caller.clone()));
+        let response = match AssertUnwindSafe(execution).catch_unwind().await {
+            Ok(response) => wire::finish(response, &plan, &self.shared.types),
+            Err(panic) => wire::refuse_panic(&plan.label, &*panic).response,
+        };
+        metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
+        metrics::histogram!("switchboard_graphql_operation_seconds", labels(&plan))
+            .record(started.elapsed().as_secs_f64());
+        response
     }
 
     /// Runs any operation as a stream of responses: one for a query or mutation, any number for a subscription.
     pub fn stream(&self, prepared: Prepared, caller: &Caller) -> BoxStream<'static, Response> {
-        let _ = (prepared, caller);
-        unimplemented!()
+        if prepared.operation != OperationType::Subscription {
+            let (engine, caller) = (self.clone(), caller.clone());
+            return stream::once(async move { engine.execute(prepared, &caller).await }).boxed();
+        }
+        if let Err(error) = admit(&prepared, caller) {
+            return stream::once(async move { wire::refuse_error(&error).response }).boxed();
+        }
+        let Prepared { request, plan, .. } = prepared;
+        metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
+        let responses = self.shared.backend.stream(request.data(caller.clone()));
+        let shared = Arc::clone(&self.shared);
+        // After a panic the stream ends with that answer.
+        AssertUnwindSafe(responses)
+            .catch_unwind()
+            .map(move |response| match response {
+                Ok(response) => wire::finish(response, &plan, &shared.types),
+                Err(panic) => wire::refuse_panic(&plan.label, &*panic).response,
+            })
+            .boxed()
+    }
+}
+
+impl Shared {
+    fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, Refusal> {
+        let text = request.query.as_str();
+        self.guard.check_bytes(text)?;
+        let document = self.documents.get_or_prepare(text, || {
+            Document::prepare(text, &self.guard, &self.types, |document| self.backend.validate(document.clone()))
+        })?;
+        let operation = document.operation(request.operation_name.as_deref())?;
+        let definitions = &operation.definition().variable_definitions;
+        let variables = variables::coerce(definitions, request.variables, &self.types).map_err(|problems| {
+            let errors = problems.into_iter().map(|problem| ServerError::new(problem.node, Some(problem.pos)));
+            wire::refuse_all(Code::BadUserInput, errors.collect())
+        })?;
+        if operation.paged_by_variable {
+            self.guard.check_pages(&operation.executable, &self.types, &variables.values)?;
+        }
+        let mut executable = operation.executable.clone();
+        variables::omit_absent(&mut executable, &variables.absent);
+        let mut request = Request::new(String::new()).variables(variables.values);
+        request.set_parsed_query(executable);
+        Ok(Prepared { request, operation: operation.ty, open: operation.open, plan: Arc::clone(operation) })
+    }
+}
+
+/// What a caller may not even try. What each field asks of its caller is the resolver's.
+fn admit(prepared: &Prepared, caller: &Caller) -> Result<(), Error> {
+    match caller {
+        Caller::Known(_) => Ok(()),
+        Caller::Refused(_) if prepared.open => Ok(()),
+        Caller::Anonymous if !prepared.plan.introspects => Ok(()),
+        Caller::Anonymous | Caller::Refused(_) => caller.principal().map(|_| ()),
+    }
+}
+
+/// Few enough for any metrics store: names of the schema's root fields.
+fn labels(plan: &Operation) -> Vec<metrics::Label> {
+    let operation = match plan.ty {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
+    };
+    vec![metrics::Label::new("operation", operation), metrics::Label::new("field", Arc::clone(&plan.label))]
+}
+
+/// A schema without its types, so that its users need not name them.
+trait Backend: Send + Sync {
+    /// What is wrong with a document; nothing for a valid one.
+    fn validate(&self, document: ExecutableDocument) -> Vec<ServerError>;
+    /// Executes a query or mutation whose document is valid.
+    fn execute(&self, request: Request) -> BoxFuture<'static, Response>;
+    /// Executes a subscription whose document is valid.
+    fn stream(&self, request: Request) -> BoxStream<'static, Response>;
+}
+
+struct Schemas<Q, M, S> {
+    validator: Schema<Q, M, S>,
+    executor: Schema<Q, M, S>,
+}
+
+impl<Q, M, S> Backend for Schemas<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    fn validate(&self, document: ExecutableDocument) -> Vec<ServerError> {
+        let mut request = Request::new(String::new());
+        request.set_parsed_query(document);
+        let validation = self.validator.execute(request).now_or_never();
+        validation.expect("validation waits for nothing, and nothing is executed after it").errors
+    }
+
+    fn execute(&self, request: Request) -> BoxFuture<'static, Response> {
+        let schema = self.executor.clone();
+        async move { schema.execute(request).await }.boxed()
+    }
+
+    fn stream(&self, request: Request) -> BoxStream<'static, Response> {
+        self.executor.execute_stream(request)
+    }
+}
+
+/// Ends a request after validation: with its errors, or with an empty list of them when there are none.
+struct OnlyValidate;
+
+impl ExtensionFactory for OnlyValidate {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Extension for OnlyValidate {
+    async fn validation(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        Err(next.run(ctx).await.err().unwrap_or_default())
     }
 }

@@ -1,0 +1,208 @@
+//! What the checks before execution need to know of the schema, read once from its SDL.
+//!
+//! async-graphql keeps its registry to itself, so this reads what it prints. Only names, input types and
+//! page sizes are kept. Types that the SDL omits (introspection, built-in scalars) are simply not found here;
+//! every user of this file treats "not found" as "nothing to check", and validation has the last word.
+
+use std::collections::{HashMap, HashSet};
+
+use async_graphql::{
+    Name, Positioned, Value,
+    parser::types::{
+        BaseType, ConstDirective, FieldDefinition, InputObjectType, InputValueDefinition, OperationType, Type,
+        TypeKind, TypeSystemDefinition,
+    },
+};
+
+/// The page size that the guard assumes for a list that can be paged, where neither document nor schema names one.
+pub(super) const DEFAULT_PAGE: u64 = 20;
+
+/// The schema's types by name.
+#[derive(Debug, Default)]
+pub(super) struct Types {
+    objects: HashMap<String, Object>,
+    inputs: HashMap<String, Input>,
+    enums: HashMap<String, HashSet<Name>>,
+    query: Option<String>,
+    mutation: Option<String>,
+    subscription: Option<String>,
+}
+
+/// An object or interface.
+#[derive(Debug, Default)]
+pub(super) struct Object {
+    fields: HashMap<String, Field>,
+}
+
+/// A field of an object.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// Its type.
+    pub(super) ty: Type,
+    /// Name of its type, without list and non-null.
+    pub(super) type_name: String,
+    /// How many items a page has when the document does not say; `None` for a field that is not paged.
+    pub(super) page: Option<u64>,
+    arguments: HashMap<String, Type>,
+}
+
+/// An input object.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    fields: HashMap<String, InputField>,
+    /// The names of those that must be given.
+    pub(super) required: Vec<String>,
+    /// True for `@oneOf`: exactly one field, and not null.
+    pub(super) one_of: bool,
+}
+
+/// A field of an input object.
+#[derive(Debug)]
+pub(super) struct InputField {
+    /// Its type.
+    pub(super) ty: Type,
+}
+
+impl Types {
+    /// Reads a schema's SDL.
+    ///
+    /// # Panics
+    /// When `sdl` does not parse; async-graphql wrote it, so that is a fault to find at start.
+    pub(super) fn read(sdl: &str) -> Self {
+        let document = async_graphql::parser::parse_schema(sdl).expect("async-graphql parses the SDL that it writes");
+        let mut types = Self::default();
+        for definition in document.definitions {
+            match definition {
+                TypeSystemDefinition::Schema(schema) => {
+                    let schema = schema.node;
+                    let name = |root: Option<Positioned<Name>>| root.map(|root| root.node.to_string());
+                    types.query = name(schema.query);
+                    types.mutation = name(schema.mutation);
+                    types.subscription = name(schema.subscription);
+                }
+                TypeSystemDefinition::Type(definition) => {
+                    let definition = definition.node;
+                    let directives: Vec<ConstDirective> =
+                        definition.directives.into_iter().map(|directive| directive.node).collect();
+                    types.insert(definition.name.node.to_string(), definition.kind, &directives);
+                }
+                TypeSystemDefinition::Directive(_) => {}
+            }
+        }
+        types
+    }
+
+    fn insert(&mut self, name: String, kind: TypeKind, directives: &[ConstDirective]) {
+        match kind {
+            TypeKind::Object(object) => {
+                self.objects.insert(name, Object::new(object.fields.into_iter().map(|field| field.node)));
+            }
+            TypeKind::Interface(interface) => {
+                self.objects.insert(name, Object::new(interface.fields.into_iter().map(|field| field.node)));
+            }
+            TypeKind::Enum(values) => {
+                self.enums.insert(name, values.values.into_iter().map(|value| value.node.value.node).collect());
+            }
+            TypeKind::InputObject(input) => {
+                let one_of = directives.iter().any(|directive| directive.name.node == "oneOf");
+                self.inputs.insert(name, Input::new(input, one_of));
+            }
+            TypeKind::Scalar | TypeKind::Union(_) => {}
+        }
+    }
+
+    /// The object or interface of this name.
+    pub(super) fn object(&self, name: &str) -> Option<&Object> {
+        self.objects.get(name)
+    }
+
+    /// The type that an operation starts from.
+    pub(super) fn root(&self, operation: OperationType) -> Option<&Object> {
+        let name = match operation {
+            OperationType::Query => &self.query,
+            OperationType::Mutation => &self.mutation,
+            OperationType::Subscription => &self.subscription,
+        };
+        self.object(name.as_deref()?)
+    }
+
+    /// The input object of this name.
+    pub(super) fn input(&self, name: &str) -> Option<&Input> {
+        self.inputs.get(name)
+    }
+
+    /// The values of the enum of this name.
+    pub(super) fn enum_values(&self, name: &str) -> Option<&HashSet<Name>> {
+        self.enums.get(name)
+    }
+}
+
+impl Object {
+    fn new(fields: impl Iterator<Item = FieldDefinition>) -> Self {
+        Self { fields: fields.map(|field| (field.name.node.to_string(), Field::new(field))).collect() }
+    }
+
+    /// The field of this name.
+    pub(super) fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+}
+
+impl Field {
+    fn new(field: FieldDefinition) -> Self {
+        let arguments: Vec<InputValueDefinition> = field.arguments.into_iter().map(|argument| argument.node).collect();
+        let page =
+            arguments.iter().filter(|argument| is_page_size(&argument.name.node)).map(|argument| {
+                match argument.default_value.as_ref().map(|value| &value.node) {
+                    Some(Value::Number(size)) => size.as_u64().unwrap_or(DEFAULT_PAGE),
+                    _ => DEFAULT_PAGE,
+                }
+            });
+        Self {
+            type_name: base_name(&field.ty.node.base).to_owned(),
+            ty: field.ty.node,
+            page: page.max(),
+            arguments: arguments
+                .into_iter()
+                .map(|argument| (argument.name.node.to_string(), argument.ty.node))
+                .collect(),
+        }
+    }
+
+    /// The type of an argument.
+    pub(super) fn argument(&self, name: &str) -> Option<&Type> {
+        self.arguments.get(name)
+    }
+}
+
+impl Input {
+    fn new(input: InputObjectType, one_of: bool) -> Self {
+        let fields = input.fields.into_iter().map(|field| field.node);
+        let mut shape = Self { one_of, ..Self::default() };
+        for field in fields {
+            let name = field.name.node.to_string();
+            if !field.ty.node.nullable && field.default_value.is_none() {
+                shape.required.push(name.clone());
+            }
+            shape.fields.insert(name, InputField { ty: field.ty.node });
+        }
+        shape
+    }
+
+    /// The field of this name.
+    pub(super) fn field(&self, name: &str) -> Option<&InputField> {
+        self.fields.get(name)
+    }
+}
+
+/// True for the arguments that say how many items a page has.
+pub(super) fn is_page_size(argument: &str) -> bool {
+    matches!(argument, "first" | "last")
+}
+
+fn base_name(base: &BaseType) -> &str {
+    match base {
+        BaseType::Named(name) => name,
+        BaseType::List(inner) => base_name(&inner.base),
+    }
+}
