@@ -27,13 +27,17 @@ mod observe;
 mod page;
 pub mod parameters;
 pub mod server;
+pub mod websocket;
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
-    http::StatusCode,
+    extract::{
+        FromRef, Request, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing,
@@ -51,6 +55,7 @@ use crate::{
 pub use self::{
     health::Readiness,
     server::{Shutdown, serve},
+    websocket::SocketState,
 };
 
 /// Paths as they appear in metrics; all others count as `unknown`.
@@ -75,14 +80,42 @@ pub struct HttpState {
     pub development: bool,
 }
 
+/// The state of the router: each handler takes the part that it needs.
+#[derive(Clone)]
+struct RouterState {
+    http: HttpState,
+    sockets: SocketState,
+}
+
+impl FromRef<RouterState> for HttpState {
+    fn from_ref(state: &RouterState) -> Self {
+        state.http.clone()
+    }
+}
+
+impl FromRef<RouterState> for SocketState {
+    fn from_ref(state: &RouterState) -> Self {
+        state.sockets.clone()
+    }
+}
+
 /// All routes.
 pub fn router(state: HttpState) -> Router {
     metrics::recorder();
     let origins = Arc::new(cors::Origins::new(&state.settings.allowed_origins, state.development));
-    let only = |route: routing::MethodRouter<HttpState>| route.fallback(wrong_method);
+    let sockets = SocketState::new(
+        state.engine.clone(),
+        state.authenticator.clone(),
+        Arc::clone(&state.settings),
+        state.development,
+        [state.shutdown.drain.clone(), state.shutdown.now.clone()],
+        state.shutdown.tasks.clone(),
+    );
+    let only = |route: routing::MethodRouter<RouterState>| route.fallback(wrong_method);
     Router::new()
         .route("/", only(routing::get(page::root)))
         .route("/graphql", only(routing::get(get_graphql).post(graphql::post)))
+        .route("/graphql/ws", only(routing::get(websocket::upgrade)))
         .route("/api/time", only(routing::get(api_time)))
         .route("/live", only(routing::get(health::live)))
         .route("/ready", only(routing::get(health::ready)))
@@ -91,11 +124,23 @@ pub fn router(state: HttpState) -> Router {
         .layer(origins.layer())
         .layer(middleware::from_fn_with_state(origins, cors::fence))
         .layer(middleware::from_fn(observe::observe))
-        .with_state(state)
+        .with_state(RouterState { http: state, sockets })
 }
 
 /// `GET /graphql` serves three kinds of clients: GraphQL ones, sockets, and persons.
-async fn get_graphql(state: State<HttpState>, request: Request) -> Response {
+async fn get_graphql(
+    state: State<HttpState>,
+    sockets: State<SocketState>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    request: Request,
+) -> Response {
+    if headers.get(header::UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        return match upgrade {
+            Ok(upgrade) => websocket::upgrade(sockets, headers, upgrade).await,
+            Err(rejection) => rejection.into_response(),
+        };
+    }
     if request.uri().query().is_none() && negotiation::prefers_page(request.headers()) {
         return page::page(request.headers());
     }
