@@ -26,6 +26,17 @@ async fn count_rows(embedded: &Embedded) -> i64 {
     sqlx::query_scalar("select count(*) from kept").fetch_one(&mut connect(embedded).await).await.unwrap()
 }
 
+/// As [`count_rows`], as soon as somebody answers again.
+async fn count_rows_when_back(embedded: &Embedded) -> i64 {
+    let back = tokio::time::timeout(Duration::from_secs(60), async {
+        while PgConnection::connect_with(&embedded.options()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    back.await.expect("it comes back");
+    count_rows(embedded).await
+}
+
 #[tokio::test]
 async fn data_is_kept_between_runs_and_out_of_reach_of_others() {
     let path = scratch().await;
@@ -117,20 +128,30 @@ async fn postgres_that_dies_is_started_again_once_and_then_given_up() {
     kill_postmaster(&data);
     // The session breaks off, and then somebody answers again.
     while sqlx::query("select 1").execute(&mut connection).await.is_ok() {}
-    let again = tokio::time::timeout(Duration::from_secs(30), async {
-        loop {
-            match PgConnection::connect_with(&embedded.options()).await {
-                Ok(connection) => return connection,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    });
-    drop(again.await.expect("it comes back"));
-    assert_eq!(count_rows(&embedded).await, 1);
+    assert_eq!(count_rows_when_back(&embedded).await, 1);
     kill_postmaster(&data);
     let reason = tokio::time::timeout(Duration::from_secs(30), embedded.exited()).await.expect("it is given up");
     // "twice within a minute", or "did not come back" where the second blow fell before the restart was seen to succeed.
     assert!(reason.message().starts_with("embedded Postgres: Postgres ended"), "{reason}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn postgres_that_lost_its_shell_makes_room() {
+    let path = scratch().await;
+    let embedded = embedded::start(&path, CONNECTIONS).await.unwrap();
+    let mut connection = connect(&embedded).await;
+    sqlx::raw_sql("create table kept(n int); insert into kept values (1)").execute(&mut connection).await.unwrap();
+    let pid = fs::read_to_string(path.join("postgres/data/postmaster.pid")).unwrap();
+    let state = fs::read_to_string(format!("/proc/{}/stat", pid.lines().next().unwrap())).unwrap();
+    let shell = state.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap(); // after the name: state, parent
+    assert!(Command::new("/bin/sh").args(["-c", "kill -KILL $0", shell]).status().unwrap().success());
+    // Nothing told the old one to stop; the keeper does, and starts another.
+    while sqlx::query("select 1").execute(&mut connection).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(count_rows_when_back(&embedded).await, 1);
+    embedded.stop().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! data directory (ours)             processes
 //!   owner         flock             switchboard ── holds `owner`; a second server is refused at once
 //!   lock          flock                 │ pipe (its end is the order to stop)
-//!   postgres.log                        ▼
+//!   postgres.log  (and .old)            ▼
 //!   jwt-secret    0600              sh, a group of its own, as `postgres` where we are root
 //!   postgres/     0700, the             │ SIGINT (fast shutdown) when the pipe ends
 //!     data/       account's             ▼

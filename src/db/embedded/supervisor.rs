@@ -1,7 +1,8 @@
 //! One run of Postgres on a data directory, from the shell that watches over it to its end.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -144,7 +145,8 @@ fn make_data(directory: &Directory, lock: &File, durability: Durability) -> Resu
 fn supervise(directory: &Directory, lock: &File, connections: u32, durability: Durability) -> Result<Child> {
     let binaries = directory.binaries()?;
     let path = directory.log();
-    let log = File::create(&path).map_err(on(&path))?;
+    let _ = fs::rename(&path, path.with_extension("log.old")); // why the one before ended, if there was one
+    let log = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(on(&path))?;
     let mut run = command("/bin/sh", directory.account.as_ref());
     run.args(["-c", SUPERVISE, "sh"]).arg(binaries.folder.join("postgres")).arg("-D").arg(directory.data());
     // A list of quoted names, where a quote is doubled.
