@@ -209,9 +209,9 @@ impl Shared {
 fn admit(prepared: &Prepared, caller: &Caller) -> Result<(), Error> {
     match caller {
         Caller::Known(_) => Ok(()),
-        Caller::Refused(_) if prepared.open => Ok(()),
+        Caller::Refused(_) | Caller::Unavailable(_) if prepared.open => Ok(()),
         Caller::Anonymous if !prepared.plan.introspects => Ok(()),
-        Caller::Anonymous | Caller::Refused(_) => caller.principal().map(|_| ()),
+        Caller::Anonymous | Caller::Refused(_) | Caller::Unavailable(_) => caller.principal().map(|_| ()),
     }
 }
 
