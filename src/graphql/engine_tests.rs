@@ -135,6 +135,10 @@ async fn callers_without_a_valid_credential_get_no_further_than_they_may() {
         error(&run_as(&engine, &refused, "{ a }", json!({})).await),
         ("UNAUTHENTICATED", "unauthorized: it is expired")
     );
+    let unavailable = Caller::Unavailable("the secret cause".into());
+    let response = run_as(&engine, &unavailable, "{ a }", json!({})).await;
+    assert_eq!(error(&response), ("UNAVAILABLE", "temporarily unavailable, try again"));
+    assert_eq!(response["errors"][0]["extensions"]["retryAfterMs"], 1_000);
     assert_eq!(run_as(&engine, &Caller::Anonymous, "{ a }", json!({})).await, json!({"data": {"a": 1}}));
     assert_eq!(error(&run_as(&engine, &Caller::Anonymous, "{ caller }", json!({})).await).0, "UNAUTHENTICATED");
     let introspect = "{ ...F } fragment F on Query { a __schema { queryType { name } } }";

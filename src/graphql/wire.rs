@@ -29,14 +29,15 @@ pub(super) fn refuse(code: Code, message: impl Into<String>, locations: Vec<Pos>
 pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
     errors.truncate(MOST_ERRORS);
     for error in &mut errors {
-        error.extensions.get_or_insert_default().set("code", code.as_str());
+        extend(error, code);
     }
     count(code);
     Refusal { code, response: Response::from_errors(errors) }
 }
 
-/// A refusal for an error of this crate.
+/// A refusal for an error of this crate, which is logged if it is ours.
 pub(super) fn refuse_error(error: &Error) -> Refusal {
+    error.log("graphql");
     refuse(error.code(), error.message(), vec![])
 }
 
@@ -87,14 +88,19 @@ fn encode(error: &mut ServerError, logged: &mut HashSet<*const Error>) {
             Code::Internal
         }
     };
+    if code == Code::Internal {
+        INTERNAL.clone_into(&mut error.message);
+    }
+    extend(error, code);
+    count(code);
+}
+
+fn extend(error: &mut ServerError, code: Code) {
     let extensions = error.extensions.get_or_insert_default();
     extensions.set("code", code.as_str());
-    match code {
-        Code::Internal => INTERNAL.clone_into(&mut error.message),
-        Code::Unavailable => extensions.set("retryAfterMs", RETRY_AFTER_MS),
-        _ => {}
+    if code == Code::Unavailable {
+        extensions.set("retryAfterMs", RETRY_AFTER_MS);
     }
-    count(code);
 }
 
 /// True for what async-graphql says of a scalar, enum or input object that does not parse. These errors have no
