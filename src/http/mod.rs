@@ -27,6 +27,7 @@ mod observe;
 mod page;
 pub mod parameters;
 pub mod server;
+pub mod websocket;
 
 use std::sync::Arc;
 
