@@ -97,7 +97,8 @@ mod tests {
         ] {
             assert_eq!(read(none), Ok(None), "{none}");
         }
-        for refused in [r#"{"authToken":7}"#, r#"{"Authorization":{"t":1}}"#, r#"{"headers":{"authorization":["t"]}}"#] {
+        for refused in [r#"{"authToken":7}"#, r#"{"Authorization":{"t":1}}"#, r#"{"headers":{"authorization":["t"]}}"#]
+        {
             assert!(read(refused).is_err(), "{refused}");
         }
         assert_eq!(bare("bearers"), Some("bearers".into()));

@@ -112,12 +112,16 @@ impl Protocol for Legacy {
                 texts.into_iter().flatten().map(Action::Reply).collect()
             }
             Ok(()) => Vec::new(),
-            Err(why) => vec![Action::Reply(connection_error(&why)), Action::Close(Close::forbidden(why))],
+            Err(why) => vec![Action::Close(Close::forbidden(why))],
         }
     }
 
     fn before_close(&self, close: &Close) -> Option<String> {
         matches!(close.code, 4403 | 4408).then(|| connection_error(&close.reason))
+    }
+
+    fn on_late_init(&self) -> String {
+        connection_error("connection_init while operations are under way")
     }
 
     fn on_duplicate(&self, _: &OperationId) -> Option<Close> {
@@ -155,7 +159,10 @@ mod tests {
     use super::*;
 
     fn replies(actions: &[Action]) -> Vec<&str> {
-        actions.iter().filter_map(|action| if let Action::Reply(text) = action { Some(&**text) } else { None }).collect()
+        actions
+            .iter()
+            .filter_map(|action| if let Action::Reply(text) = action { Some(&**text) } else { None })
+            .collect()
     }
 
     const START: &str = r#"{"id":"1","type":"start","payload":{"query":"{a}"}}"#;
@@ -170,8 +177,10 @@ mod tests {
         }
         legacy.on_text(r#"{"type":"connection_init"}"#);
         let refused = legacy.on_caller(Err("expired".into()));
-        assert_eq!(replies(&refused), [r#"{"type":"connection_error","payload":{"message":"expired"}}"#]);
-        assert!(matches!(&refused[1], Action::Close(close) if close.code == 4403));
+        let [Action::Close(close)] = &refused[..] else { panic!("a close") };
+        assert_eq!(close.code, 4403);
+        let before = legacy.before_close(close).unwrap();
+        assert_eq!(before, r#"{"type":"connection_error","payload":{"message":"expired"}}"#);
     }
 
     #[test]
@@ -201,6 +210,8 @@ mod tests {
         }
         assert!(matches!(&legacy.on_text(r#"{"id":1,"type":"stop"}"#)[..], [Action::Stop(_)]));
         assert!(legacy.on_text(r#"{"type":"stop"}"#).is_empty());
-        assert!(matches!(&legacy.on_text(r#"{"type":"connection_terminate"}"#)[..], [Action::Close(c)] if c.code == 1000));
+        assert!(
+            matches!(&legacy.on_text(r#"{"type":"connection_terminate"}"#)[..], [Action::Close(c)] if c.code == 1000)
+        );
     }
 }

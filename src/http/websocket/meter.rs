@@ -23,9 +23,7 @@ pub(super) struct Meter {
 impl Meter {
     /// Counts a socket.
     pub(super) fn new(protocol: &'static str) -> Self {
-        let messages = |direction: &'static str| {
-            counter!("switchboard_websocket_messages_total", "protocol" => protocol, "direction" => direction)
-        };
+        let messages = |direction: &'static str| counter!("switchboard_websocket_messages_total", "protocol" => protocol, "direction" => direction);
         let sockets = gauge!("switchboard_websocket_sockets", "protocol" => protocol);
         sockets.increment(1);
         Self {
@@ -42,8 +40,10 @@ impl Meter {
         self.received.increment(1);
     }
 
-    pub(super) fn sent(&self) {
-        self.sent.increment(1);
+    pub(super) fn sent(&self, count: u64) {
+        if count > 0 {
+            self.sent.increment(count);
+        }
     }
 
     /// How many operations are under way now.

@@ -14,7 +14,9 @@ pub(super) fn is_local(headers: &HeaderMap, allowed: &[String]) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (None, _) => true,
-        (Some(origin), None) => origin.to_str().is_ok_and(|origin| is_loopback(origin) || allowed.iter().any(|a| a == origin)),
+        (Some(origin), None) => {
+            origin.to_str().is_ok_and(|origin| is_loopback(origin) || allowed.iter().any(|a| a == origin))
+        }
         (Some(_), Some(_)) => false,
     }
 }
@@ -34,11 +36,25 @@ mod tests {
 
     #[test]
     fn only_pages_of_this_machine() {
-        for local in ["http://localhost:3000", "https://LOCALHOST", "http://127.0.0.1:4000", "http://[::1]:80", "http://app.localhost"] {
+        for local in [
+            "http://localhost:3000",
+            "https://LOCALHOST",
+            "http://127.0.0.1:4000",
+            "http://[::1]:80",
+            "http://app.localhost",
+        ] {
             assert!(is_loopback(local), "{local}");
         }
-        for other in ["null", "http://evil.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example",
-            "http://localhost@evil.example", "file://localhost", "http://192.168.0.7", ""] {
+        for other in [
+            "null",
+            "http://evil.example",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost@evil.example",
+            "file://localhost",
+            "http://192.168.0.7",
+            "",
+        ] {
             assert!(!is_loopback(other), "{other}");
         }
         let mut headers = HeaderMap::new();

@@ -93,8 +93,10 @@ pub(super) trait Protocol: Send {
     fn on_binary(&mut self, bytes: &[u8]) -> Vec<Action>;
     /// Hears what came of [`Action::Authenticate`]; `Err` says why the credential was refused.
     fn on_caller(&mut self, outcome: Result<(), String>) -> Vec<Action>;
-    /// Words a close that the client did not cause by a message: what precedes it, if anything.
+    /// What precedes a close frame, if anything.
     fn before_close(&self, close: &Close) -> Option<String>;
+    /// An init came again while operations of the earlier caller are under way: what the client is told instead.
+    fn on_late_init(&self) -> String;
     /// `id` is to begin while it is under way: the close that this earns, or `None` to replace the earlier one.
     fn on_duplicate(&self, id: &OperationId) -> Option<Close>;
     /// `id` was under way and the client stopped it: what it is told.

@@ -104,6 +104,11 @@ impl Protocol for TransportWs {
         None
     }
 
+    /// Never asked for: a second init closes before this.
+    fn on_late_init(&self) -> String {
+        String::new()
+    }
+
     fn on_duplicate(&self, id: &OperationId) -> Option<Close> {
         Some(Close::new(4409, format!("Subscriber for {id} already exists")))
     }
@@ -154,12 +159,9 @@ mod tests {
         let init = r#"{"type":"connection_init","payload":{"authToken":"t"}}"#;
         let [Action::Authenticate(Ok(Some(token)))] = &in_state(New).on_text(init)[..] else { panic!("an init") };
         assert_eq!(token, "t");
-        for (state, text, code) in [
-            (Asked, init, 4429),
-            (Ready, init, 4429),
-            (New, SUBSCRIBE, 4401),
-            (Asked, SUBSCRIBE, 4401),
-        ] {
+        for (state, text, code) in
+            [(Asked, init, 4429), (Ready, init, 4429), (New, SUBSCRIBE, 4401), (Asked, SUBSCRIBE, 4401)]
+        {
             assert_eq!(close_code(&in_state(state).on_text(text)), Some(code), "{state:?} {text}");
         }
         assert!(matches!(&in_state(Ready).on_text(SUBSCRIBE)[..], [Action::Start(..)]));
