@@ -6,3 +6,4 @@ mod embedded;
 mod graphql_over_http;
 mod http_server;
 mod support;
+mod websocket;

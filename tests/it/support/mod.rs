@@ -1,3 +1,4 @@
 //! What tests stand on.
 
 pub(crate) mod cluster;
+pub(crate) mod socket;

@@ -1,0 +1,152 @@
+//! What one client may use up, and what becomes of it at the bound.
+
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::server::{Server, TRANSPORT, subscribe};
+use crate::support::socket::{Refused, Socket};
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_is_closed_and_heard_until_then() {
+    let server = Server::with(&["--send-queue", "65536", "--send-timeout", "500ms"], false).await;
+    // Its complete is seen although nothing can be written to it.
+    let mut socket = server.ready().await;
+    socket.send(subscribe("a", "subscription { flood(bytes: 65536) }")).await;
+    server.probe.alive(1).await;
+    socket.send(r#"{"id":"a","type":"complete"}"#).await;
+    server.probe.alive(0).await;
+
+    let mut socket = server.ready().await;
+    socket.send(subscribe("a", "subscription { flood(bytes: 65536) }")).await;
+    server.probe.alive(1).await;
+    server.probe.alive(0).await;
+    assert_eq!(socket.closed().await.0, 1013);
+}
+
+#[tokio::test]
+async fn a_slow_reader_that_reads_loses_nothing() {
+    let server = Server::with(&["--send-queue", "1024", "--send-timeout", "5s"], false).await;
+    let mut socket = server.ready().await;
+    socket.send(subscribe("a", "subscription { ticks(count: 5000) }")).await;
+    for n in 0..5_000 {
+        assert_eq!(socket.next().await["payload"]["data"]["ticks"], n);
+    }
+    assert_eq!(socket.next().await["type"], "complete");
+}
+
+#[tokio::test]
+async fn a_hot_stream_starves_nobody() {
+    let server = Server::start().await;
+    let mut socket = server.ready().await;
+    socket.send(subscribe("hot", "subscription { flood(bytes: 10) }")).await;
+    socket.send(subscribe("cold", "{ hello }")).await;
+    socket.send(r#"{"type":"ping"}"#).await;
+    let mut missing = vec!["next cold", "complete cold", "pong"];
+    while !missing.is_empty() {
+        let message = socket.next().await;
+        let kind = message["type"].as_str().unwrap();
+        let seen = if kind == "pong" { kind.to_owned() } else { format!("{kind} {}", message["id"].as_str().unwrap()) };
+        missing.retain(|wanted| *wanted != seen);
+    }
+    socket.send(r#"{"id":"hot","type":"complete"}"#).await;
+    server.probe.alive(0).await;
+}
+
+#[tokio::test]
+async fn asking_without_reading_is_closed() {
+    let server = Server::start().await;
+    let mut socket = server.ready().await;
+    let ping = json!({"type": "ping", "payload": {"filler": "x".repeat(60_000)}});
+    // Far more than the kernel's buffers hold.
+    for _ in 0..1_000 {
+        if !socket.try_send(&ping).await {
+            break;
+        }
+    }
+    let mut last = None;
+    while let Some(Ok(message)) = socket.next_raw().await {
+        if let Message::Close(frame) = message {
+            last = frame;
+            break;
+        }
+    }
+    // The reset that unread bytes cause may overtake the close frame; clients reconnect after both.
+    assert!(last.is_none_or(|frame| u16::from(frame.code) == 1013));
+    server.all_closed().await;
+}
+
+#[tokio::test]
+async fn operations_and_sockets_are_limited() {
+    let server = Server::with(&["--subscription-limit", "2", "--socket-limit", "1"], false).await;
+    let mut socket = server.ready().await;
+    for id in ["a", "b", "c"] {
+        socket.send(subscribe(id, "subscription { gated }")).await;
+    }
+    let error = socket.next().await;
+    assert_eq!((&error["id"], &error["type"]), (&json!("c"), &json!("error")));
+    assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    socket.send(r#"{"id":"a","type":"complete"}"#).await;
+    socket.send(subscribe("c", "{ hello }")).await;
+    assert_eq!(socket.next().await["type"], "next", "the others go on, and a free place is a free place");
+
+    let headers = [("sec-websocket-protocol", TRANSPORT)];
+    let refused = Socket::open(server.address, &headers).await.err();
+    assert_eq!(refused, Some(Refused { status: 503, retry_after: true }));
+    socket.send_raw(Message::Close(None)).await;
+    while socket.next_raw().await.is_some() {}
+    server.all_closed().await;
+    server.ready().await;
+}
+
+#[tokio::test]
+async fn a_drain_lets_queries_finish_and_sends_everybody_elsewhere() {
+    let server = Server::start().await;
+    let mut idle = server.ready().await;
+    let mut busy = server.ready().await;
+    idle.send(subscribe("a", "subscription { gated }")).await;
+    server.probe.alive(1).await;
+    busy.send(subscribe("b", "{ slow }")).await;
+    server.probe.alive(2).await;
+    server.drain.cancel();
+    let drained = (1001, "server is shutting down, reconnect".to_owned());
+    assert_eq!(idle.closed().await, drained);
+    server.probe.alive(1).await;
+    server.probe.gate.add_permits(1);
+    assert_eq!(busy.next().await["payload"], json!({"data": {"slow": true}}));
+    assert_eq!(busy.next().await["type"], "complete");
+    assert_eq!(busy.closed().await, drained);
+    let refused = Socket::open(server.address, &[("sec-websocket-protocol", TRANSPORT)]).await.err();
+    assert_eq!(refused, Some(Refused { status: 503, retry_after: true }));
+    server.all_closed().await;
+}
+
+#[tokio::test]
+async fn an_idle_socket_is_pinged_and_a_silent_one_dropped() {
+    let server = Server::with(&["--ping-every", "100ms", "--silence-limit", "400ms"], false).await;
+    // A client that reads answers pings by itself, and stays.
+    let mut socket = server.ready().await;
+    for _ in 0..8 {
+        assert!(matches!(socket.next_raw().await, Some(Ok(Message::Ping(_)))));
+    }
+    socket.send(subscribe("a", "{ hello }")).await;
+    assert_eq!(socket.next().await["type"], "next");
+    // One that does not read, and so does not answer, goes.
+    socket.send(subscribe("a", "subscription { gated }")).await;
+    server.probe.alive(1).await;
+    server.probe.alive(0).await;
+}
+
+#[tokio::test]
+async fn in_development_only_pages_of_this_machine_may_connect() {
+    let server = Server::with(&["--allowed-origins", "https://app.example"], true).await;
+    let from = async |origin: &str| {
+        Socket::open(server.address, &[("sec-websocket-protocol", TRANSPORT), ("origin", origin)]).await.err()
+    };
+    for page in ["https://evil.example", "null"] {
+        assert_eq!(from(page).await, Some(Refused { status: 403, retry_after: false }));
+    }
+    for page in ["http://localhost:5173", "https://app.example"] {
+        assert_eq!(from(page).await, None);
+    }
+    server.ready().await;
+}

@@ -1,0 +1,202 @@
+//! A server with nothing but the sockets, over a schema whose streams the test controls.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_graphql::{EmptyMutation, Object, Response, Schema, Subscription, parser::types::OperationType};
+use axum::{Router, routing::any};
+use clap::{Args, Command, FromArgMatches};
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use switchboard::{
+    auth::{Caller, Credential, Principal, Role},
+    config::HttpSettings,
+    graphql::engine::GraphqlRequest,
+    http::websocket::{Backend, SocketState, Started, upgrade},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::support::socket::Socket;
+
+pub(super) const TRANSPORT: &str = "graphql-transport-ws";
+pub(super) const LEGACY: &str = "graphql-ws";
+
+/// What the test sees of the streams, and how it lets them go on.
+#[derive(Clone)]
+pub(super) struct Probe {
+    /// Streams and queries that are alive.
+    alive: watch::Sender<usize>,
+    /// Permits that `gated` and `slow` wait for.
+    pub(super) gate: Arc<Semaphore>,
+    /// Lapses the credential "known".
+    pub(super) lapse: CancellationToken,
+}
+
+impl Probe {
+    /// Waits until so many streams and queries are alive.
+    pub(super) async fn alive(&self, count: usize) {
+        let mut alive = self.alive.subscribe();
+        let waited = timeout(Duration::from_secs(10), alive.wait_for(|alive| *alive == count)).await;
+        assert!(waited.is_ok(), "{count} streams alive in time, not {}", *self.alive.borrow());
+    }
+
+    fn track(&self) -> Alive {
+        self.alive.send_modify(|alive| *alive += 1);
+        Alive(self.alive.clone())
+    }
+}
+
+struct Alive(watch::Sender<usize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.send_modify(|alive| *alive -= 1);
+    }
+}
+
+struct Query(Probe);
+
+#[Object]
+impl Query {
+    async fn hello(&self, name: Option<String>) -> String {
+        format!("hello {}", name.unwrap_or_default())
+    }
+
+    async fn slow(&self) -> bool {
+        let _alive = self.0.track();
+        self.0.gate.acquire().await.unwrap().forget();
+        true
+    }
+}
+
+struct Subscriptions(Probe);
+
+#[Subscription]
+impl Subscriptions {
+    async fn ticks(&self, count: i32) -> impl Stream<Item = i32> {
+        stream::iter(0..count)
+    }
+
+    async fn gated(&self) -> impl Stream<Item = i32> {
+        let (alive, gate) = (self.0.track(), Arc::clone(&self.0.gate));
+        stream::unfold(0, move |n| {
+            let (_, gate) = (&alive, Arc::clone(&gate));
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Some((n, n + 1))
+            }
+        })
+    }
+
+    async fn flood(&self, bytes: usize) -> impl Stream<Item = String> {
+        let alive = self.0.track();
+        stream::repeat_with(move || {
+            let _ = &alive;
+            "x".repeat(bytes)
+        })
+    }
+
+    async fn panics(&self) -> impl Stream<Item = i32> {
+        stream::poll_fn(|_| panic!("on purpose"))
+    }
+}
+
+struct TestBackend {
+    schema: Schema<Query, EmptyMutation, Subscriptions>,
+    probe: Probe,
+}
+
+impl Backend for TestBackend {
+    fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller> {
+        async move {
+            match bearer.as_deref() {
+                None => Caller::Anonymous,
+                Some("known") => Caller::Known(Arc::new(Principal {
+                    company_id: uuid::Uuid::nil(),
+                    role: Role::Service,
+                    subject: "test".into(),
+                    website_id: None,
+                    agent_id: None,
+                    session_id: None,
+                    expires_at: None,
+                    credential: Credential::Token,
+                })),
+                Some("undecided") => std::future::pending().await,
+                Some(_) => Caller::Refused("the token is not valid".into()),
+            }
+        }
+        .boxed()
+    }
+
+    fn lapse(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
+        let lapse = self.probe.lapse.clone();
+        async move {
+            lapse.cancelled().await;
+            "token expired".into()
+        }
+        .boxed()
+    }
+
+    fn start(&self, request: GraphqlRequest, _: &Caller) -> Result<Started, Response> {
+        let document = async_graphql::parser::parse_query(&request.query)
+            .map_err(|error| Response::from_errors(vec![error.into()]))?;
+        let single = document.operations.iter().all(|(_, operation)| operation.node.ty != OperationType::Subscription);
+        let request = async_graphql::Request::new(request.query).variables(request.variables);
+        Ok(Started { responses: self.schema.execute_stream(request).boxed(), single })
+    }
+}
+
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) probe: Probe,
+    pub(super) drain: CancellationToken,
+    state: SocketState,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Serves with the default settings.
+    pub(super) async fn start() -> Self {
+        Self::with(&[], false).await
+    }
+
+    /// The end of every socket's task.
+    pub(super) async fn all_closed(&self) {
+        self.tasks.close();
+        timeout(Duration::from_secs(10), self.tasks.wait()).await.expect("all sockets are closed");
+        assert_eq!(self.state.open(), 0);
+    }
+
+    /// Serves with these flags.
+    pub(super) async fn with(flags: &[&str], dev: bool) -> Self {
+        let matches = HttpSettings::augment_args(Command::new("test").no_binary_name(true)).get_matches_from(flags);
+        let settings = Arc::new(HttpSettings::from_arg_matches(&matches).unwrap());
+        let probe =
+            Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
+        let schema = Schema::new(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
+        let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let backend = Arc::new(TestBackend { schema, probe: probe.clone() });
+        let state = SocketState::with_backend(backend, settings, dev, drain.clone(), tasks.clone());
+        let router = Router::new().route("/graphql", any(upgrade)).with_state(state.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, probe, drain, state, tasks }
+    }
+
+    /// A `graphql-transport-ws` socket that is acknowledged.
+    pub(super) async fn ready(&self) -> Socket {
+        let mut socket = Socket::speaking(self.address, TRANSPORT).await;
+        socket.send(r#"{"type":"connection_init","payload":{"authToken":"known"}}"#).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        socket
+    }
+}
+
+/// A `subscribe` message.
+pub(super) fn subscribe(id: &str, query: &str) -> serde_json::Value {
+    serde_json::json!({ "id": id, "type": "subscribe", "payload": { "query": query } })
+}
