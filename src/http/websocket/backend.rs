@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Response, parser::types::OperationType};
+use async_graphql::{Response, ServerError, parser::types::OperationType};
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 
 use crate::{
@@ -28,8 +28,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Begins an operation.
     ///
     /// # Errors
-    /// A response without data when the request is refused before anything is executed.
-    fn start(&self, request: GraphqlRequest, caller: &Caller) -> Result<Started, Response>;
+    /// What is wrong with the request, when nothing of it is executed.
+    fn start(&self, request: GraphqlRequest, caller: &Caller) -> Result<Started, Vec<ServerError>>;
 }
 
 /// The server itself.
@@ -49,8 +49,8 @@ impl Backend for Live {
         async move { authenticator.lapse(&principal).await }.boxed()
     }
 
-    fn start(&self, request: GraphqlRequest, caller: &Caller) -> Result<Started, Response> {
-        let prepared = self.engine.prepare(request).map_err(|refusal| refusal.response)?;
+    fn start(&self, request: GraphqlRequest, caller: &Caller) -> Result<Started, Vec<ServerError>> {
+        let prepared = self.engine.prepare(request).map_err(|refusal| refusal.response.errors)?;
         let single = prepared.operation != OperationType::Subscription;
         Ok(Started { responses: self.engine.stream(prepared, caller), single })
     }

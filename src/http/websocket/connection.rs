@@ -290,6 +290,10 @@ impl Connection {
         self.pulse.known(Instant::now());
         let outcome = match &caller {
             Caller::Refused(why) => Err(why.clone()),
+            // The credential may be good: clients come back with the same one.
+            Caller::Unavailable(_) => {
+                return self.close(Close::overload("credentials cannot be checked now, reconnect"));
+            }
             Caller::Anonymous => {
                 self.lapse = None;
                 Ok(())
@@ -329,7 +333,7 @@ impl Connection {
         }
         match catch_unwind(AssertUnwindSafe(|| self.backend.start(request, caller))) {
             Ok(Ok(started)) => self.operations.insert(id, started.responses, started.single),
-            Ok(Err(refusal)) => self.fail(&id, &refusal.errors),
+            Ok(Err(errors)) => self.fail(&id, &errors),
             Err(_) => self.fault(&id, "an operation panicked while it was prepared"),
         }
     }

@@ -161,6 +161,7 @@ pub(super) fn error(code: Code, message: impl Into<String>) -> ServerError {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -91,22 +91,23 @@ pub struct SocketState {
     /// Anonymous callers act as a company's service: only pages of this machine may open sockets.
     dev: bool,
     drain: CancellationToken,
+    now: CancellationToken,
     tasks: TaskTracker,
     /// One permit a socket.
     room: Arc<Semaphore>,
 }
 
 impl SocketState {
-    /// Sockets of the server. `drain` closes them; `tasks` is done when they are closed.
+    /// Sockets of the server. `drain` closes them, `now` drops them; `tasks` is done when they are gone.
     pub fn new(
         engine: Engine,
         authenticator: Authenticator,
         settings: Arc<HttpSettings>,
         dev: bool,
-        drain: CancellationToken,
+        [drain, now]: [CancellationToken; 2],
         tasks: TaskTracker,
     ) -> Self {
-        Self::with_backend(Arc::new(backend::Live { engine, authenticator }), settings, dev, drain, tasks)
+        Self::with_backend(Arc::new(backend::Live { engine, authenticator }), settings, dev, [drain, now], tasks)
     }
 
     /// Sockets over something else that knows callers and runs operations.
@@ -114,11 +115,11 @@ impl SocketState {
         backend: Arc<dyn Backend>,
         settings: Arc<HttpSettings>,
         dev: bool,
-        drain: CancellationToken,
+        [drain, now]: [CancellationToken; 2],
         tasks: TaskTracker,
     ) -> Self {
         let room = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
-        Self { backend, settings, dev, drain, tasks, room }
+        Self { backend, settings, dev, drain, now, tasks, room }
     }
 
     /// How many sockets are open.
@@ -143,7 +144,7 @@ pub async fn upgrade(State(state): State<SocketState>, headers: HeaderMap, upgra
         return refuse("full", StatusCode::SERVICE_UNAVAILABLE, Code::RateLimited, problem);
     };
     let upgrade = wire::bounded(upgrade, &state.settings).protocols([transport_ws::NAME, legacy::NAME]);
-    let protocol: Option<Box<dyn Protocol>> = match upgrade.selected_protocol().map(|name| name.as_bytes()) {
+    let protocol: Option<Box<dyn Protocol>> = match upgrade.selected_protocol().map(axum::http::HeaderValue::as_bytes) {
         Some(name) if name == transport_ws::NAME.as_bytes() => Some(Box::new(TransportWs::new())),
         Some(_) => Some(Box::new(Legacy::new())),
         None => None,
@@ -152,7 +153,8 @@ pub async fn upgrade(State(state): State<SocketState>, headers: HeaderMap, upgra
     // Counted from here: a shutdown also waits for sockets whose upgrade is still under way.
     let task = state.tasks.token();
     upgrade.on_upgrade(async move |socket| {
-        serve(socket, protocol, state, credential).await;
+        let now = state.now.clone();
+        now.run_until_cancelled_owned(serve(socket, protocol, state, credential)).await;
         drop((permit, task));
     })
 }

@@ -186,6 +186,7 @@ fn discard<T>(stream: BoxStream<'static, T>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::atomic::AtomicUsize;
 

@@ -114,7 +114,8 @@ impl Pulse {
         }
         // At least two pings before silence is believed.
         let ping_every = settings.ping_every.min(settings.silence_limit / 3);
-        let drain = settings.drain_timeout.saturating_sub(CLOSE_GRACE);
+        // Leaves time for the close handshake, and some to spare before the server drops what is left.
+        let drain = settings.drain_timeout.saturating_sub(CLOSE_GRACE + CLOSE_GRACE / 2);
         let keep_alive = settings.ping_every.min(KEEP_ALIVE_EVERY);
         let candidates = [
             self.unknown_since.map(|since| (since + settings.init_timeout, Due::Init)),
@@ -129,6 +130,7 @@ impl Pulse {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use clap::{Args, FromArgMatches};
 
@@ -172,7 +174,7 @@ mod tests {
         pulse.outbox(seconds(10), false, true);
         assert_eq!(pulse.next(&settings), (seconds(20), Due::Ping));
         pulse.draining(seconds(10));
-        assert_eq!(pulse.next(&settings), (seconds(18), Due::Drained));
+        assert_eq!(pulse.next(&settings), (seconds(17), Due::Drained));
         pulse.closing(seconds(12));
         assert_eq!(pulse.next(&settings), (seconds(14), Due::Closed));
     }

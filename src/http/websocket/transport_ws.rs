@@ -169,8 +169,8 @@ mod tests {
             let stop = in_state(state).on_text(r#"{"id":"9","type":"complete"}"#);
             assert!(matches!(&stop[..], [Action::Stop(_)]), "{state:?}");
             assert!(in_state(state).on_text(r#"{"type":"pong","payload":{}}"#).is_empty());
-            let ping = in_state(state).on_text(r#"{"type":"ping","payload":{"at": 1.50}}"#);
-            let [Action::Reply(pong)] = &ping[..] else { panic!("a pong") };
+            let answer = in_state(state).on_text(r#"{"type":"ping","payload":{"at": 1.50}}"#);
+            let [Action::Reply(pong)] = &answer[..] else { panic!("a pong") };
             assert_eq!(pong, r#"{"type":"pong","payload":{"at": 1.50}}"#);
         }
         assert_eq!(close_code(&in_state(New).on_caller(Err("no".into()))), Some(4403));

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_graphql::{EmptyMutation, Object, Response, Schema, Subscription, parser::types::OperationType};
+use async_graphql::{EmptyMutation, Object, Schema, ServerError, Subscription, parser::types::OperationType};
 use axum::{Router, routing::any};
 use clap::{Args, Command, FromArgMatches};
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
@@ -124,6 +124,7 @@ impl Backend for TestBackend {
                     expires_at: None,
                     credential: Credential::Token,
                 })),
+                Some("unchecked") => Caller::Unavailable("no database".into()),
                 Some("undecided") => std::future::pending().await,
                 Some(_) => Caller::Refused("the token is not valid".into()),
             }
@@ -140,9 +141,8 @@ impl Backend for TestBackend {
         .boxed()
     }
 
-    fn start(&self, request: GraphqlRequest, _: &Caller) -> Result<Started, Response> {
-        let document = async_graphql::parser::parse_query(&request.query)
-            .map_err(|error| Response::from_errors(vec![error.into()]))?;
+    fn start(&self, request: GraphqlRequest, _: &Caller) -> Result<Started, Vec<ServerError>> {
+        let document = async_graphql::parser::parse_query(&request.query).map_err(|error| vec![error.into()])?;
         let single = document.operations.iter().all(|(_, operation)| operation.node.ty != OperationType::Subscription);
         let request = async_graphql::Request::new(request.query).variables(request.variables);
         Ok(Started { responses: self.schema.execute_stream(request).boxed(), single })
@@ -177,9 +177,9 @@ impl Server {
         let probe =
             Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
         let schema = Schema::new(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
-        let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (drain, now, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let backend = Arc::new(TestBackend { schema, probe: probe.clone() });
-        let state = SocketState::with_backend(backend, settings, dev, drain.clone(), tasks.clone());
+        let state = SocketState::with_backend(backend, settings, dev, [drain.clone(), now], tasks.clone());
         let router = Router::new().route("/graphql", any(upgrade)).with_state(state.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

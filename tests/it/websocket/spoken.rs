@@ -86,6 +86,7 @@ async fn close_codes() {
         (4409, "Subscriber for a already exists", [&twice[..], &twice[1..]].concat()),
         (4429, "Too many initialisation requests", vec![text(INIT), text(INIT)]),
         (1009, "too big", vec![text(&"x".repeat(100_000))]),
+        (1013, "cannot be checked", vec![text(r#"{"type":"connection_init","payload":{"authToken":"unchecked"}}"#)]),
         (1013, "authentication", vec![text(r#"{"type":"connection_init","payload":{"authToken":"undecided"}}"#)]),
     ];
     for (code, reason, messages) in table {
