@@ -105,7 +105,7 @@ pub fn router(state: HttpState) -> Router {
     let origins = Arc::new(cors::Origins::new(&state.settings.allowed_origins, state.development));
     let sockets = SocketState::new(
         state.engine.clone(),
-        state.authenticator.clone(),
+        Arc::new(state.authenticator.clone()),
         Arc::clone(&state.settings),
         state.development,
         [state.shutdown.drain.clone(), state.shutdown.now.clone()],

@@ -18,14 +18,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use async_graphql::{Response, ServerError};
+use async_graphql::{Response, ServerError, parser::types::OperationType};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     SocketState,
-    backend::Backend,
+    callers::Callers,
     message::{OperationId, error},
     meter::Meter,
     operations::{Operations, Outcome},
@@ -34,7 +34,12 @@ use super::{
     pulse::{Due, Pulse},
     wire::{LARGEST_MESSAGE, Lost, Read, Wire},
 };
-use crate::{auth::Caller, config::HttpSettings, error::Code, graphql::engine::GraphqlRequest};
+use crate::{
+    auth::Caller,
+    config::HttpSettings,
+    error::Code,
+    graphql::engine::{Engine, GraphqlRequest, Refusal},
+};
 
 enum Event {
     Read(Read),
@@ -50,7 +55,8 @@ enum Event {
 pub(super) struct Connection {
     wire: Wire,
     protocol: Box<dyn Protocol>,
-    backend: Arc<dyn Backend>,
+    callers: Arc<dyn Callers>,
+    engine: Engine,
     settings: Arc<HttpSettings>,
     /// What the upgrade request proved; holds where an init names no credential.
     header: Credential,
@@ -81,7 +87,8 @@ impl Connection {
             wire: Wire::new(socket, Outbox::new(settings.send_queue)),
             meter: Meter::new(protocol.name()),
             protocol,
-            backend: Arc::clone(&state.backend),
+            callers: Arc::clone(&state.callers),
+            engine: state.engine.clone(),
             header,
             authenticating: None,
             caller: None,
@@ -280,7 +287,7 @@ impl Connection {
             given => given,
         };
         match credential {
-            Ok(bearer) => self.authenticating = Some(self.backend.caller(bearer)),
+            Ok(bearer) => self.authenticating = Some(self.callers.caller(bearer)),
             Err(why) => self.on_caller(Caller::Refused(why)),
         }
     }
@@ -300,7 +307,7 @@ impl Connection {
             }
             Caller::Known(principal) => {
                 tracing::Span::current().record("role", tracing::field::debug(principal.role));
-                self.lapse = Some(self.backend.lapse(Arc::clone(principal)));
+                self.lapse = Some(self.callers.lapse(Arc::clone(principal)));
                 Ok(())
             }
         };
@@ -331,10 +338,15 @@ impl Connection {
             let problem = format!("at most {limit} operations may be under way on one socket");
             return self.fail(&id, &[error(Code::RateLimited, problem)]);
         }
-        match catch_unwind(AssertUnwindSafe(|| self.backend.start(request, caller))) {
-            Ok(Ok(started)) => self.operations.insert(id, started.responses, started.single),
-            Ok(Err(errors)) => self.fail(&id, &errors),
-            Err(_) => self.fault(&id, "an operation panicked while it was prepared"),
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let prepared = self.engine.prepare(request)?;
+            let single = prepared.operation != OperationType::Subscription;
+            Ok((self.engine.stream(prepared, caller), single))
+        }));
+        match begun {
+            Ok(Ok((responses, single))) => self.operations.insert(id, responses, single),
+            Ok(Err(Refusal { response, .. })) => self.fail(&id, &response.errors),
+            Err(_) => self.fault(&id, "an operation panicked before it began"),
         }
     }
 

@@ -10,7 +10,7 @@
 //! | `operations.rs` | the streams under way, keyed, polled inside that task |
 //! | `wire.rs`, `outbox.rs` | the socket, and what waits for its reader |
 //! | `pulse.rs` | every deadline of a socket, as a function of the time |
-//! | `backend.rs` | what a socket asks of the rest of the server |
+//! | `callers.rs` | who calls, and for how long |
 //!
 //! # What holds
 //!
@@ -43,7 +43,7 @@
 //!
 //! A server that is full or shutting down answers the upgrade with 503 and `Retry-After`.
 
-mod backend;
+mod callers;
 mod connection;
 mod credential;
 mod legacy;
@@ -73,7 +73,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, field};
 
-pub use backend::{Backend, Started};
+pub use callers::Callers;
 
 use self::{
     connection::Connection,
@@ -81,12 +81,13 @@ use self::{
     protocol::{Close, Credential, Protocol},
     transport_ws::TransportWs,
 };
-use crate::{auth::Authenticator, config::HttpSettings, error::Code, graphql::engine::Engine};
+use crate::{config::HttpSettings, error::Code, graphql::engine::Engine};
 
 /// What all sockets of a server share. Cheap to clone.
 #[derive(Clone)]
 pub struct SocketState {
-    backend: Arc<dyn Backend>,
+    engine: Engine,
+    callers: Arc<dyn Callers>,
     settings: Arc<HttpSettings>,
     /// Anonymous callers act as a company's service: only pages of this machine may open sockets.
     dev: bool,
@@ -101,25 +102,14 @@ impl SocketState {
     /// Sockets of the server. `drain` closes them, `now` drops them; `tasks` is done when they are gone.
     pub fn new(
         engine: Engine,
-        authenticator: Authenticator,
-        settings: Arc<HttpSettings>,
-        dev: bool,
-        [drain, now]: [CancellationToken; 2],
-        tasks: TaskTracker,
-    ) -> Self {
-        Self::with_backend(Arc::new(backend::Live { engine, authenticator }), settings, dev, [drain, now], tasks)
-    }
-
-    /// Sockets over something else that knows callers and runs operations.
-    pub fn with_backend(
-        backend: Arc<dyn Backend>,
+        callers: Arc<dyn Callers>,
         settings: Arc<HttpSettings>,
         dev: bool,
         [drain, now]: [CancellationToken; 2],
         tasks: TaskTracker,
     ) -> Self {
         let room = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
-        Self { backend, settings, dev, drain, now, tasks, room }
+        Self { engine, callers, settings, dev, drain, now, tasks, room }
     }
 
     /// How many sockets are open.

@@ -2,15 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_graphql::{EmptyMutation, Object, Schema, ServerError, Subscription, parser::types::OperationType};
+use async_graphql::{EmptyMutation, Object, Schema, Subscription};
 use axum::{Router, routing::any};
-use clap::{Args, Command, FromArgMatches};
-use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use clap::{Args, Command};
+use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
 use switchboard::{
     auth::{Caller, Credential, Principal, Role},
-    config::HttpSettings,
-    graphql::engine::GraphqlRequest,
-    http::websocket::{Backend, SocketState, Started, upgrade},
+    config::{GuardSettings, HttpSettings},
+    graphql::engine::Engine,
+    http::websocket::{Callers, SocketState, upgrade},
 };
 use tokio::{
     net::TcpListener,
@@ -104,12 +104,10 @@ impl Subscriptions {
     }
 }
 
-struct TestBackend {
-    schema: Schema<Query, EmptyMutation, Subscriptions>,
-    probe: Probe,
-}
+/// Takes "known" for good until the test says otherwise.
+struct Door(CancellationToken);
 
-impl Backend for TestBackend {
+impl Callers for Door {
     fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller> {
         async move {
             match bearer.as_deref() {
@@ -133,19 +131,12 @@ impl Backend for TestBackend {
     }
 
     fn lapse(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
-        let lapse = self.probe.lapse.clone();
+        let lapse = self.0.clone();
         async move {
             lapse.cancelled().await;
             "token expired".into()
         }
         .boxed()
-    }
-
-    fn start(&self, request: GraphqlRequest, _: &Caller) -> Result<Started, Vec<ServerError>> {
-        let document = async_graphql::parser::parse_query(&request.query).map_err(|error| vec![error.into()])?;
-        let single = document.operations.iter().all(|(_, operation)| operation.node.ty != OperationType::Subscription);
-        let request = async_graphql::Request::new(request.query).variables(request.variables);
-        Ok(Started { responses: self.schema.execute_stream(request).boxed(), single })
     }
 }
 
@@ -172,14 +163,14 @@ impl Server {
 
     /// Serves with these flags.
     pub(super) async fn with(flags: &[&str], dev: bool) -> Self {
-        let matches = HttpSettings::augment_args(Command::new("test").no_binary_name(true)).get_matches_from(flags);
-        let settings = Arc::new(HttpSettings::from_arg_matches(&matches).unwrap());
+        let settings = Arc::new(read::<HttpSettings>(flags));
         let probe =
             Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
-        let schema = Schema::new(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
         let (drain, now, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let backend = Arc::new(TestBackend { schema, probe: probe.clone() });
-        let state = SocketState::with_backend(backend, settings, dev, [drain.clone(), now], tasks.clone());
+        let schema = || Schema::build(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
+        let engine = Engine::new(schema, &read::<GuardSettings>(&[]));
+        let door = Arc::new(Door(probe.lapse.clone()));
+        let state = SocketState::new(engine, door, settings, dev, [drain.clone(), now], tasks.clone());
         let router = Router::new().route("/graphql", any(upgrade)).with_state(state.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -194,6 +185,11 @@ impl Server {
         assert_eq!(socket.next().await["type"], "connection_ack");
         socket
     }
+}
+
+fn read<S: Args>(flags: &[&str]) -> S {
+    let matches = S::augment_args(Command::new("test").no_binary_name(true)).get_matches_from(flags);
+    S::from_arg_matches(&matches).unwrap()
 }
 
 /// A `subscribe` message.

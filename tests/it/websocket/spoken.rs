@@ -62,9 +62,10 @@ async fn a_panic_ends_one_operation() {
     let mut socket = server.ready().await;
     socket.send(subscribe("gated", "subscription { gated }")).await;
     socket.send(subscribe("bad", "subscription { panics }")).await;
-    let error = socket.next().await;
-    assert_eq!((&error["id"], &error["type"]), (&json!("bad"), &json!("error")));
-    assert_eq!(error["payload"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+    let answer = socket.next().await;
+    assert_eq!(answer["id"], "bad");
+    assert_eq!(answer["payload"]["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+    assert_eq!(socket.next().await, json!({"id": "bad", "type": "complete"}));
     server.probe.gate.add_permits(1);
     assert_eq!(socket.next().await["id"], "gated");
 }
