@@ -1,0 +1,223 @@
+//! Decisions about a race: start and end. Offers are made in `open.rs`, what comes due is in `timers.rs`.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    record::{ChatRecord, Race, RaceRecord},
+    sql,
+    state::{self, ChatStatus, CloseReason, End, RaceState, Side, StartOutcome},
+    timers,
+};
+use crate::{
+    auth::{Principal, Role},
+    chat::{Chats, changes::Changes, message, rights},
+    db,
+    error::{Error, Result},
+};
+
+/// What became of an agent's answer.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// Whether this call won.
+    pub outcome: StartOutcome,
+    /// The chat.
+    pub chat: ChatRecord,
+    /// Its race.
+    pub race: RaceRecord,
+}
+
+/// Locks a race and reads its chats under the lock; `None` if there is no such race.
+pub(in crate::chat) async fn lock(connection: &mut PgConnection, company_id: Uuid, key: Uuid) -> Result<Option<Race>> {
+    Ok(lock_many(connection, company_id, &[key]).await?.pop())
+}
+
+/// Locks races, ascending, and reads their chats under the locks.
+pub(in crate::chat) async fn lock_many(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    keys: &[Uuid],
+) -> Result<Vec<Race>> {
+    // The locks in a statement of their own: what a decision rests on is read in the next, whose snapshot is newer.
+    let records = sql::lock_races(connection, company_id, keys).await?;
+    let mut races = Vec::with_capacity(records.len());
+    for record in records {
+        let chats = sql::chats_of_race(connection, company_id, record.key).await?;
+        races.push(Race::new(record, chats));
+    }
+    Ok(races)
+}
+
+/// Moves a contract's unfinished chats to `agent_id`. The contract is locked for update, so that none is added; the
+/// races are locked here.
+pub(in crate::chat) async fn reassign(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    contract_id: Uuid,
+    agent_id: Option<Uuid>,
+    changes: &mut Changes<'_>,
+) -> Result<()> {
+    let keys = sql::unfinished_races(connection, company_id, contract_id).await?;
+    let races = lock_many(connection, company_id, &keys).await?;
+    let moved = sql::reassign_chats(connection, company_id, contract_id, &keys, agent_id).await?;
+    for mut race in races {
+        let before = race.clone();
+        let moved: Vec<ChatRecord> = moved.iter().filter(|chat| chat.key == race.record.key).cloned().collect();
+        race.replace(&moved);
+        race.renew_agents();
+        changes.chats("ChatReassigned", &moved, &before.chats)?;
+        if race.record.agent_ids != before.record.agent_ids {
+            sql::save_race(connection, &mut race.record, None).await?;
+            changes.race("RaceReassigned", &race.record, Some(&before.record))?;
+        }
+    }
+    Ok(())
+}
+
+/// The race of a chat, locked, with the chat as the caller may see it.
+async fn lock_for(
+    connection: &mut PgConnection,
+    principal: &Principal,
+    key: Uuid,
+    chat_id: Uuid,
+) -> Result<(Race, ChatRecord)> {
+    let race = lock(connection, principal.company_id, key).await?.ok_or_else(|| Error::not_found("chat"))?;
+    // Judged under the lock: the contract may have gone to another agent meanwhile.
+    let chat = race.chat(chat_id).filter(|chat| rights::sees_chat(principal, chat)).cloned();
+    Ok((race, chat.ok_or_else(|| Error::not_found("chat"))?))
+}
+
+impl Chats {
+    /// The chat, if the caller may see it.
+    pub async fn chat(&self, principal: &Principal, id: Uuid) -> Result<Option<ChatRecord>> {
+        let chat = sql::find_chat(&mut *self.pool.acquire().await?, principal.company_id, id).await?;
+        Ok(chat.filter(|chat| rights::sees_chat(principal, chat)))
+    }
+
+    /// The race, if the caller may see it, with those of its chats that it may see.
+    pub async fn race(&self, principal: &Principal, key: Uuid) -> Result<Option<Race>> {
+        let mut connection = self.pool.acquire().await?;
+        let Some(record) = sql::find_race(&mut connection, principal.company_id, key).await? else { return Ok(None) };
+        let chats = sql::chats_of_race(&mut connection, principal.company_id, key).await?;
+        let mut race = Race::new(record, chats);
+        race.chats.retain(|chat| rights::sees_chat(principal, chat));
+        Ok(rights::sees_race(principal, &race.record).then_some(race))
+    }
+
+    /// The agent answers. The first of a race wins: in one transaction its chat is STARTED, the other offers are
+    /// withdrawn, the headline becomes the first message, and all timers go. All later answers change nothing; they
+    /// learn what the chat came to.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for visitors and participants, `NOT_FOUND` for a chat that the caller may not see.
+    #[tracing::instrument(name = "chat.start", skip_all, fields(chat.id = %chat_id))]
+    pub async fn start(&self, principal: &Principal, chat_id: Uuid) -> Result<Started> {
+        if matches!(principal.role, Role::Consumer | Role::Participant) {
+            return Err(Error::forbidden("only the chat's agent or the company may start it"));
+        }
+        let key = self.key_of(principal, chat_id).await?;
+        let _turn = self.turns.take(principal.company_id, key).await;
+        let started = db::retrying(|| self.start_once(principal, key, chat_id)).await?;
+        metrics::counter!("switchboard_chat_starts_total", "outcome" => started.outcome.as_str()).increment(1);
+        if started.outcome == StartOutcome::Started {
+            self.bell.ring();
+        }
+        Ok(started)
+    }
+
+    async fn start_once(&self, principal: &Principal, key: Uuid, chat_id: Uuid) -> Result<Started> {
+        let mut transaction = self.pool.begin().await?;
+        let connection = &mut *transaction;
+        let company_id = principal.company_id;
+        let (mut race, chat) = lock_for(connection, principal, key, chat_id).await?;
+        let outcome = state::start(chat.status, chat.close_reason);
+        if outcome != StartOutcome::Started {
+            transaction.rollback().await?;
+            return Ok(Started { outcome, chat, race: race.record });
+        }
+        let before = race.clone();
+        let started = sql::start_chat(connection, company_id, chat_id).await?;
+        let rescinded = sql::withdraw_offers(connection, company_id, key, CloseReason::Rescinded).await?;
+        let opening = message::sql::insert_opening(connection, &started).await?;
+        race.record.state = RaceState::Won;
+        race.record.winner_id = Some(chat_id);
+        sql::save_race(connection, &mut race.record, None).await?;
+        timers::clear_all(connection, &before).await?;
+        let mut changes = Changes::by(company_id, Some(&principal.subject));
+        changes.race("RaceWon", &race.record, Some(&before.record))?;
+        changes.chat("ChatStarted", &started, Some(&chat))?;
+        changes.chats("ChatRescinded", &rescinded, &before.chats)?;
+        changes.message(&opening, started.message_count)?;
+        changes.append(connection).await?;
+        transaction.commit().await?;
+        Ok(Started { outcome, chat: started, race: race.record })
+    }
+
+    /// Ends a chat that is being held, or takes back an offer: its customer leaves, or its agent declines. A customer
+    /// who takes back the last offer cancels the race; when the last one is declined it has failed. A chat that is
+    /// over already is answered as it is.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for participants, `NOT_FOUND` for a chat that the caller may not see.
+    #[tracing::instrument(name = "chat.end", skip_all, fields(chat.id = %chat_id))]
+    pub async fn end(&self, principal: &Principal, chat_id: Uuid) -> Result<ChatRecord> {
+        let side = match principal.role {
+            Role::Participant => return Err(Error::forbidden("participants have no chats")),
+            Role::Consumer => Side::Customer,
+            Role::Agent | Role::Service | Role::Admin => Side::Company,
+        };
+        let key = self.key_of(principal, chat_id).await?;
+        let _turn = self.turns.take(principal.company_id, key).await;
+        let (chat, changed) = db::retrying(|| self.end_once(principal, key, chat_id, side)).await?;
+        let outcome = match (changed, chat.close_reason) {
+            (false, _) => "already_ended",
+            (true, Some(CloseReason::Canceled)) => "canceled",
+            (true, _) => "completed",
+        };
+        metrics::counter!("switchboard_chat_ends_total", "outcome" => outcome).increment(1);
+        if changed {
+            self.bell.ring();
+        }
+        Ok(chat)
+    }
+
+    async fn end_once(
+        &self,
+        principal: &Principal,
+        key: Uuid,
+        chat_id: Uuid,
+        side: Side,
+    ) -> Result<(ChatRecord, bool)> {
+        let mut transaction = self.pool.begin().await?;
+        let connection = &mut *transaction;
+        let company_id = principal.company_id;
+        let (mut race, chat) = lock_for(connection, principal, key, chat_id).await?;
+        let Some(End { reason, race: decided }) = state::end(chat.status, side, race.is_offered(Some(chat_id))) else {
+            transaction.rollback().await?;
+            return Ok((chat, false));
+        };
+        let mut changes = Changes::by(company_id, Some(&principal.subject));
+        let ended = sql::finish_chat(connection, company_id, chat_id, reason).await?;
+        if let Some(decided) = decided {
+            let before = race.record.clone();
+            race.record.state = decided;
+            sql::save_race(connection, &mut race.record, None).await?;
+            let kind = if decided == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
+            changes.race(kind, &race.record, Some(&before))?;
+            timers::clear_all(connection, &race).await?;
+        } else if chat.status == ChatStatus::Active {
+            timers::clear_miss(connection, std::slice::from_ref(&chat)).await?;
+        }
+        let kind = if reason == CloseReason::Canceled { "ChatCanceled" } else { "ChatCompleted" };
+        changes.chat(kind, &ended, Some(&chat))?;
+        changes.append(connection).await?;
+        transaction.commit().await?;
+        Ok((ended, true))
+    }
+
+    /// The race of a chat. Read without a lock: a chat never changes its race.
+    async fn key_of(&self, principal: &Principal, chat_id: Uuid) -> Result<Uuid> {
+        let chat = sql::find_chat(&mut *self.pool.acquire().await?, principal.company_id, chat_id).await?;
+        chat.map(|chat| chat.key).ok_or_else(|| Error::not_found("chat"))
+    }
+}

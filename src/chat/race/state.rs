@@ -1,0 +1,295 @@
+//! The rules of a race as pure functions of what is known under its lock. No clock, no database.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Where an offer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ChatStatus {
+    /// Offered to the contract's agent, not yet taken.
+    Active,
+    /// Being held. At most one of a race.
+    Started,
+    /// Over.
+    Finished,
+}
+
+impl ChatStatus {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Started => "STARTED",
+            Self::Finished => "FINISHED",
+        }
+    }
+}
+
+/// Why a chat is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
+#[graphql(name = "ChatCloseReason")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CloseReason {
+    /// It was held and ended, or its agent declined.
+    Completed,
+    /// Another contract's agent won the race.
+    Rescinded,
+    /// The customer left.
+    Canceled,
+    /// Nobody answered in time.
+    Expired,
+}
+
+impl CloseReason {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "COMPLETED",
+            Self::Rescinded => "RESCINDED",
+            Self::Canceled => "CANCELED",
+            Self::Expired => "EXPIRED",
+        }
+    }
+}
+
+/// Where a race stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RaceState {
+    /// Offers are out, none is taken.
+    Waiting,
+    /// An offer was taken. Stays so after that chat ends.
+    Won,
+    /// Nobody was on shift: no offer went out.
+    Offline,
+    /// The customer left before an answer.
+    Canceled,
+    /// The cap passed before an answer.
+    Expired,
+    /// No offer could be made, or every one was declined.
+    Failed,
+}
+
+impl RaceState {
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Won => "WON",
+            Self::Offline => "OFFLINE",
+            Self::Canceled => "CANCELED",
+            Self::Expired => "EXPIRED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// With what reason a chat that joins now is born finished; `None` while the race takes offers. A decision is
+    /// final: the offer that comes too late shares the fate of those that were withdrawn.
+    pub const fn closes(self) -> Option<CloseReason> {
+        match self {
+            Self::Waiting | Self::Offline | Self::Failed => None,
+            Self::Won => Some(CloseReason::Rescinded),
+            Self::Canceled => Some(CloseReason::Canceled),
+            Self::Expired => Some(CloseReason::Expired),
+        }
+    }
+}
+
+/// What became of an agent's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, async_graphql::Enum)]
+#[graphql(name = "StartChatOutcome")]
+pub enum StartOutcome {
+    /// This call started the chat and decided the race.
+    Started,
+    /// The chat was started before; an answer that was repeated.
+    AlreadyStarted,
+    /// Another chat of the race was started first.
+    LostRace,
+    /// The chat is over for another reason.
+    Closed,
+}
+
+impl StartOutcome {
+    /// The label in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::AlreadyStarted => "already_started",
+            Self::LostRace => "lost_race",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What an answer to a chat in this state comes to.
+pub const fn start(status: ChatStatus, reason: Option<CloseReason>) -> StartOutcome {
+    match (status, reason) {
+        (ChatStatus::Active, _) => StartOutcome::Started,
+        (ChatStatus::Started, _) => StartOutcome::AlreadyStarted,
+        (ChatStatus::Finished, Some(CloseReason::Rescinded)) => StartOutcome::LostRace,
+        (ChatStatus::Finished, _) => StartOutcome::Closed,
+    }
+}
+
+/// Who ends a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The visitor who asked.
+    Customer,
+    /// The agent, or the company's server.
+    Company,
+}
+
+/// What ending a chat comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Why the chat is over.
+    pub reason: CloseReason,
+    /// What the race becomes; `None`: as it was.
+    pub race: Option<RaceState>,
+}
+
+/// What ending a chat in this state comes to, where `others_active` tells whether its race has other offers out.
+/// `None`: it is over already.
+pub const fn end(status: ChatStatus, side: Side, others_active: bool) -> Option<End> {
+    let (reason, race) = match (status, side) {
+        (ChatStatus::Finished, _) => return None,
+        (ChatStatus::Started, _) => return Some(End { reason: CloseReason::Completed, race: None }),
+        (ChatStatus::Active, Side::Customer) => (CloseReason::Canceled, RaceState::Canceled),
+        (ChatStatus::Active, Side::Company) => (CloseReason::Completed, RaceState::Failed),
+    };
+    Some(End { reason, race: if others_active { None } else { Some(race) } })
+}
+
+/// What a race that is not decided becomes when somebody asked for offers: `active` of them are out now, and
+/// `failed` tells whether contracts were tried in vain.
+pub const fn opened(before: RaceState, active: bool, failed: bool) -> RaceState {
+    match before {
+        RaceState::Won | RaceState::Canceled | RaceState::Expired => before,
+        _ if active => RaceState::Waiting,
+        RaceState::Failed => RaceState::Failed,
+        _ if failed => RaceState::Failed,
+        _ => RaceState::Offline,
+    }
+}
+
+/// The shift of a moment, by UTC: 1 = 00-08, 2 = 08-16, 3 = 16-24.
+pub fn shift_of(moment: OffsetDateTime) -> i32 {
+    i32::from(moment.to_offset(time::UtcOffset::UTC).hour() / 8) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A race as the service would keep it, moved only by the rules above.
+    #[derive(Debug, Clone)]
+    struct Model {
+        state: RaceState,
+        winner: Option<usize>,
+        chats: Vec<(ChatStatus, Option<CloseReason>)>,
+        starts: usize,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Join,
+        AskInVain(bool),
+        Start(usize),
+        End(usize, Side),
+        Expire,
+    }
+
+    impl Model {
+        fn withdraw(&mut self, why: CloseReason) {
+            for chat in self.chats.iter_mut().filter(|chat| chat.0 == ChatStatus::Active) {
+                *chat = (ChatStatus::Finished, Some(why));
+            }
+        }
+
+        fn active(&self) -> usize {
+            self.chats.iter().filter(|chat| chat.0 == ChatStatus::Active).count()
+        }
+
+        fn apply(&mut self, step: Step) {
+            match step {
+                Step::Join => {
+                    let closes = self.state.closes();
+                    self.chats.push((closes.map_or(ChatStatus::Active, |_| ChatStatus::Finished), closes));
+                    self.state = opened(self.state, self.active() > 0, false);
+                }
+                Step::AskInVain(failed) => self.state = opened(self.state, self.active() > 0, failed),
+                Step::Start(index) if index < self.chats.len() => {
+                    let (status, reason) = self.chats[index];
+                    if start(status, reason) == StartOutcome::Started {
+                        self.chats[index] = (ChatStatus::Started, None);
+                        self.withdraw(CloseReason::Rescinded);
+                        self.state = RaceState::Won;
+                        self.winner = Some(index);
+                        self.starts += 1;
+                    }
+                }
+                Step::End(index, side) if index < self.chats.len() => {
+                    let (status, _) = self.chats[index];
+                    let others = self.active() - usize::from(status == ChatStatus::Active) > 0;
+                    if let Some(end) = end(status, side, others) {
+                        self.chats[index] = (ChatStatus::Finished, Some(end.reason));
+                        self.state = end.race.unwrap_or(self.state);
+                    }
+                }
+                Step::Expire if self.state == RaceState::Waiting => {
+                    self.withdraw(CloseReason::Expired);
+                    self.state = RaceState::Expired;
+                }
+                Step::Start(_) | Step::End(..) | Step::Expire => {}
+            }
+        }
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Join),
+            1 => any::<bool>().prop_map(Step::AskInVain),
+            2 => (0_usize..6).prop_map(Step::Start),
+            3 => (0_usize..6, prop_oneof![Just(Side::Customer), Just(Side::Company)])
+                .prop_map(|(index, side)| Step::End(index, side)),
+            1 => Just(Step::Expire),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_race_is_decided_once(steps in prop::collection::vec(step(), 0..40)) {
+            let mut race = Model { state: RaceState::Offline, winner: None, chats: Vec::new(), starts: 0 };
+            for step in steps {
+                let before = race.clone();
+                race.apply(step);
+                prop_assert!(race.starts <= 1, "a second winner");
+                prop_assert_eq!(race.state == RaceState::Won, race.winner.is_some());
+                prop_assert_eq!(race.state == RaceState::Waiting, race.active() > 0, "waiting means that an offer is out");
+                if before.state.closes().is_some() {
+                    prop_assert_eq!(race.state, before.state, "a decision stands");
+                }
+                for (now, then) in race.chats.iter().zip(&before.chats) {
+                    prop_assert_eq!(now.0 == ChatStatus::Finished, now.1.is_some());
+                    if then.0 == ChatStatus::Finished {
+                        prop_assert_eq!(now, then, "a finished chat stays as it is");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn every_moment_has_its_shift(seconds in 0_i64..4_000_000_000, offset in -12_i8..=12) {
+            let utc = OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+            let elsewhere = utc.to_offset(time::UtcOffset::from_hms(offset, 0, 0).unwrap());
+            prop_assert_eq!(i64::from(shift_of(elsewhere)), seconds % 86_400 / 28_800 + 1);
+        }
+    }
+}
