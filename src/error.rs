@@ -10,7 +10,7 @@
 //! Outcomes that a correct client has to branch on (lost the race, already ended) are not errors:
 //! they are values in a mutation's payload.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use axum::http::StatusCode;
 
@@ -117,12 +117,12 @@ pub const RETRY_AFTER_MS: u64 = 1_000;
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// A code, a message for the caller, and perhaps a cause for the log.
-#[derive(Debug)]
+/// A code, a message for the caller, and perhaps a cause for the log. Clones share the cause.
+#[derive(Debug, Clone)]
 pub struct Error {
     code: Code,
     message: String,
-    source: Option<Source>,
+    source: Option<Arc<dyn StdError + Send + Sync + 'static>>,
 }
 
 impl Error {
@@ -158,7 +158,7 @@ impl Error {
 
     /// A fault of ours; the caller learns only that there was one.
     pub fn internal(source: impl Into<Source>) -> Self {
-        Self { code: Code::Internal, message: "internal server error".into(), source: Some(source.into()) }
+        Self { code: Code::Internal, message: "internal server error".into(), source: Some(Arc::from(source.into())) }
     }
 
     /// Something this server needs is away; the caller may try again.
@@ -166,7 +166,7 @@ impl Error {
         Self {
             code: Code::Unavailable,
             message: "temporarily unavailable, try again".into(),
-            source: Some(source.into()),
+            source: Some(Arc::from(source.into())),
         }
     }
 

@@ -7,7 +7,7 @@
 //! 3. [`event`]: the log that every change is appended to, and its way to subscribers. The heart.
 //! 4. [`timer`]: what is to happen later, also after a crash.
 //! 5. [`auth`]: who is calling.
-//! 6. `chat`: the first concept that lives on all this: races of agents for a customer's chat.
+//! 6. [`chat`]: the first concept that lives on all this: races of agents for a customer's chat.
 //! 7. [`graphql`]: the schema, the guard before it, and the one driver of all subscriptions.
 //! 8. `http`: the transports. `app`: the wiring. [`demo`]: data to try it with.
 //!
@@ -20,6 +20,7 @@
 //! ```
 
 pub mod auth;
+pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod db;

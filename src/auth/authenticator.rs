@@ -136,7 +136,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// `CONFLICT` when this server has no HS256 secret to sign with.
-    pub fn issue_consumer(&self, company_id: Uuid, website_id: Uuid, visitor: Uuid) -> Result<String> {
+    pub fn issue_consumer(&self, company_id: Uuid, website_id: Uuid, visitor: impl ToString) -> Result<String> {
         let issuer = self.shared.issuer.as_ref();
         let issuer = issuer.ok_or_else(|| Error::conflict("visitors' tokens need SWITCHBOARD_JWT_SECRET to be set"))?;
         issuer.issue(&Claims::consumer(company_id, website_id, visitor), self.shared.consumer_token_ttl)

@@ -28,6 +28,7 @@
 pub mod api_key;
 mod authenticator;
 pub mod company;
+pub mod graphql;
 mod jwks;
 mod keyring;
 mod principal;

@@ -56,7 +56,7 @@ pub struct Claims {
 
 impl Claims {
     /// A visitor's claims.
-    pub fn consumer(company_id: Uuid, website_id: Uuid, visitor: Uuid) -> Self {
+    pub fn consumer(company_id: Uuid, website_id: Uuid, visitor: impl ToString) -> Self {
         Self {
             role: Role::Consumer,
             company_id,

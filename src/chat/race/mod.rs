@@ -25,13 +25,15 @@ mod sql;
 pub mod state;
 mod timers;
 
+pub(super) use feed::operation;
 pub use feed::{ChatFeed, ChatFilter, RaceFeed};
 pub use open::{CustomerRequest, NewChat, NewRace};
 pub use record::{ChatRecord, Failure, Race, RaceRecord};
 pub use service::Started;
 pub use sql::FINISHED_IN_SNAPSHOT;
+pub(super) use sql::now;
 pub use state::{ChatStatus, CloseReason, RaceState, Side, StartOutcome};
 pub use timers::{CapTimer, MissTimer};
 
 pub(crate) use loader::RaceChats;
-pub(super) use service::{lock, lock_many, reassign};
+pub(super) use service::reassign;

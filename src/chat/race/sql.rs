@@ -68,7 +68,7 @@ impl RaceRow {
 }
 
 /// The database's time.
-pub(super) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
+pub(in crate::chat) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
     Ok(sqlx::query_scalar!(r#"select switchboard.now() as "now!""#).fetch_one(connection).await?)
 }
 

@@ -1,0 +1,96 @@
+//! The chat part of the schema, and what its resolvers find in the context.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, MergedObject, MergedSubscription, dataloader::DataLoader};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::{
+    Chats,
+    contract::{
+        AgentRecord, Agents, ContractRecord, Contracts,
+        graphql::{ContractMutation, ContractQuery, ContractSubscription},
+    },
+    race::{
+        ChatRecord, RaceChats,
+        graphql::{RaceMutation, RaceQuery, RaceSubscription},
+    },
+    website::graphql::{WebsiteMutation, WebsiteQuery},
+};
+use crate::{
+    auth::{Caller, Principal},
+    error::Result,
+    graphql::subscribe::Sources,
+};
+
+/// Queries on chats, races, contracts and websites.
+#[derive(Default, MergedObject)]
+pub struct ChatQuery(WebsiteQuery, ContractQuery, RaceQuery);
+
+/// Mutations of chats, races, contracts and websites.
+#[derive(Default, MergedObject)]
+pub struct ChatMutation(WebsiteMutation, RaceMutation, ContractMutation);
+
+/// Streams of chats, races and contracts.
+#[derive(Default, MergedSubscription)]
+pub struct ChatSubscription(RaceSubscription, ContractSubscription);
+
+/// Reads for many resolvers at once: those of one request, and of all requests under way, that want the same kind of
+/// thing at the same moment share a statement. Nothing is kept, so nothing is stale.
+pub struct Loaders {
+    contracts: DataLoader<Contracts>,
+    agents: DataLoader<Agents>,
+    chats: DataLoader<RaceChats>,
+}
+
+impl Loaders {
+    /// Loaders on this pool; to be put in the schema's data.
+    pub fn new(pool: &PgPool) -> Self {
+        Self {
+            contracts: DataLoader::new(Contracts(pool.clone()), tokio::spawn),
+            agents: DataLoader::new(Agents(pool.clone()), tokio::spawn),
+            chats: DataLoader::new(RaceChats(pool.clone()), tokio::spawn),
+        }
+    }
+
+    /// One contract.
+    pub(super) async fn contract(&self, company_id: Uuid, id: Uuid) -> Result<Option<Arc<ContractRecord>>> {
+        self.contracts.load_one((company_id, id)).await
+    }
+
+    /// One agent.
+    pub(super) async fn agent(&self, company_id: Uuid, id: Uuid) -> Result<Option<AgentRecord>> {
+        self.agents.load_one((company_id, id)).await
+    }
+
+    /// The chats of one race, oldest first.
+    pub(super) async fn chats(&self, company_id: Uuid, key: Uuid) -> Result<Vec<Arc<ChatRecord>>> {
+        Ok(self.chats.load_one((company_id, key)).await?.unwrap_or_default())
+    }
+}
+
+/// Who is calling.
+pub(super) fn caller<'a>(context: &Context<'a>) -> &'a Caller {
+    context.data_unchecked()
+}
+
+/// Who is calling, with a valid credential.
+pub(super) fn principal<'a>(context: &Context<'a>) -> Result<&'a Arc<Principal>> {
+    caller(context).principal()
+}
+
+/// The service.
+pub(super) fn chats<'a>(context: &Context<'a>) -> &'a Chats {
+    context.data_unchecked()
+}
+
+/// The loaders.
+pub(super) fn loaders<'a>(context: &Context<'a>) -> &'a Loaders {
+    context.data_unchecked()
+}
+
+/// Where streams come from.
+pub(super) fn sources<'a>(context: &Context<'a>) -> &'a Sources {
+    context.data_unchecked()
+}

@@ -1,0 +1,197 @@
+//! What streams of chats and races show. Everything is decided from the event's own record, as it is now and as it
+//! was before, so that an offer that leaves a filter, or goes to another agent, is told as DELETE.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    record::{ChatRecord, Race, RaceRecord},
+    sql,
+    state::ChatStatus,
+};
+use crate::{
+    auth::{Principal, Role},
+    chat::{CHAT, RACE, rights},
+    error::{Error, Result},
+    event::{Event, Interest, Subject, hub::Scope},
+    graphql::subscribe::{ChangeOperation, Feed, Versioned},
+};
+
+/// Which chats a stream carries; what is absent matches all, what is given combines.
+#[derive(Debug, Clone, Default)]
+pub struct ChatFilter {
+    /// The one.
+    pub chat_id: Option<Uuid>,
+    /// Of this race.
+    pub key: Option<Uuid>,
+    /// Of this contract.
+    pub contract_id: Option<Uuid>,
+    /// That stand so.
+    pub status: Option<ChatStatus>,
+}
+
+impl ChatFilter {
+    /// True if `chat` passes.
+    pub fn admits(&self, chat: &ChatRecord) -> bool {
+        self.chat_id.is_none_or(|id| id == chat.id)
+            && self.key.is_none_or(|key| key == chat.key)
+            && self.contract_id.is_none_or(|contract| contract == chat.contract_id)
+            && self.status.is_none_or(|status| status == chat.status)
+    }
+}
+
+/// What a change means to a reader who saw the record before, or not, and sees it now, or not.
+pub(in crate::chat) fn operation(before: bool, now: bool) -> Option<ChangeOperation> {
+    match (before, now) {
+        (false, false) => None,
+        (false, true) => Some(ChangeOperation::Insert),
+        (true, true) => Some(ChangeOperation::Update),
+        (true, false) => Some(ChangeOperation::Delete),
+    }
+}
+
+/// Where a stream of the caller's chats listens: no wider than what it may see.
+fn own_scope(principal: &Principal) -> Option<Scope> {
+    match principal.role {
+        Role::Consumer => Some(Scope::Field("visitor", principal.subject.clone())),
+        Role::Agent => principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
+        Role::Participant => None,
+        Role::Service | Role::Admin => Some(Scope::All),
+    }
+}
+
+/// The stream `chatStatus`.
+#[derive(Debug, Clone)]
+pub struct ChatFeed {
+    /// Who reads.
+    pub principal: Arc<Principal>,
+    /// What it asked for.
+    pub filter: ChatFilter,
+}
+
+impl ChatFeed {
+    fn shows(&self, chat: &ChatRecord) -> bool {
+        rights::sees_chat(&self.principal, chat) && self.filter.admits(chat)
+    }
+}
+
+impl Feed for ChatFeed {
+    type Record = Arc<ChatRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.principal.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let ChatFilter { chat_id, key, contract_id, .. } = &self.filter;
+        let scope = if let Some(id) = chat_id {
+            Some(Scope::Subject(id.to_string()))
+        } else if let Some(key) = key {
+            Some(Scope::Field("key", key.to_string()))
+        } else if let Some(contract_id) = contract_id {
+            Some(Scope::Field("contractId", contract_id.to_string()))
+        } else {
+            None
+        };
+        // A participant listens to nothing, whatever it names.
+        let own = own_scope(&self.principal);
+        let scope = own.map(|own| scope.unwrap_or(own));
+        scope.map(|scope| Interest { company_id: self.principal.company_id, kind: CHAT, scope }).into_iter().collect()
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        // With any other filter the chat may come and go, so its version alone does not say what was sent.
+        match self.filter {
+            ChatFilter { chat_id: Some(id), key: None, contract_id: None, status: None } => {
+                Some(Subject::new(CHAT, id))
+            }
+            _ => None,
+        }
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let chats = if let Some(id) = self.filter.chat_id {
+                let chat = sql::find_chat(connection, self.principal.company_id, id).await?;
+                let chat = chat.filter(|chat| rights::sees_chat(&self.principal, chat));
+                vec![chat.ok_or_else(|| Error::not_found("chat"))?]
+            } else {
+                let principal = &self.principal;
+                let own = match principal.role {
+                    Role::Consumer => (Some(principal.subject.as_str()), principal.website_id, None),
+                    Role::Agent => (None, None, principal.agent_id),
+                    Role::Participant | Role::Service | Role::Admin => (None, None, None),
+                };
+                let most = sql::FINISHED_IN_SNAPSHOT;
+                match own_scope(principal) {
+                    Some(_) => sql::snapshot(connection, principal.company_id, &self.filter, own, most).await?,
+                    None => Vec::new(),
+                }
+            };
+            let shown = chats.into_iter().filter(|chat| self.shows(chat));
+            Ok(shown.map(|chat| Versioned { version: chat.version, record: Arc::new(chat) }).collect())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_type != CHAT {
+            return Ok(None);
+        }
+        let chat = event.record::<ChatRecord>()?;
+        let before = event.before::<ChatRecord>()?.is_some_and(|before| self.shows(&before));
+        Ok(operation(before, self.shows(&chat)).map(|operation| (operation, chat)))
+    }
+}
+
+/// The stream `chatRace`.
+#[derive(Debug, Clone)]
+pub struct RaceFeed {
+    /// Who reads.
+    pub principal: Arc<Principal>,
+    /// Which race.
+    pub key: Uuid,
+}
+
+impl Feed for RaceFeed {
+    type Record = Arc<RaceRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.principal.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let scope = Scope::Subject(self.key.to_string());
+        vec![Interest { company_id: self.principal.company_id, kind: RACE, scope }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        Some(Subject::new(RACE, self.key))
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let company_id = self.principal.company_id;
+            let unknown = || Error::not_found("race");
+            let record = sql::find_race(connection, company_id, self.key).await?.ok_or_else(unknown)?;
+            let race = Race::new(record, sql::chats_of_race(connection, company_id, self.key).await?);
+            if !rights::sees_race(&self.principal, &race.record) {
+                return Err(unknown());
+            }
+            Ok(vec![Versioned { version: race.record.version, record: Arc::new(race.record) }])
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_type != RACE || event.subject_id != self.key.to_string() {
+            return Ok(None);
+        }
+        let race = event.record::<RaceRecord>()?;
+        let before = event.before::<RaceRecord>()?;
+        let before = before.is_some_and(|before| rights::sees_race(&self.principal, &before));
+        let now = rights::sees_race(&self.principal, &race);
+        Ok(operation(before, now).map(|operation| (operation, race)))
+    }
+}
