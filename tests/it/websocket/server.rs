@@ -168,7 +168,7 @@ impl Server {
             Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
         let (drain, now, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let schema = || Schema::build(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
-        let engine = Engine::new(schema, &read::<GuardSettings>(&[]));
+        let engine = Engine::new(schema, &read::<GuardSettings>(&[]), |request| request);
         let door = Arc::new(Door(probe.lapse.clone()));
         let state = SocketState::new(engine, door, settings, dev, [drain.clone(), now], tasks.clone());
         let router = Router::new().route("/graphql", any(upgrade)).with_state(state.clone());
