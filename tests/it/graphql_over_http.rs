@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
 use switchboard::{
     auth::{
-        Authenticator, Caller, install_tls_provider,
+        Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
         token::{Claims, TokenIssuer},
     },
     clock::Clock,
@@ -123,8 +123,9 @@ impl Api {
             dev: false,
             consumer_token_ttl: std::time::Duration::from_mins(1),
         };
-        let authenticator =
-            Authenticator::new(&auth, Some(SECRET.to_owned()), pool.clone(), Clock::default(), None).await.unwrap();
+        let anybody = development.then(|| Arc::new(demo_service()));
+        let secret = Some(SECRET.to_owned());
+        let authenticator = Authenticator::new(&auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
         let settings = Arc::new(settings(flags));
         let (shutdown, (listener, listens)) = (Shutdown::default(), watch::channel(true));
         let router = router(HttpState {
@@ -199,6 +200,20 @@ impl Answer {
     /// The code of the first error.
     fn code(&self) -> String {
         self.json()["errors"][0]["extensions"]["code"].as_str().unwrap_or("").to_owned()
+    }
+}
+
+/// Whom anonymous callers act as in development mode.
+fn demo_service() -> Principal {
+    Principal {
+        company_id: Uuid::now_v7(),
+        role: Role::Service,
+        subject: "development".into(),
+        website_id: None,
+        agent_id: None,
+        session_id: None,
+        expires_at: None,
+        credential: Credential::Development,
     }
 }
 
