@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn the_token_is_found_or_the_header_refused() {
-        let table: &[(&[&str], Result<Option<&str>, ()>)] = &[
+        type Row = (&'static [&'static str], Result<Option<&'static str>, ()>);
+        let table: &[Row] = &[
             (&[], Ok(None)),
             (&[""], Ok(None)),
             (&["Bearer a.b.c"], Ok(Some("a.b.c"))),

@@ -33,11 +33,8 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{
-        FromRef, Request, State,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
-    http::{HeaderMap, StatusCode, header},
+    extract::{FromRef, FromRequestParts, Request, State, WebSocketUpgrade},
+    http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing,
@@ -115,7 +112,7 @@ pub fn router(state: HttpState) -> Router {
     Router::new()
         .route("/", only(routing::get(page::root)))
         .route("/graphql", only(routing::get(get_graphql).post(graphql::post)))
-        .route("/graphql/ws", only(routing::get(websocket::upgrade)))
+        .route("/graphql/ws", only(routing::get(get_socket)))
         .route("/api/time", only(routing::get(api_time)))
         .route("/live", only(routing::get(health::live)))
         .route("/ready", only(routing::get(health::ready)))
@@ -128,23 +125,26 @@ pub fn router(state: HttpState) -> Router {
 }
 
 /// `GET /graphql` serves three kinds of clients: GraphQL ones, sockets, and persons.
-async fn get_graphql(
-    state: State<HttpState>,
-    sockets: State<SocketState>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    request: Request,
-) -> Response {
-    if headers.get(header::UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        return match upgrade {
-            Ok(upgrade) => websocket::upgrade(sockets, headers, upgrade).await,
-            Err(rejection) => rejection.into_response(),
-        };
+async fn get_graphql(state: State<HttpState>, sockets: State<SocketState>, request: Request) -> Response {
+    if negotiation::has_token(request.headers(), header::UPGRADE, "websocket") {
+        return get_socket(sockets, request).await;
     }
     if request.uri().query().is_none() && negotiation::prefers_page(request.headers()) {
         return page::page(request.headers());
     }
     graphql::get(state, request).await
+}
+
+/// `GET /graphql/ws`, and `/graphql` for who asks for a WebSocket.
+async fn get_socket(sockets: State<SocketState>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => websocket::upgrade(sockets, parts.headers, upgrade).await,
+        Err(rejection) => {
+            let error = Error::new(Code::BadUserInput, format!("this needs a WebSocket: {}", rejection.body_text()));
+            answer::denied(negotiation::ResponseType::Json, rejection.status(), error)
+        }
+    }
 }
 
 /// `GET /api/time`: a JSON string, RFC 3339 in UTC, to the millisecond (all that JavaScript keeps).

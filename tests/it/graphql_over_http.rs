@@ -8,13 +8,13 @@ use std::sync::{
 
 use async_graphql::{Context, Object, Schema, Subscription};
 use clap::Parser;
-use futures_util::{Stream, stream};
+use futures_util::{SinkExt, Stream, StreamExt, stream};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
 use switchboard::{
     auth::{
-        Authenticator, Caller, install_tls_provider,
+        Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
         token::{Claims, TokenIssuer},
     },
     clock::Clock,
@@ -24,7 +24,8 @@ use switchboard::{
     http::{HttpState, Readiness, Shutdown, router, serve},
 };
 use time::Duration;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 use uuid::Uuid;
 
 use crate::{http_server::settings, support::cluster::TestDatabase};
@@ -123,8 +124,9 @@ impl Api {
             dev: false,
             consumer_token_ttl: std::time::Duration::from_mins(1),
         };
-        let authenticator =
-            Authenticator::new(&auth, Some(SECRET.to_owned()), pool.clone(), Clock::default(), None).await.unwrap();
+        let anybody = development.then(|| Arc::new(demo_service()));
+        let secret = Some(SECRET.to_owned());
+        let authenticator = Authenticator::new(&auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
         let settings = Arc::new(settings(flags));
         let (shutdown, (listener, listens)) = (Shutdown::default(), watch::channel(true));
         let router = router(HttpState {
@@ -199,6 +201,20 @@ impl Answer {
     /// The code of the first error.
     fn code(&self) -> String {
         self.json()["errors"][0]["extensions"]["code"].as_str().unwrap_or("").to_owned()
+    }
+}
+
+/// Whom anonymous callers act as in development mode.
+fn demo_service() -> Principal {
+    Principal {
+        company_id: Uuid::now_v7(),
+        role: Role::Service,
+        subject: "development".into(),
+        website_id: None,
+        agent_id: None,
+        session_id: None,
+        expires_at: None,
+        credential: Credential::Development,
     }
 }
 
@@ -427,4 +443,42 @@ async fn health_metrics_time_and_the_page() {
     }
     let query = Answer::of(api.get("{ hello }").header("accept", browser)).await;
     assert_eq!(query.header("content-type"), "application/json; charset=utf-8");
+}
+
+#[tokio::test]
+async fn both_paths_open_sockets_that_close_when_the_server_drains() {
+    let api = Api::start(&[]).await;
+    for path in ["/graphql", "/graphql/ws"] {
+        let headless = api.request(Method::GET, path).header("connection", "upgrade").header("upgrade", "websocket");
+        let refused = Answer::of(headless).await;
+        assert_eq!((refused.status, &*refused.code()), (400, "BAD_USER_INPUT"), "{}", refused.text);
+    }
+    let mut sockets = Vec::new();
+    for path in ["/graphql", "/graphql/ws"] {
+        let mut request = format!("{}{path}", api.origin.replace("http", "ws")).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": "subscription { ticks }" } });
+        socket.send("{\"type\":\"connection_init\"}".into()).await.unwrap();
+        let mut said = Vec::new();
+        while said.last().is_none_or(|kind| kind != "complete") {
+            let message: Value =
+                serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+            if message["type"] == "connection_ack" {
+                socket.send(subscribe.to_string().into()).await.unwrap();
+            }
+            said.push(message["type"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(said, ["connection_ack", "next", "next", "next", "complete"]);
+        sockets.push(socket);
+    }
+    api.shutdown.drain.cancel();
+    for mut socket in sockets {
+        let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("a close frame") };
+        assert_eq!(u16::from(frame.code), 1001);
+        let _ = socket.close(None).await;
+        while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    }
+    // Nothing is left of them to wait for.
+    timeout(std::time::Duration::from_secs(5), api.shutdown.tasks.wait()).await.unwrap();
 }
