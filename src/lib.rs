@@ -9,7 +9,7 @@
 //! 5. [`auth`]: who is calling.
 //! 6. [`chat`]: the first concept that lives on all this: races of agents for a customer's chat.
 //! 7. [`graphql`]: the schema, the guard before it, and the one driver of all subscriptions.
-//! 8. `http`: the transports. `app`: the wiring. [`demo`]: data to try it with.
+//! 8. [`http`]: the transports. [`app`]: the wiring. [`demo`]: data to try it with.
 //!
 //! Data flows one way:
 //!
@@ -19,6 +19,7 @@
 //! Postgres ─ NOTIFY ─► event::listener ─► event::hub ─► graphql::subscribe ─► <concept>/graphql.rs ─► client
 //! ```
 
+pub mod app;
 pub mod auth;
 pub mod chat;
 pub mod clock;

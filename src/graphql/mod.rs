@@ -13,10 +13,13 @@ mod literals;
 mod nulls;
 pub mod page;
 pub mod scalars;
+mod schema;
 pub mod subscribe;
 mod types;
 mod variables;
 mod wire;
+
+pub use schema::{schema, sdl};
 
 #[cfg(test)]
 mod engine_tests;
