@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// Runs until the socket is closed. Everything it holds is freed then.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         loop {
             let event = poll_fn(|context| self.poll_event(context)).await;
             if self.handle(event).is_break() {
