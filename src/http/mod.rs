@@ -104,7 +104,6 @@ pub fn router(state: HttpState) -> Router {
         state.engine.clone(),
         Arc::new(state.authenticator.clone()),
         Arc::clone(&state.settings),
-        state.development,
         [state.shutdown.drain.clone(), state.shutdown.now.clone()],
         state.shutdown.tasks.clone(),
     );

@@ -5,7 +5,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `transport_ws.rs`, `legacy.rs` | one protocol each, as a state machine over text (`protocol.rs`) |
-//! | `message.rs`, `credential.rs`, `origin.rs` | pure reading and writing |
+//! | `message.rs`, `credential.rs` | pure reading and writing |
 //! | `connection.rs` | the one task of a socket: all events, in turn |
 //! | `operations.rs` | the streams under way, keyed, polled inside that task |
 //! | `wire.rs`, `outbox.rs` | the socket, and what waits for its reader |
@@ -51,7 +51,6 @@ mod legacy;
 mod message;
 mod meter;
 mod operations;
-mod origin;
 mod outbox;
 mod protocol;
 mod pulse;
@@ -91,8 +90,6 @@ pub struct SocketState {
     engine: Engine,
     callers: Arc<dyn Callers>,
     settings: Arc<HttpSettings>,
-    /// Anonymous callers act as a company's service: only pages of this machine may open sockets.
-    dev: bool,
     drain: CancellationToken,
     now: CancellationToken,
     tasks: TaskTracker,
@@ -106,12 +103,11 @@ impl SocketState {
         engine: Engine,
         callers: Arc<dyn Callers>,
         settings: Arc<HttpSettings>,
-        dev: bool,
         [drain, now]: [CancellationToken; 2],
         tasks: TaskTracker,
     ) -> Self {
         let room = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
-        Self { engine, callers, settings, dev, drain, now, tasks, room }
+        Self { engine, callers, settings, drain, now, tasks, room }
     }
 
     /// How many sockets are open.
@@ -122,10 +118,6 @@ impl SocketState {
 
 /// Answers a request to open a socket.
 pub async fn upgrade(State(state): State<SocketState>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    if state.dev && !origin::is_local(&headers, &state.settings.allowed_origins) {
-        tracing::warn!("refused a WebSocket of a page from elsewhere: development mode serves this machine only");
-        return refuse("origin", StatusCode::FORBIDDEN, Code::Forbidden, "development mode serves this machine only");
-    }
     if state.drain.is_cancelled() {
         let problem = "the server is shutting down";
         return refuse("draining", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, problem);

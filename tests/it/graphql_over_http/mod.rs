@@ -179,7 +179,10 @@ async fn pages_of_other_origins_are_kept_out() {
     let local = "http://localhost:3000";
     assert_eq!(Answer::of(preflight(&open, local)).await.header("access-control-allow-origin"), local);
     for (name, value) in [("origin", evil), ("origin", "null"), ("host", "evil.example:4000")] {
-        for request in [open.query("mutation { touch }"), open.get("{ hello }")] {
+        // A WebSocket is not subject to CORS: a page may open one to any address.
+        let upgrade =
+            open.request(Method::GET, "/graphql").header("connection", "upgrade").header("upgrade", "websocket");
+        for request in [open.query("mutation { touch }"), open.get("{ hello }"), upgrade] {
             let answer = Answer::of(request.header(name, value)).await;
             assert_eq!((answer.status, &*answer.code()), (403, "FORBIDDEN"), "{name}: {value}");
         }

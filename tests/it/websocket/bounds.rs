@@ -8,7 +8,7 @@ use crate::support::socket::{Refused, Socket};
 
 #[tokio::test]
 async fn a_reader_that_reads_nothing_is_closed_and_heard_until_then() {
-    let server = Server::with(&["--send-queue", "65536", "--send-timeout", "500ms"], false).await;
+    let server = Server::with(&["--send-queue", "65536", "--send-timeout", "500ms"]).await;
     // Its complete is seen although nothing can be written to it.
     let mut socket = server.ready().await;
     socket.send(subscribe("a", "subscription { flood(bytes: 65536) }")).await;
@@ -25,7 +25,7 @@ async fn a_reader_that_reads_nothing_is_closed_and_heard_until_then() {
 
 #[tokio::test]
 async fn a_slow_reader_that_reads_loses_nothing() {
-    let server = Server::with(&["--send-queue", "1024", "--send-timeout", "5s"], false).await;
+    let server = Server::with(&["--send-queue", "1024", "--send-timeout", "5s"]).await;
     let mut socket = server.ready().await;
     socket.send(subscribe("a", "subscription { ticks(count: 5000) }")).await;
     for n in 0..5_000 {
@@ -77,7 +77,7 @@ async fn asking_without_reading_is_closed() {
 
 #[tokio::test]
 async fn operations_and_sockets_are_limited() {
-    let server = Server::with(&["--subscription-limit", "2", "--socket-limit", "1"], false).await;
+    let server = Server::with(&["--subscription-limit", "2", "--socket-limit", "1"]).await;
     let mut socket = server.ready().await;
     for id in ["a", "b", "c"] {
         socket.send(subscribe(id, "subscription { gated }")).await;
@@ -122,7 +122,7 @@ async fn a_drain_lets_queries_finish_and_sends_everybody_elsewhere() {
 
 #[tokio::test]
 async fn an_idle_socket_is_pinged_and_a_silent_one_dropped() {
-    let server = Server::with(&["--ping-every", "100ms", "--silence-limit", "400ms"], false).await;
+    let server = Server::with(&["--ping-every", "100ms", "--silence-limit", "400ms"]).await;
     // A client that reads answers pings by itself, and stays.
     let mut socket = server.ready().await;
     for _ in 0..8 {
@@ -134,19 +134,4 @@ async fn an_idle_socket_is_pinged_and_a_silent_one_dropped() {
     socket.send(subscribe("a", "subscription { gated }")).await;
     server.probe.alive(1).await;
     server.probe.alive(0).await;
-}
-
-#[tokio::test]
-async fn in_development_only_pages_of_this_machine_may_connect() {
-    let server = Server::with(&["--allowed-origins", "https://app.example"], true).await;
-    let from = async |origin: &str| {
-        Socket::open(server.address, &[("sec-websocket-protocol", TRANSPORT), ("origin", origin)]).await.err()
-    };
-    for page in ["https://evil.example", "null"] {
-        assert_eq!(from(page).await, Some(Refused { status: 403, retry_after: false }));
-    }
-    for page in ["http://localhost:5173", "https://app.example"] {
-        assert_eq!(from(page).await, None);
-    }
-    server.ready().await;
 }

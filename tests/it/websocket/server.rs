@@ -151,7 +151,7 @@ pub(super) struct Server {
 impl Server {
     /// Serves with the default settings.
     pub(super) async fn start() -> Self {
-        Self::with(&[], false).await
+        Self::with(&[]).await
     }
 
     /// The end of every socket's task.
@@ -162,7 +162,7 @@ impl Server {
     }
 
     /// Serves with these flags.
-    pub(super) async fn with(flags: &[&str], dev: bool) -> Self {
+    pub(super) async fn with(flags: &[&str]) -> Self {
         let settings = Arc::new(read::<HttpSettings>(flags));
         let probe =
             Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
@@ -170,7 +170,7 @@ impl Server {
         let schema = || Schema::build(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
         let engine = Engine::new(schema, &read::<GuardSettings>(&[]), |request| request);
         let door = Arc::new(Door(probe.lapse.clone()));
-        let state = SocketState::new(engine, door, settings, dev, [drain.clone(), now], tasks.clone());
+        let state = SocketState::new(engine, door, settings, [drain.clone(), now], tasks.clone());
         let router = Router::new().route("/graphql", any(upgrade)).with_state(state.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

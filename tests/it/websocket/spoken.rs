@@ -72,7 +72,7 @@ async fn a_panic_ends_one_operation() {
 
 #[tokio::test]
 async fn close_codes() {
-    let server = Server::with(&["--body-limit", "2048", "--init-timeout", "200ms"], false).await;
+    let server = Server::with(&["--body-limit", "2048", "--init-timeout", "200ms"]).await;
     let text = |text: &str| Message::text(text.to_owned());
     let twice = [INIT, &subscribe("a", "subscription { gated }").to_string()].map(text);
     let table: Vec<(u16, &str, Vec<Message>)> = vec![
@@ -138,7 +138,7 @@ async fn a_lapsed_credential_closes_both_protocols() {
 
 #[tokio::test]
 async fn a_legacy_conversation() {
-    let server = Server::with(&["--ping-every", "1s"], false).await;
+    let server = Server::with(&["--ping-every", "1s"]).await;
     let mut socket = Socket::speaking(server.address, LEGACY).await;
     let start = |id: Value, query: &str| json!({"id": id, "type": "start", "payload": {"query": query}});
     // As the reference client does: it does not wait for the acknowledgement.
