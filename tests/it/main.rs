@@ -5,5 +5,6 @@ mod auth;
 mod embedded;
 mod graphql_over_http;
 mod http_server;
+mod race;
 mod support;
 mod websocket;

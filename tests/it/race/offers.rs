@@ -1,0 +1,204 @@
+//! Who may offer what to whom, and what repeats come to.
+
+use std::sync::Arc;
+
+use async_graphql::MaybeUndefined;
+use futures_util::future::join_all;
+use switchboard::{
+    auth::Principal,
+    chat::{
+        contract::{ContractPatch, ContractStatus},
+        race::{ChatFeed, ChatFilter, ChatStatus, CloseReason, NewChat, NewRace, RaceState, StartOutcome},
+        website::NewWebsite,
+    },
+    error::Code,
+    graphql::subscribe::{ChangeOperation, Feed},
+};
+use uuid::Uuid;
+
+use super::{Place, request};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_that_share_a_key_share_a_race() {
+    let place = Place::new().await;
+    let contracts = place.contracts(4).await;
+    let visitor = place.visitor("ada");
+    let key = Uuid::now_v7();
+    let calls = join_all((0..40).map(|number| {
+        let (who, server) = (visitor.clone(), place.servers[number / 4 % 2].clone());
+        let new = NewChat { contract_id: contracts[number % 4].id, key: Some(key), request: request() };
+        tokio::spawn(async move { server.create_chat(&who, new).await.unwrap() })
+    }))
+    .await;
+    let race = place.see(key).await;
+    assert_eq!((race.chats.len(), race.record.version), (4, 4), "one chat for each contract, one event for each chat");
+    for chat in calls {
+        let chat = chat.unwrap();
+        assert_eq!(race.chat(chat.id), Some(&chat));
+    }
+    let kinds: Vec<_> = place.history("chat_race", key).await.into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, ["RaceOpened", "RaceJoined", "RaceJoined", "RaceJoined"]);
+    place.check().await;
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_its_first_user() {
+    let place = Place::new().await;
+    let contracts = place.contracts(3).await;
+    let ada = place.visitor("ada");
+    let key = Uuid::now_v7();
+    let code = async |who: &Principal, number: usize| {
+        place.offer(who, &contracts[number], key).await.map(|chat| chat.status).map_err(|error| error.code())
+    };
+    assert_eq!(code(&ada, 0).await, Ok(ChatStatus::Active));
+    assert_eq!(code(&place.visitor("eve"), 0).await, Err(Code::Conflict), "not even the chat that is there");
+    assert_eq!(code(&place.visitor("eve"), 1).await, Err(Code::Conflict));
+    assert_eq!(code(&place.agent(contracts[0].agent_id), 1).await, Err(Code::Forbidden));
+    assert_eq!(code(&place.service, 1).await, Ok(ChatStatus::Active), "the company may join any of its races");
+    assert_eq!(place.see(key).await.chats[1].visitor, "ada");
+    let race = place.servers[1].create_race(&place.visitor("eve"), place.on_shift(key)).await;
+    assert_eq!(race.unwrap_err().code(), Code::Conflict);
+
+    let elsewhere = place.servers[0].create_website(&place.service, &NewWebsite::default()).await.unwrap();
+    let stranger = Principal { website_id: Some(elsewhere.id), ..ada.clone() };
+    assert_eq!(code(&stranger, 2).await, Err(Code::NotFound), "another website's contract");
+    let other_company = Principal { company_id: Uuid::now_v7(), ..place.service.clone() };
+    assert_eq!(code(&other_company, 2).await, Err(Code::NotFound));
+    place.check().await;
+}
+
+#[tokio::test]
+async fn offers_that_come_too_late_are_born_finished() {
+    let place = Place::new().await;
+    let contracts = place.contracts(3).await;
+    let visitor = place.visitor("ada");
+    let key = Uuid::now_v7();
+    let first = place.offer(&visitor, &contracts[0], key).await.unwrap();
+    place.servers[1].start(&place.agent(contracts[0].agent_id), first.id).await.unwrap();
+    let late = place.offer(&visitor, &contracts[1], key).await.unwrap();
+    assert_eq!((late.status, late.close_reason, late.version), (ChatStatus::Finished, Some(CloseReason::Rescinded), 1));
+    let answer = place.servers[1].start(&place.agent(contracts[1].agent_id), late.id).await.unwrap();
+    assert_eq!(answer.outcome, StartOutcome::LostRace);
+    let contract_ids = Some(contracts.iter().map(|contract| contract.id).collect());
+    let repeat = NewRace { contract_ids, ..place.on_shift(key) };
+    let repeat = place.servers[0].create_race(&visitor, repeat).await.unwrap();
+    assert_eq!((repeat.record.state, repeat.chats.len()), (RaceState::Won, 2), "a decided race takes no more");
+    place.check().await;
+}
+
+#[tokio::test]
+async fn a_race_asks_those_on_shift_and_reports_the_others() {
+    let place = Place::new().await;
+    let [server, _] = &place.servers;
+    let visitor = place.visitor("ada");
+    let key = Uuid::now_v7();
+    let offline = server.create_race(&visitor, place.on_shift(key)).await.unwrap();
+    assert_eq!((offline.record.state, offline.chats.len(), offline.record.version), (RaceState::Offline, 0, 1));
+    let again = server.create_race(&visitor, place.on_shift(key)).await.unwrap();
+    assert_eq!(again, offline, "a repeat changes nothing");
+    place.check().await;
+
+    place.set_clock("date_trunc('day', clock_timestamp()) + interval '10 hours'").await;
+    let shift = server.current_shift().await.unwrap();
+    assert_eq!(shift, 2);
+    let on_shift = place.contract(shift, None).await;
+    let off_shift = place.contract(shift % 3 + 1, None).await;
+    let asleep = place.contract(shift, None).await;
+    let patch = ContractPatch { status: Some(ContractStatus::Inactive), ..ContractPatch::default() };
+    server.update_contract(&place.service, asleep.id, &patch).await.unwrap();
+    let online = server.create_race(&visitor, place.on_shift(key)).await.unwrap();
+    assert_eq!(online.record.state, RaceState::Waiting);
+    assert_eq!(online.chats.iter().map(|chat| chat.contract_id).collect::<Vec<_>>(), [on_shift.id]);
+
+    let unknown = Uuid::now_v7();
+    let contract_ids = Some(vec![off_shift.id, asleep.id, unknown, off_shift.id]);
+    let named = server.create_race(&visitor, NewRace { contract_ids, ..place.on_shift(Uuid::now_v7()) }).await.unwrap();
+    assert_eq!((named.record.state, named.chats.len()), (RaceState::Waiting, 1), "out of shift is accepted when named");
+    let failures: Vec<_> =
+        named.record.failures.iter().map(|failure| (failure.contract_id, failure.code.as_str())).collect();
+    assert_eq!(failures, [(asleep.id, "CONFLICT"), (unknown, "NOT_FOUND")]);
+
+    let contract_ids = Some(vec![asleep.id]);
+    let failed = NewRace { contract_ids, ..place.on_shift(Uuid::now_v7()) };
+    let failed_key = failed.key.unwrap();
+    assert_eq!(server.create_race(&visitor, failed).await.unwrap().record.state, RaceState::Failed);
+    let woken = ContractPatch { status: Some(ContractStatus::Active), ..ContractPatch::default() };
+    assert_eq!(place.offer(&visitor, &asleep, failed_key).await.unwrap_err().code(), Code::Conflict);
+    server.update_contract(&place.service, asleep.id, &woken).await.unwrap();
+    place.offer(&visitor, &asleep, failed_key).await.unwrap();
+    let joined = place.see(failed_key).await;
+    assert_eq!((joined.record.state, joined.record.failures.len()), (RaceState::Waiting, 0));
+    for (bad, code) in [
+        (NewRace { contract_ids: Some(Vec::new()), ..place.on_shift(key) }, Code::BadUserInput),
+        (NewRace { website_id: Some(unknown), ..place.on_shift(key) }, Code::NotFound),
+    ] {
+        assert_eq!(server.create_race(&visitor, bad).await.unwrap_err().code(), code);
+    }
+    let nowhere = NewRace { website_id: None, ..place.on_shift(Uuid::now_v7()) };
+    assert_eq!(server.create_race(&place.service, nowhere).await.unwrap_err().code(), Code::BadUserInput);
+    place.check().await;
+}
+
+#[tokio::test]
+async fn a_contract_takes_its_offers_along_to_another_agent() {
+    let place = Place::new().await;
+    let [server, other] = &place.servers;
+    let contracts = place.contracts(2).await;
+    let visitor = place.visitor("ada");
+    let race = place.race(&visitor, &contracts).await;
+    let over = place.race(&visitor, &contracts[..1]).await;
+    server.end(&visitor, over.chats[0].id).await.unwrap();
+    let chat = race.chat_of(contracts[0].id).unwrap();
+    let (old, new) = (place.agent(chat.agent_id), place.agent(Some(Uuid::now_v7())));
+    let patch = ContractPatch { agent_id: MaybeUndefined::Value(new.agent_id.unwrap()), ..ContractPatch::default() };
+    other.update_contract(&place.service, contracts[0].id, &patch).await.unwrap();
+
+    assert_eq!(server.start(&old, chat.id).await.unwrap_err().code(), Code::NotFound);
+    assert!(server.race(&old, race.record.key).await.unwrap().is_none());
+    assert!(server.chat(&old, over.chats[0].id).await.unwrap().is_some(), "what is over stays with who had it");
+    let events = place.history("chat", chat.id).await;
+    let moved = events.last().unwrap();
+    assert_eq!(moved.kind, "ChatReassigned");
+    let told = |who: &Principal, status: Option<ChatStatus>| {
+        let filter = ChatFilter { status, ..ChatFilter::default() };
+        let feed = ChatFeed { principal: Arc::new(who.clone()), filter };
+        feed.project(moved).unwrap().map(|(operation, _)| operation)
+    };
+    assert_eq!(told(&old, None), Some(ChangeOperation::Delete));
+    assert_eq!(told(&new, None), Some(ChangeOperation::Insert));
+    assert_eq!(told(&new, Some(ChatStatus::Started)), None);
+    assert_eq!(told(&visitor, None), Some(ChangeOperation::Update));
+    assert_eq!(told(&place.visitor("eve"), None), None);
+
+    let started = server.start(&new, chat.id).await.unwrap();
+    assert_eq!((started.outcome, started.chat.version), (StartOutcome::Started, 3));
+    let kinds: Vec<_> = place.history("chat_race", race.record.key).await.into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, ["RaceOpened", "RaceReassigned", "RaceWon"]);
+    place.check().await;
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_what_its_reader_may_see() {
+    let place = Place::new().await;
+    let contracts = place.contracts(2).await;
+    let ada = place.visitor("ada");
+    let race = place.race(&ada, &contracts).await;
+    let other = place.race(&place.visitor("eve"), &contracts[..1]).await;
+    place.servers[0].end(&ada, race.chat_of(contracts[1].id).unwrap().id).await.unwrap();
+    let mut connection = place.sql().await;
+    let mut count = async |who: &Principal, filter: ChatFilter| {
+        let feed = ChatFeed { principal: Arc::new(who.clone()), filter };
+        feed.snapshot(&mut connection).await.map(|shown| shown.len()).map_err(|error| error.code())
+    };
+    let all = ChatFilter::default;
+    assert_eq!(count(&place.service, all()).await, Ok(3));
+    assert_eq!(count(&ada, all()).await, Ok(2));
+    assert_eq!(count(&ada, ChatFilter { status: Some(ChatStatus::Active), ..all() }).await, Ok(1));
+    assert_eq!(count(&ada, ChatFilter { key: Some(other.record.key), ..all() }).await, Ok(0));
+    assert_eq!(count(&ada, ChatFilter { chat_id: Some(other.chats[0].id), ..all() }).await, Err(Code::NotFound));
+    let agent = place.agent(contracts[0].agent_id);
+    assert_eq!(count(&agent, all()).await, Ok(2));
+    assert_eq!(count(&agent, ChatFilter { contract_id: Some(contracts[1].id), ..all() }).await, Ok(0));
+    let other_company = Principal { company_id: Uuid::now_v7(), ..place.service.clone() };
+    assert_eq!(count(&other_company, all()).await, Ok(0));
+}
