@@ -148,6 +148,9 @@ pub struct GuardSettings {
     /// Cost: one for each field, `__typename` too, multiplied by the page size of the lists around it
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_COST", default_value_t = 20_000, value_parser = size(10..=10_000_000))]
     pub document_cost: usize,
+    /// Longest time that one query or mutation may run, then `UNAVAILABLE`: a database that answers nothing holds nobody
+    #[arg(long, env = "SWITCHBOARD_EXECUTION_TIMEOUT", default_value = "30s", value_parser = duration(100..=600_000))]
+    pub execution_timeout: Duration,
     /// Prepared (parsed and validated) documents kept, in bytes of their text
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_CACHE", default_value_t = 4_194_304, value_parser = size(0..=268_435_456))]
     pub document_cache: usize,

@@ -9,6 +9,8 @@
 //! - What reaches async-graphql has passed the guard, so its time, memory and stack are bounded by the settings.
 //! - A document is parsed and validated once and then served from the cache; a request that hits it pays for its
 //!   variables and a clone of one operation.
+//! - A query or mutation ends in time, with `UNAVAILABLE` if need be: a half-open connection to the database is
+//!   silent for as long as TCP likes.
 //! - A panic in a resolver costs its own request, answered `INTERNAL_SERVER_ERROR`, never the connection.
 //! - Every error that leaves here carries `extensions.code`; text of internal faults does not leave.
 //!
@@ -19,7 +21,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_graphql::{
@@ -33,6 +35,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
+use tokio::time::timeout;
 
 use super::{
     document::{Document, Documents, Operation},
@@ -94,6 +97,7 @@ struct Shared {
     types: Types,
     guard: Guard,
     documents: Documents,
+    execution_timeout: Duration,
     sdl: String,
 }
 
@@ -124,6 +128,7 @@ impl Engine {
                 types: Types::read(&sdl),
                 guard: Guard::new(settings),
                 documents: Documents::new(settings.document_cache),
+                execution_timeout: settings.execution_timeout,
                 backend: Box::new(Schemas { validator, executor }),
                 begin: Box::new(begin),
                 sdl,
@@ -154,9 +159,11 @@ impl Engine {
         let Prepared { request, plan, .. } = prepared;
         let started = Instant::now();
         let execution = self.shared.backend.execute((self.shared.begin)(request).data(caller.clone()));
-        let response = match AssertUnwindSafe(execution).catch_unwind().await {
-            Ok(response) => wire::finish(response, &plan, &self.shared.types),
-            Err(panic) => wire::refuse_panic(&plan.label, &*panic).response,
+        let execution = timeout(self.shared.execution_timeout, AssertUnwindSafe(execution).catch_unwind());
+        let response = match execution.await {
+            Ok(Ok(response)) => wire::finish(response, &plan, &self.shared.types),
+            Ok(Err(panic)) => wire::refuse_panic(&plan.label, &*panic).response,
+            Err(late) => wire::refuse_error(&Error::unavailable(late)).response,
         };
         metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
         metrics::histogram!("switchboard_graphql_operation_seconds", labels(&plan))

@@ -236,3 +236,9 @@ async fn streams_answer_everything() {
     let response = serde_json::to_value(engine.execute(prepared, &known()).await).expect("JSON");
     assert_eq!(error(&response).0, "BAD_USER_INPUT");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_never_answers_is_given_up_in_time() {
+    let response = run(&engine(), "{ a never }", json!({})).await;
+    assert_eq!(error(&response).0, "UNAVAILABLE");
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use async_graphql::{
     Context, Enum, InputObject, MaybeUndefined, Object, OneofObject, Schema, SchemaBuilder, Subscription, scalar,
 };
@@ -25,6 +27,7 @@ pub(super) fn settings() -> GuardSettings {
         document_directives: 50,
         document_cost: 20_000,
         document_cache: 4_194_304,
+        execution_timeout: Duration::from_secs(30),
     }
 }
 
@@ -121,6 +124,10 @@ impl Query {
 
     async fn fail_plainly(&self) -> async_graphql::Result<i32> {
         Err(async_graphql::Error::new("secret"))
+    }
+
+    async fn never(&self) -> i32 {
+        std::future::pending().await
     }
 
     async fn panic(&self) -> i32 {
