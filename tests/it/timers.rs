@@ -11,7 +11,7 @@ use std::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use switchboard::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     event::{Bell, Subject},
     timer::{
         self, Alarm, Handler, NewTimer, Timer,
@@ -28,6 +28,7 @@ use crate::{
     support::{
         cluster::TestDatabase,
         event_path::{PATIENCE, pool, server_options},
+        proxy::{Proxy, Road},
     },
 };
 
@@ -141,7 +142,11 @@ impl Tower {
     }
 
     async fn rung(&mut self, id: &str) -> i32 {
-        sqlx::query_scalar("select rung from bell where id = $1").bind(id).fetch_one(&mut self.connection).await.unwrap()
+        sqlx::query_scalar("select rung from bell where id = $1")
+            .bind(id)
+            .fetch_one(&mut self.connection)
+            .await
+            .unwrap()
     }
 
     async fn timers(&mut self) -> i64 {
@@ -327,4 +332,29 @@ async fn more_timers_than_one_look_takes_all_fire() {
     assert_eq!(rung, 450);
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn timers_outlive_a_database_that_is_away() {
+    let bells: Vec<String> = (0..20).map(|number| format!("bell-{number}")).collect();
+    let bells: Vec<&str> = bells.iter().map(String::as_str).collect();
+    let mut tower = Tower::new(&bells).await;
+    let proxy = Proxy::before(&tower.options).await;
+    tower.pool = pool(&proxy.options(&tower.options));
+    let (alarm, stop) = (Alarm::default(), CancellationToken::new());
+    assert_eq!(tower.tick().await, report(0, 0, 0));
+    proxy.set(Road::Cut);
+    tower.set_due(&bells).await;
+    let away = tower.scheduler(&alarm).tick().await.unwrap_err();
+    assert_eq!(away.code(), Code::Unavailable);
+    let running = tokio::spawn(tower.scheduler(&alarm).run(Duration::from_millis(20), stop.clone()));
+    proxy.set(Road::Pass);
+    for id in &bells {
+        tower.until_rung(id, 1).await;
+    }
+    stop.cancel();
+    timeout(PATIENCE, running).await.unwrap().unwrap();
+    let wrong: i64 =
+        sqlx::query_scalar("select count(*) from bell where rung <> 1").fetch_one(&mut tower.connection).await.unwrap();
+    assert_eq!((wrong, tower.timers().await), (0, 0));
 }

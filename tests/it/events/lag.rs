@@ -3,8 +3,11 @@
 use futures_util::{FutureExt as _, StreamExt as _};
 use switchboard::{config::EventSettings, graphql::subscribe::ChangeOperation};
 
-use super::{Reader, World, change, connect, order::Random};
-use crate::support::event_path::{EventPath, settings};
+use super::{Reader, World, change, connect, execute, order::Random};
+use crate::support::{
+    event_path::{EventPath, settings},
+    proxy::{Proxy, Road},
+};
 
 const EVENTS: usize = 5_000;
 
@@ -85,4 +88,41 @@ async fn a_gap_too_long_to_replay_is_one_resync_to_the_present_state() {
     assert_eq!((after.operation, after.resync), (ChangeOperation::Update, false), "changes go on");
     assert_eq!(reader.resyncs, 1);
     assert!(reader.stream.as_mut().next().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_for_too_much_to_hold_is_one_resync() {
+    let mut world = World::new(&["a", "b"]).await;
+    let proxy = Proxy::before(&world.options).await;
+    let mut path = EventPath::start_with(&proxy.options(&world.options), settings()).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    for (number, away) in [(1, false), (2, true)] {
+        proxy.set(Road::Cut);
+        path.bell.ring();
+        path.until_live(false).await;
+        // All that is read is another company's, and only the second time more than a reader takes into memory.
+        let events = if away { 100_001 } else { 5_000 };
+        let fill = format!(
+            "insert into event (company_id, subject_type, subject_id, version, type, payload)
+             select '00000000-0000-0000-0000-000000000001', 'thing', '{number}', n, 'Filled', '{{}}'
+             from generate_series(1, {events}) as n"
+        );
+        execute(&mut world.writer, &fill).await;
+        world.change(&[("a", "meanwhile")]).await;
+        proxy.set(Road::Pass);
+        path.until_live(true).await;
+        world.change(&[("b", "after")]).await;
+        path.bell.ring();
+        while reader.state.get("b").is_none_or(|thing| thing.version <= number) {
+            reader.next().await;
+        }
+        assert_eq!(reader.resyncs, usize::from(away));
+        assert_eq!(reader.state, world.state().await);
+        if away {
+            // The resync may have come before or after the last change: then its rest is still to be read.
+            while reader.resyncing {
+                reader.next().await;
+            }
+        }
+    }
 }

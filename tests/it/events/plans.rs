@@ -37,9 +37,9 @@ async fn plan(connection: &mut PgConnection, query: &str, arguments: &str) -> St
 #[track_caller]
 fn assert_uses_only(plan: &str, index: &str) {
     assert!(plan.contains(index), "{plan}");
-    for scan in ["Seq Scan on event", "Seq Scan on timer", "_pkey", "timer_pkey"] {
-        assert!(!plan.contains(scan), "{scan}:\n{plan}");
-    }
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+    // The primary key would give the order asked for, at the price of all rows.
+    assert!(!plan.replace("event_floor_pkey", "").contains("_pkey"), "{plan}");
     assert!(!plan.contains("Rows Removed by Filter"), "{plan}");
 }
 

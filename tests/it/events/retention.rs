@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
 use switchboard::{
+    config::EventSettings,
     error::Result,
     event::retention::{self, Report},
 };
 use tokio::task::JoinHandle;
 
-use super::{World, connect, execute, set_clock, write};
-use crate::support::event_path::server_options;
+use super::{Reader, World, connect, execute, set_clock, write};
+use crate::support::event_path::{EventPath, server_options, settings};
 
 const RETENTION: Duration = Duration::from_hours(24);
 /// Long after any day that the migrations have attached.
@@ -171,4 +172,30 @@ async fn an_event_that_is_committed_while_its_day_goes_is_below_the_floor() {
     round.await.unwrap().unwrap();
     assert_eq!(world.log().await, [], "gone");
     assert!(floor(&mut world.writer).await >= xid, "and said to be");
+}
+
+#[tokio::test]
+async fn subscribers_are_told_when_a_day_goes_before_it_was_read_to_its_end() {
+    let mut world = World::new(&["a", "late"]).await;
+    let mut late = connect(&world.options).await;
+    execute(&mut late, "begin").await;
+    write(&mut late, world.company_id, &[("late", "late")]).await.unwrap();
+    // Nobody rings and the poll is slow: this server does not read in time.
+    let slow = EventSettings { event_poll: Duration::from_mins(1), ..settings() };
+    let path = EventPath::start_with(&world.options, slow).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    world.change(&[("a", "read")]).await;
+    path.bell.ring();
+    reader.until("a", 2).await;
+    execute(&mut late, "commit").await;
+    set_clock(&mut world.writer, LATER).await;
+    tick(&world.options).await.unwrap();
+    path.bell.ring();
+    let told = reader.until_ready().await;
+    assert!(told.iter().all(|change| change.resync), "{told:?}");
+    assert_eq!(reader.state, world.state().await);
+    world.change(&[("a", "after")]).await;
+    path.bell.ring();
+    reader.until("a", 3).await;
+    assert_eq!(reader.resyncs, 1);
 }
