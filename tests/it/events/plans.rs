@@ -66,12 +66,23 @@ async fn the_reader_looks_events_up_by_transaction() {
     execute(connection, "set enable_seqscan = off; set jit = off").await;
     let read = query(&["pg_current_snapshot", "lateral"]);
     let quiet = plan(connection, &read, &format!("('{ROWS}', '{{}}')")).await;
-    assert_uses_only(&quiet, "xid_idx");
+    assert_uses_only(&quiet, &format!("{partition}_xid_idx"));
     let busy = plan(connection, &read, &format!("('{}', '{{17,4711,30000}}')", ROWS - 20)).await;
-    assert_uses_only(&busy, "xid_idx");
+    assert_uses_only(&busy, &format!("{partition}_xid_idx"));
     assert!(busy.contains("rows=23"), "{busy}");
 
     execute(connection, "reset enable_seqscan; reset jit").await;
+    let resume = query(&["subject_type = any($2)", "xid > $4"]);
+    let resumed = plan(
+        connection,
+        &resume,
+        &format!("('00000000-0000-0000-0000-000000000001', '{{thing}}', null, '{}', '{{4711}}', 10001)", ROWS - 20),
+    )
+    .await;
+    assert_uses_only(&resumed, &format!("{partition}_company_id_xid_idx"));
+    let near =
+        plan(connection, &query(&["select not exists", "offset $2"]), &format!("('{}', 100000)", ROWS - 20)).await;
+    assert!(near.contains("xid_idx") && !near.contains("Seq Scan on event_2"), "{near}");
     let position = plan(connection, &query(&["pg_control_system"]), "").await;
     assert!(position.contains("xid_idx") && !position.contains("Seq Scan on event_2"), "{position}");
 }
