@@ -27,6 +27,8 @@ comment on column switchboard.event.xid is 'The writing transaction. Readers kee
 
 -- How readers find what is new since their position.
 create index event_xid on switchboard.event (xid);
+-- How one company's stream finds what it missed, without reading that company's whole day or everybody's events.
+create index event_company_xid on switchboard.event (company_id, xid);
 
 create table switchboard.event_floor (
     only_row boolean primary key default true check (only_row),

@@ -337,3 +337,7 @@ impl Hub {
         routes.taps.values().for_each(|tap| tap.demand_resync());
     }
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

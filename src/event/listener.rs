@@ -25,7 +25,7 @@ use super::{
     Bell, Hub, Position,
     hub::Read,
     notifier::CHANNEL,
-    sql::{self, position_now},
+    sql::{self, Found, position_now},
 };
 use crate::{
     config::EventSettings,
@@ -35,6 +35,9 @@ use crate::{
 /// Pause before the first new try after a failure; doubled up to [`RETRY_MOST`] while it keeps failing.
 const RETRY_LEAST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+/// A reader that comes back further behind than this does not read it all into memory: subscriptions send their state
+/// again.
+const BACKLOG_MOST: i64 = 100_000;
 
 /// Listens for wake-ups until `stop`, over as many connections as it takes.
 pub async fn listen(bell: Bell, options: PgConnectOptions, settings: EventSettings, stop: CancellationToken) {
@@ -50,7 +53,9 @@ pub async fn listen(bell: Bell, options: PgConnectOptions, settings: EventSettin
         metrics::counter!("switchboard_listener_reconnects_total").increment(1);
         bell.ring_here();
         pause = if began.elapsed() > RETRY_MOST { RETRY_LEAST } else { (pause * 2).min(RETRY_MOST) };
-        sleep(pause).await;
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -86,13 +91,14 @@ pub async fn read(
     live: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let mut reader = Reader { hub, options, position: None, connection: None };
+    let mut reader = Reader { hub, options, position: None, floor: 0, connection: None };
     let mut pause = RETRY_LEAST;
+    // Grows while it is not enough: a half-open connection is found soon, and a slow database gets its time.
+    let mut patience = settings.listener_probe;
     loop {
-        let patience = settings.listener_probe.max(Duration::from_secs(1));
         let read = tokio::select! {
             () = stop.cancelled() => return,
-            read = timeout(patience * 4, reader.tick()) => read.unwrap_or_else(|late| Err(Error::unavailable(late))),
+            read = timeout(patience, reader.tick()) => read.unwrap_or_else(|late| Err(Error::unavailable(late))),
         };
         match read {
             Ok(_) => {
@@ -100,6 +106,7 @@ pub async fn read(
                     tracing::info!("the event log is being read");
                 }
                 pause = RETRY_LEAST;
+                patience = settings.listener_probe;
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = bell.rung() => {}
@@ -111,8 +118,11 @@ pub async fn read(
                 if live.send_replace(false) {
                     tracing::warn!(error = error.chain(), "the event log cannot be read; subscriptions will catch up");
                 }
-                sleep(pause).await;
+                if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                    return;
+                }
                 pause = (pause * 2).min(RETRY_MOST);
+                patience = (patience * 2).min(settings.listener_probe * 8);
             }
         }
     }
@@ -123,6 +133,8 @@ struct Reader {
     hub: Hub,
     options: PgConnectOptions,
     position: Option<Position>,
+    /// How far the log had been dropped when it was last read.
+    floor: u64,
     connection: Option<PgConnection>,
 }
 
@@ -134,7 +146,12 @@ impl Reader {
         }
         let (Some(connection), Some(before)) = (&mut self.connection, &self.position) else { return Ok(0) };
         let began = Instant::now();
-        let (events, after) = sql::read_after(connection, before).await?;
+        let Found { events, after, floor } = sql::read_after(connection, before).await?;
+        if floor > self.floor && !before.is_kept(floor) {
+            self.start_over(after, floor);
+            return Ok(0);
+        }
+        self.floor = floor;
         let count = events.len();
         if count > 0 {
             metrics::histogram!("switchboard_event_read_seconds").record(began.elapsed());
@@ -154,19 +171,29 @@ impl Reader {
         let options = self.options.clone().options([("enable_seqscan", "off"), ("jit", "off")]);
         let mut connection = options.connect().await?;
         let (now, floor) = position_now(&mut connection).await?;
-        let goes_on = self.position.as_ref().is_some_and(|position| {
-            position.incarnation == now.incarnation
-                && position.seen >= floor
-                && position.pending.first().is_none_or(|oldest| floor < *oldest)
-        });
-        if !goes_on {
-            if self.position.is_some() {
-                tracing::warn!("the event log has a gap or another history; subscriptions send their state again");
+        let goes_on = match &self.position {
+            None => false,
+            Some(position) => {
+                position.incarnation == now.incarnation
+                    && position.seen <= now.seen
+                    && (floor == self.floor || position.is_kept(floor))
+                    && sql::is_near_end(&mut connection, position, BACKLOG_MOST).await?
             }
-            self.hub.set_position(now.clone());
-            self.position = Some(now);
-            self.hub.resync_all();
+        };
+        if !goes_on {
+            self.start_over(now, floor);
         }
         Ok(connection)
+    }
+
+    /// Goes on from `now`; what lies between is given up, and everybody told so.
+    fn start_over(&mut self, now: Position, floor: u64) {
+        if self.position.is_some() {
+            tracing::warn!("the event log has a gap or another history; subscriptions send their state again");
+        }
+        self.hub.set_position(now.clone());
+        self.position = Some(now);
+        self.floor = floor;
+        self.hub.resync_all();
     }
 }

@@ -42,7 +42,7 @@ use uuid::Uuid;
 pub use hub::{Hub, Interest};
 pub use notifier::Bell;
 pub use position::{Cursor, Incarnation, Position};
-pub use sql::{Resumed, append, position_now, resume, resume_subject};
+pub use sql::{Resumed, append, hold_log, position_now, resume, resume_subject};
 
 use crate::error::{Error, Result};
 

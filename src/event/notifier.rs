@@ -61,12 +61,13 @@ impl Bell {
 
 /// Sends the wake-ups to other processes until `stop`.
 pub async fn run(bell: Bell, options: PgConnectOptions, notify_every: Duration, stop: CancellationToken) {
+    let _ = stop.run_until_cancelled(send(bell, options, notify_every)).await;
+}
+
+async fn send(bell: Bell, options: PgConnectOptions, notify_every: Duration) -> std::convert::Infallible {
     let mut connection = None;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = bell.0.remote.notified() => {}
-        }
+        bell.0.remote.notified().await;
         if let Err(error) = notify(&mut connection, &options, &bell.0.sender).await {
             connection = None;
             // Not an incident of its own: the poll covers it, and whoever reads the log reports the outage.

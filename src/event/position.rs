@@ -48,6 +48,17 @@ impl Position {
         xid <= self.seen && self.pending.binary_search(&xid).is_err()
     }
 
+    /// True if everything of `other`, a place in the same history, is behind this reader too.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.seen <= self.seen
+            && self.pending.iter().all(|xid| *xid > other.seen || other.pending.binary_search(xid).is_ok())
+    }
+
+    /// True if a log that was dropped up to `floor` still holds all that is not behind this reader.
+    pub fn is_kept(&self, floor: u64) -> bool {
+        floor <= self.seen && self.pending.first().is_none_or(|oldest| floor < *oldest)
+    }
+
     /// The position after a read that found events of transactions `read` and was made under `snapshot`.
     #[must_use]
     pub fn advanced(&self, read: impl IntoIterator<Item = u64>, snapshot: &Snapshot) -> Self {
@@ -203,6 +214,20 @@ mod tests {
             delivered.sort_unstable();
             visible.sort_unstable();
             prop_assert_eq!(delivered, visible);
+        }
+
+        #[test]
+        fn a_position_covers_another_exactly_if_it_contains_all_of_it(
+            (one_seen, other_seen) in (0..12u64, 0..12u64),
+            one_pending in prop::collection::btree_set(0..12u64, 0..4),
+            other_pending in prop::collection::btree_set(0..12u64, 0..4),
+        ) {
+            let position = |seen: u64, pending: std::collections::BTreeSet<u64>| {
+                Position { incarnation: HERE, seen, pending: pending.into_iter().filter(|xid| *xid < seen).collect() }
+            };
+            let (one, other) = (position(one_seen, one_pending), position(other_seen, other_pending));
+            let contains_all = (0..12).all(|xid| one.contains(xid) || !other.contains(xid));
+            prop_assert_eq!(one.covers(&other), contains_all);
         }
 
         #[test]

@@ -45,14 +45,14 @@ pub async fn run(options: PgConnectOptions, retention: Duration, stop: Cancellat
     }
 }
 
-/// One round: attach, then drop.
+/// One round: attach, then drop. Does nothing while another server does it.
 pub async fn tick(options: &PgConnectOptions, retention: Duration) -> Result<Report> {
     // A connection of its own: the lock is the session's, and dropping the session frees it whatever happens.
     let mut connection = options.clone().options([("lock_timeout", "2000")]).connect().await?;
-    let added = usize::try_from(sql::add_days(&mut connection, DAYS_AHEAD).await?).unwrap_or(0);
     if !sql::try_maintain(&mut connection).await? {
-        return Ok(Report { added, dropped: 0 });
+        return Ok(Report::default());
     }
+    let added = usize::try_from(sql::add_days(&mut connection, DAYS_AHEAD).await?).unwrap_or(0);
     let days = sql::old_days(&mut connection, retention.as_secs_f64()).await?;
     for day in &days {
         sql::raise_floor(&mut connection, &day.name).await?;

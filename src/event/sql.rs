@@ -1,7 +1,7 @@
 //! Every query on the event log.
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -55,6 +55,7 @@ struct EventRow {
     occurred_at: Option<OffsetDateTime>,
     xid: Option<i64>,
     snapshot: Option<String>,
+    floor: Option<i64>,
 }
 
 impl EventRow {
@@ -79,28 +80,30 @@ impl EventRow {
     }
 }
 
-/// Splits the rows of a read into its events and the snapshot it was made under.
-fn split(rows: Vec<EventRow>) -> Result<(Vec<Event>, Snapshot)> {
-    let snapshot = rows
-        .first()
-        .and_then(|row| row.snapshot.as_deref())
-        .ok_or_else(|| Error::internal("a read of the log gave no snapshot"))?
-        .parse()?;
-    let events = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
-    Ok((events, snapshot))
+/// What one read of the log found.
+pub(super) struct Found {
+    /// In the order (company, subject, version).
+    pub(super) events: Vec<Event>,
+    /// The position after the read.
+    pub(super) after: Position,
+    /// How far the log had been dropped.
+    pub(super) floor: u64,
 }
 
-/// Everything after `position`, in the order (company, subject, version), and the position after it. One statement
-/// without LIMIT: the rows and the next pending transactions must come from one snapshot.
-pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<(Vec<Event>, Position)> {
+/// Everything after `position`. One statement without LIMIT: the rows and the next pending transactions must come from
+/// one snapshot.
+pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<Found> {
     let (seen, pending) = parameters(position);
     let rows = sqlx::query_as!(
         EventRow,
-        r#"with state as (select pg_current_snapshot()::text as snapshot)
+        r#"with state as (
+               select pg_current_snapshot()::text as snapshot, (select xid::text::bigint from event_floor where only_row) as floor
+           )
            select found.company_id as "company_id?", found.subject_type as "subject_type?",
                found.subject_id as "subject_id?", found.version as "version?", found.type as "kind?", found.actor,
                found.payload::text as "payload?", found.previous::text as "previous?",
-               found.occurred_at as "occurred_at?", found.xid::text::bigint as "xid?", state.snapshot
+               found.occurred_at as "occurred_at?", found.xid::text::bigint as "xid?", state.snapshot,
+               state.floor
            from state
            left join lateral (
                select * from event
@@ -113,9 +116,24 @@ pub(super) async fn read_after(connection: &mut PgConnection, position: &Positio
     .fetch(connection)
     .try_collect::<Vec<_>>()
     .await?;
-    let (events, snapshot) = split(rows)?;
+    let state = rows.first().and_then(|row| Some((row.snapshot.as_deref()?.parse(), row.floor?)));
+    let (snapshot, floor) = state.ok_or_else(|| Error::internal("a read of the log gave no snapshot or floor"))?;
+    let (snapshot, floor): (Snapshot, _) = (snapshot?, u64::try_from(floor).map_err(Error::internal)?);
+    let events: Vec<_> = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
     let after = position.advanced(events.iter().map(|event| event.xid), &snapshot);
-    Ok((events, after))
+    Ok(Found { events, after, floor })
+}
+
+/// True if no more than `most` events lie after `position`.
+pub(super) async fn is_near_end(connection: &mut PgConnection, position: &Position, most: i64) -> Result<bool> {
+    let near = sqlx::query_scalar!(
+        r#"select not exists (select from event where xid > $1::text::xid8 order by xid offset $2) as "near!""#,
+        position.seen.to_string(),
+        most,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(near)
 }
 
 /// The position's parts as query parameters; xid8 travels as text.
@@ -128,7 +146,7 @@ fn parameters(position: &Position) -> (String, Vec<String>) {
 pub async fn position_now(connection: &mut PgConnection) -> Result<(Position, u64)> {
     let row = sqlx::query!(
         r#"select (select max(xid::text::bigint) from (select xid from event order by xid desc limit 1) as newest) as "seen?",
-               (select xid::text::bigint from event_floor) as "floor!",
+               (select xid::text::bigint from event_floor where only_row) as "floor!",
                pg_current_snapshot()::text as "snapshot!",
                (select system_identifier from pg_control_system()) as "system!",
                ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as "timeline!""#
@@ -140,6 +158,14 @@ pub async fn position_now(connection: &mut PgConnection) -> Result<(Position, u6
     let incarnation = Incarnation { system: row.system, timeline: row.timeline };
     let start = Position { incarnation, seen, pending: std::sync::Arc::default() };
     Ok((start.advanced([], &row.snapshot.parse()?), floor))
+}
+
+/// Keeps partitions of the log from going until the transaction ends. In a repeatable-read transaction its first
+/// statement, which takes no snapshot yet: otherwise a day could go after the snapshot that still shows the old floor.
+pub async fn hold_log(connection: &mut PgConnection) -> Result<()> {
+    // Only the parent: this waits for nobody, as nobody ever locks that exclusively but a migration.
+    sqlx::query!("lock table only event in access share mode").execute(connection).await?;
+    Ok(())
 }
 
 /// What a resume found.
@@ -162,9 +188,8 @@ pub async fn resume(
     (now, floor): (&Position, u64),
     limit: usize,
 ) -> Result<Resumed> {
-    let dropped = floor > since.seen || since.pending.first().is_some_and(|oldest| floor >= *oldest);
     // A cursor from a future of this database (a restored backup) is a gap too.
-    if dropped || since.incarnation != now.incarnation || since.seen > now.seen.max(floor) {
+    if !since.is_kept(floor) || since.incarnation != now.incarnation || since.seen > now.seen {
         return Ok(Resumed::Gap);
     }
     let (seen, pending) = parameters(since);
@@ -172,10 +197,14 @@ pub async fn resume(
         EventRow,
         r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
                version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot
-           from event
-           where company_id = $1 and subject_type = any($2) and ($3::text is null or subject_id = $3)
-               and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
+           from (
+               -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
+               select * from event
+               where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+               offset 0
+           ) as missed
+           where subject_type = any($2) and ($3::text is null or subject_id = $3)
            order by subject_type, subject_id, version
            limit $6"#,
         company_id,
@@ -220,7 +249,7 @@ async fn subject_history(
         EventRow,
         r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
                version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot
+               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
            from event
            where company_id = $1 and subject_type = $2 and subject_id = $3 and version > $4
            order by version
@@ -282,7 +311,7 @@ pub(super) async fn history(
         EventRow,
         r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
                version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot
+               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
            from event
            where company_id = $1 and subject_type = any($2) and subject_id = $3
                and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
@@ -349,13 +378,18 @@ pub(super) async fn old_days(connection: &mut PgConnection, retention_seconds: f
 
 /// Commits that everything up to the greatest transaction of partition `name` will be gone.
 pub(super) async fn raise_floor(connection: &mut PgConnection, name: &str) -> Result<()> {
+    let mut transaction = connection.begin().await?;
+    // A transaction that wrote into that day and is still open would commit events that the floor does not cover:
+    // the lock waits for it. Whoever begins now writes into another day.
+    let lock = format!("lock table switchboard.{name} in share mode");
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
     let raise = format!(
         "update event_floor set xid = newest.xid
          from (select xid from switchboard.{name} order by xid desc limit 1) as newest
          where newest.xid > event_floor.xid"
     );
-    sqlx::query(AssertSqlSafe(raise)).execute(connection).await?;
-    Ok(())
+    sqlx::query(AssertSqlSafe(raise)).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Takes partition `day` out of the log without blocking its readers and writers, then drops it.

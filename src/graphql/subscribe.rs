@@ -77,7 +77,8 @@ pub trait Feed: Send + Sync + 'static {
     /// The one subject, for a stream of one; its cursors are then (subject, version).
     fn subject(&self) -> Option<Subject>;
 
-    /// The present state, in the order in which it is to be sent.
+    /// The present state, in the order in which it is to be sent; for a stream of one subject by ascending version,
+    /// since each row's cursor says that what comes after its version is still to be told.
     ///
     /// # Errors
     /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
@@ -124,7 +125,8 @@ pub fn subscribe<F: Feed>(
             let again = match subscription.mailbox().next().await {
                 Mail::Delivery(delivery) => {
                     let new = delivery.events.iter().map(AsRef::as_ref).filter(|event| !behind.contains(event.xid));
-                    for change in driver.project(new, &delivery.read.before, &delivery.read.after)? {
+                    let passed = later(&delivery.read.before, &behind);
+                    for change in driver.project(new, passed, &delivery.read.after)? {
                         yield change;
                     }
                     continue;
@@ -169,7 +171,9 @@ struct Driver<F> {
 impl<F: Feed> Driver<F> {
     /// A transaction in which the state, the log and the position agree.
     async fn consistent_read(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
-        Ok(self.sources.pool.begin_with("begin isolation level repeatable read read only").await?)
+        let mut transaction = self.sources.pool.begin_with("begin isolation level repeatable read read only").await?;
+        event::hold_log(&mut transaction).await?;
+        Ok(transaction)
     }
 
     /// SNAPSHOT for each record, then READY.
@@ -184,7 +188,7 @@ impl<F: Feed> Driver<F> {
     fn state_as_batch(&self, state: Vec<Versioned<F::Record>>, position: Position, resync: bool) -> Batch<F::Record> {
         let subject = self.feed.subject();
         let complete = match &subject {
-            Some(subject) => subject_cursor(&position, subject, state.last().map_or(0, |last| last.version)),
+            Some(subject) => subject_cursor(&position, subject, newest(&state)),
             None => Cursor::At(position.clone()),
         };
         let last = state.len().saturating_sub(1);
@@ -222,7 +226,7 @@ impl<F: Feed> Driver<F> {
                 event::resume(&mut transaction, company_id, &kinds, id, since, (&position, floor), limit).await?
             }
             (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if *named == name(subject) => {
-                let present = state.last().map_or(0, |last| last.version);
+                let present = newest(&state);
                 if *incarnation != position.incarnation || *version > present {
                     Resumed::Gap
                 } else {
@@ -248,7 +252,7 @@ impl<F: Feed> Driver<F> {
         let before = if let Cursor::At(since) = cursor { since } else { &position };
         let mut changes = self.project(events.iter(), before, &position)?;
         let ready = match &subject {
-            Some(subject) => subject_cursor(&position, subject, state.last().map_or(0, |last| last.version)),
+            Some(subject) => subject_cursor(&position, subject, newest(&state)),
             None => Cursor::At(position.clone()),
         };
         changes.push(Change { operation: ChangeOperation::Ready, record: None, cursor: ready, resync: false });
@@ -273,7 +277,7 @@ impl<F: Feed> Driver<F> {
         };
         transaction.commit().await?;
         let missed = events.iter().filter(|event| !behind.contains(event.xid));
-        let changes = self.project(missed, since, &position)?;
+        let changes = self.project(missed, later(since, behind), &position)?;
         Ok(Batch { changes, position })
     }
 
@@ -307,6 +311,17 @@ impl<F: Feed> Driver<F> {
         }
         Ok(changes)
     }
+}
+
+/// Of a read's start and what the reader was brought to by its last batch, both passed, the later. A server's reader
+/// may lag behind the state that a subscription was sent: a client dropped inside that read must not be led back.
+fn later<'a>(before: &'a Position, behind: &'a Position) -> &'a Position {
+    if before.covers(behind) { before } else { behind }
+}
+
+/// The subject's version that a stream of one subject shows.
+fn newest<R>(state: &[Versioned<R>]) -> i32 {
+    state.iter().map(|row| row.version).max().unwrap_or(0)
 }
 
 fn name(subject: &Subject) -> String {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub struct Scheduler {
 
 enum Outcome {
     Fired,
+    Failed,
     Needless,
 }
 
@@ -55,7 +56,7 @@ impl Scheduler {
         let mut away = false;
         loop {
             self.alarm.sleeping_until(None);
-            let pause = match self.look(poll).await {
+            let pause = match self.look(poll, &stop).await {
                 Ok(pause) => {
                     away = false;
                     pause
@@ -76,8 +77,8 @@ impl Scheduler {
     }
 
     /// Fires what is due; answers how long nothing will be.
-    async fn look(&self, poll: Duration) -> Result<Duration> {
-        while self.tick().await?.fired > 0 {}
+    async fn look(&self, poll: Duration, stop: &CancellationToken) -> Result<Duration> {
+        while !stop.is_cancelled() && self.tick().await?.fired > 0 {}
         let mut connection = self.pool.acquire().await?;
         let (now, next) = sql::next_due(&mut connection).await?;
         let poll_end = now + poll;
@@ -87,40 +88,44 @@ impl Scheduler {
     }
 
     /// One look: fires at most a batch of the timers that are due.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the database is away; the timers stay as they are.
     pub async fn tick(&self) -> Result<Report> {
         let due = sql::due(&mut *self.pool.acquire().await?, BATCH).await?;
         let outcomes = stream::iter(due).map(|timer| self.fire(timer)).buffer_unordered(AT_ONCE);
-        let report = outcomes
-            .fold(Report::default(), |mut report, outcome| async move {
+        outcomes
+            .try_fold(Report::default(), |mut report, outcome| async move {
                 match outcome {
-                    Ok(Outcome::Fired) => report.fired += 1,
-                    Ok(Outcome::Needless) => report.needless += 1,
-                    Err(_) => report.failed += 1,
+                    Outcome::Fired => report.fired += 1,
+                    Outcome::Failed => report.failed += 1,
+                    Outcome::Needless => report.needless += 1,
                 }
-                report
+                Ok(report)
             })
-            .await;
-        if report.fired > 0 {
-            self.bell.ring();
-        }
-        Ok(report)
+            .await
     }
 
+    /// Fires one timer, or puts it off. An error means that neither could be done.
     async fn fire(&self, timer: Timer) -> Result<Outcome> {
-        let fired = self.fire_once(&timer).await;
-        let label = match &fired {
-            Ok(Outcome::Fired) => "fired",
-            Ok(Outcome::Needless) => "needless",
-            Err(_) => "failed",
+        let (outcome, label) = match self.fire_once(&timer).await {
+            Ok(Outcome::Fired) => {
+                self.bell.ring();
+                (Outcome::Fired, "fired")
+            }
+            Ok(other) => (other, "needless"),
+            Err(error) => {
+                // No connection to be had: that is one incident, reported by the loop, not one for each timer.
+                let mut connection = self.pool.acquire().await?;
+                let put_off = sql::put_off(&mut connection, &timer, LONGEST_PAUSE).await.is_ok();
+                let Timer { subject_type, subject_id, purpose, .. } = &timer;
+                tracing::warn!(subject_type, subject_id, purpose, put_off, error = error.chain(), "timer failed");
+                (Outcome::Failed, "failed")
+            }
         };
         metrics::counter!("switchboard_timers_total", "purpose" => timer.purpose.clone(), "outcome" => label)
             .increment(1);
-        if let Err(error) = &fired {
-            let Timer { subject_type, subject_id, purpose, .. } = &timer;
-            tracing::warn!(subject_type, subject_id, purpose, error = error.chain(), "timer failed; put off");
-            sql::put_off(&mut *self.pool.acquire().await?, &timer, LONGEST_PAUSE).await?;
-        }
-        fired
+        Ok(outcome)
     }
 
     /// The one transaction of a timer. Locks: the subject (and its parents), then the timer.

@@ -3,8 +3,10 @@
 
 mod auth;
 mod embedded;
+mod events;
 mod graphql_over_http;
 mod http_server;
 mod race;
 mod support;
+mod timers;
 mod websocket;

@@ -1,4 +1,6 @@
 //! What tests stand on.
 
 pub(crate) mod cluster;
+pub(crate) mod event_path;
+pub(crate) mod proxy;
 pub(crate) mod socket;

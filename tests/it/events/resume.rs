@@ -1,0 +1,236 @@
+//! Cursors: resuming after any message of a stream completes it.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use switchboard::{
+    error::Code,
+    event::{Cursor, Incarnation, Position, retention},
+    graphql::subscribe::{Change, ChangeOperation},
+};
+
+use super::{Reader, Thing, Things, World, execute, set_clock, told, write};
+use crate::support::{
+    cluster::OwnCluster,
+    event_path::{EventPath, server_options, settings},
+};
+
+/// As a client keeps it: text.
+fn kept(cursor: &Cursor) -> Cursor {
+    cursor.to_string().parse().unwrap()
+}
+
+/// A stream's messages: its snapshot, single changes, reads of several events.
+async fn record(world: &mut World, path: &EventPath, feed: &Things) -> Vec<Change<Thing>> {
+    let mut reader = Reader::open(&path.sources, feed.clone(), None);
+    let mut messages = reader.until_ready().await;
+    for version in (2..=8).step_by(2) {
+        world.change(&[("a", "together"), ("b", "together"), ("c", "together")]).await;
+        path.bell.ring();
+        world.change(&[("a", "alone")]).await;
+        path.bell.ring();
+        messages.extend(reader.until("a", version + 1).await);
+    }
+    // Whatever of the last read comes after that.
+    world.change(&[("a", "end")]).await;
+    path.bell.ring();
+    messages.extend(reader.until("a", 10).await);
+    messages
+}
+
+/// Resumes after each of `messages` and reads up to `a` at `last`: nothing is missing, and what is repeated comes before
+/// READY and is what it was.
+async fn resume_after_each(path: &EventPath, feed: &Things, messages: &[Change<Thing>], last: i32) {
+    for place in 0..messages.len() {
+        let before = &messages[..=place];
+        let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(&messages[place].cursor)));
+        let opening = reader.until_ready().await;
+        let restarted = opening[0].operation == ChangeOperation::Snapshot;
+        let inside_snapshot = before.len() < 3 && before.iter().all(|message| message.record.is_some());
+        assert_eq!(restarted, inside_snapshot && feed.only.is_none(), "after message {place}");
+        assert!(opening.iter().all(|message| message.resync == restarted), "after message {place}");
+        if restarted {
+            continue; // the state again, from which all follows
+        }
+        let known: HashSet<_> = told(before).into_iter().collect();
+        let known_records: Vec<_> = before.iter().filter_map(|message| message.record.as_ref()).collect();
+        for repeat in opening.iter().filter_map(|message| message.record.as_ref()) {
+            let shown = known_records.iter().filter(|thing| thing.id == repeat.id);
+            let newest = shown.clone().map(|thing| thing.version).max();
+            if newest >= Some(repeat.version) {
+                assert!(shown.clone().any(|thing| *thing == repeat), "{repeat:?} was not told before as it is now");
+            }
+        }
+        let mut rest = told(&opening);
+        let last_is_told = |told: &[(String, i32)]| told.contains(&("a".to_owned(), last));
+        if !last_is_told(&rest) && !last_is_told(&told(before)) {
+            rest.extend(told(&reader.until("a", last).await));
+        }
+        let mut union: Vec<_> = known.into_iter().chain(rest).collect();
+        union.sort();
+        union.dedup();
+        let mut whole = told(messages);
+        whole.sort();
+        whole.dedup();
+        assert_eq!(union, whole, "after message {place}");
+    }
+}
+
+#[tokio::test]
+async fn every_cursor_resumes_where_it_was_given() {
+    let home = World::new(&[]).await;
+    let path = EventPath::start(&home.options).await;
+    for only in [None, Some("a".to_owned())] {
+        let mut world = World::beside(&home, &["a", "b", "c"]).await;
+        let feed = Things { only, ..world.all() };
+        let messages = record(&mut world, &path, &feed).await;
+        resume_after_each(&path, &feed, &messages, 10).await;
+
+        // After a quiet stretch, with the same last cursor and with one of the log's end: nothing, then what is new.
+        let end = Cursor::At(path.hub.position().unwrap());
+        for cursor in [&messages.last().unwrap().cursor, &end] {
+            let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
+            assert_eq!(told(&reader.until_ready().await), []);
+        }
+        world.change(&[("a", "after"), ("b", "after")]).await;
+        path.bell.ring();
+        for cursor in [&messages.last().unwrap().cursor, &end] {
+            let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
+            let new = reader.until("a", 11).await;
+            assert!(new.iter().all(|message| !message.resync));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_inside_a_read_does_not_reach_behind_the_snapshot() {
+    let mut world = World::new(&["a", "b", "c"]).await;
+    // A server whose reader lags: nobody rings, and the poll is slow.
+    let slow = switchboard::config::EventSettings { event_poll: Duration::from_mins(1), ..settings() };
+    let path = EventPath::start_with(&world.options, slow).await;
+    world.change(&[("a", "before"), ("b", "before")]).await;
+    world.change(&[("a", "shown"), ("b", "shown")]).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    world.change(&[("a", "new"), ("b", "new")]).await;
+    path.bell.ring(); // one read of all three transactions
+    let first = reader.next().await;
+    assert_eq!(told(std::slice::from_ref(&first)), [("a".into(), 4)]);
+    // What the snapshot had already passed does not come back.
+    let mut resumed = Reader::open(&path.sources, world.all(), Some(kept(&first.cursor)));
+    assert_eq!(told(&resumed.until_ready().await), [("a".into(), 4), ("b".into(), 4)]);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_stream_is_refused() {
+    let world = World::new(&["a", "b"]).await;
+    let path = EventPath::start(&world.options).await;
+    let mut of_a = Reader::open(&path.sources, world.only("a"), None);
+    let cursor = kept(&of_a.next().await.cursor);
+    for feed in [world.only("b"), world.all(), world.with_value("new")] {
+        let refused = Reader::open(&path.sources, feed, Some(cursor.clone())).outcome().await.unwrap_err();
+        assert_eq!(refused.code(), Code::BadUserInput, "{refused}");
+    }
+    let unknown = Reader::open(&path.sources, world.only("c"), None).outcome().await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    // A place in the log fits any stream.
+    let end = Cursor::At(path.hub.position().unwrap());
+    let mut reader = Reader::open(&path.sources, world.only("b"), Some(kept(&end)));
+    assert_eq!(told(&reader.until_ready().await), []);
+}
+
+/// Resuming `feed` after `cursor` gives the present state, all of it marked.
+async fn assert_resyncs(path: &EventPath, feed: Things, cursor: &Cursor, world: &mut World) {
+    let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
+    let opening = reader.until_ready().await;
+    assert!(opening.iter().all(|message| message.resync), "{opening:?}");
+    let mut state = world.state().await;
+    state.retain(|_, thing| feed.wants(thing));
+    assert_eq!(reader.state, state);
+}
+
+#[tokio::test]
+async fn a_cursor_from_before_the_kept_log_or_of_another_history_is_a_resync() {
+    // Of its own: transactions of other tests, pending while this one's are dropped, would rightly force a resync.
+    let own = OwnCluster::start().await;
+    let mut world = World::on(own.options(), &["a", "b"]).await;
+    let path = EventPath::start(&world.options).await;
+    let mut all = Reader::ready(&path.sources, world.all()).await;
+    let mut of_a = Reader::ready(&path.sources, world.only("a")).await;
+    world.change(&[("a", "kept by nobody")]).await;
+    path.bell.ring();
+    let (old, old_of_a) = (all.next().await.cursor, of_a.next().await.cursor);
+    world.change(&[("a", "dropped")]).await;
+    path.bell.ring();
+    let (newer, newer_of_a) = (all.next().await.cursor, of_a.next().await.cursor);
+
+    // Another cluster, another timeline, and a future that this history does not have.
+    let Cursor::At(position) = &newer else { panic!("{newer:?}") };
+    let Incarnation { system, timeline } = position.incarnation;
+    for incarnation in [Incarnation { system: system + 1, timeline }, Incarnation { system, timeline: timeline + 1 }] {
+        let foreign = Cursor::At(Position { incarnation, ..position.clone() });
+        assert_resyncs(&path, world.all(), &foreign, &mut world).await;
+        let foreign = Cursor::Subject { incarnation, subject: "thing:a".into(), version: 3 };
+        assert_resyncs(&path, world.only("a"), &foreign, &mut world).await;
+    }
+    let future = Cursor::At(Position { seen: position.seen + 1_000_000, ..position.clone() });
+    assert_resyncs(&path, world.all(), &future, &mut world).await;
+    let future = Cursor::Subject { incarnation: position.incarnation, subject: "thing:a".into(), version: 9 };
+    assert_resyncs(&path, world.only("a"), &future, &mut world).await;
+
+    set_clock(&mut world.writer, "2040-01-01 12:00Z").await;
+    retention::tick(&server_options(&world.options), Duration::from_hours(24)).await.unwrap();
+    assert_eq!(world.log().await, []);
+    // The log reaches back exactly to the newest cursors, not to the older ones.
+    for (cursor, feed) in [(&old, world.all()), (&old_of_a, world.only("a"))] {
+        assert_resyncs(&path, feed, cursor, &mut world).await;
+    }
+    for (cursor, feed) in [(&newer, world.all()), (&newer_of_a, world.only("a"))] {
+        let mut reader = Reader::open(&path.sources, feed, Some(kept(cursor)));
+        let opening = reader.until_ready().await;
+        assert_eq!((opening.len(), opening[0].resync), (1, false));
+    }
+    // Those who were there all the time notice nothing.
+    world.change(&[("a", "after")]).await;
+    path.bell.ring();
+    for reader in [&mut all, &mut of_a] {
+        assert_eq!(told(&[reader.next().await]), [("a".into(), 4)]);
+        assert_eq!(reader.resyncs, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_taken_beside_a_hundred_open_transactions_loses_none_of_them() {
+    const OPEN: usize = 100;
+    let ids: Vec<String> = (0..OPEN).map(|number| format!("open-{number:03}")).collect();
+    let mut world = World::new(&ids.iter().map(String::as_str).chain(["zz"]).collect::<Vec<_>>()).await;
+    let path = EventPath::start(&world.options).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    let mut open = Vec::new();
+    for id in &ids {
+        let mut connection = world.connect().await;
+        execute(&mut connection, "begin").await;
+        write(&mut connection, world.company_id, &[(id, "late")]).await.unwrap();
+        open.push(connection);
+    }
+    world.change(&[("zz", "meanwhile")]).await;
+    path.bell.ring();
+    let cursor = reader.next().await.cursor;
+    let Cursor::At(position) = &cursor else { panic!("{cursor:?}") };
+    assert!(position.pending.len() >= OPEN, "{}", position.pending.len());
+    let Cursor::At(short) = kept(&cursor) else { panic!("{cursor:?}") };
+    assert_eq!(short.pending, Arc::from([]), "too many for a cursor");
+    for connection in &mut open {
+        execute(connection, "commit").await;
+    }
+    path.bell.ring();
+    let mut resumed = Reader::open(&path.sources, world.all(), Some(kept(&cursor)));
+    let opening = told(&resumed.until_ready().await);
+    let expected: Vec<_> = ids.iter().chain([&"zz".to_owned()]).map(|id| (id.clone(), 2)).collect();
+    assert_eq!(opening, expected);
+    // Who was there all the time gets each once.
+    let mut live = Vec::new();
+    for _ in 0..OPEN {
+        live.extend(told(&[reader.next().await]));
+    }
+    live.sort();
+    assert_eq!(live, expected[..OPEN]);
+}

@@ -1,0 +1,110 @@
+//! The event path of one server, with nothing around it: notifier, listener, reader and hub. Two of them on one
+//! database are two servers.
+
+use std::time::Duration;
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use switchboard::{
+    config::{DatabaseSettings, EventSettings},
+    db,
+    event::{Bell, Hub, listener, notifier},
+    graphql::subscribe::Sources,
+};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for anything that is to happen at all on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Name of the sessions that a server's event path opens.
+pub(crate) const SESSIONS: &str = "event path";
+
+/// As a server has it, but quicker to notice a fault.
+pub(crate) fn settings() -> EventSettings {
+    EventSettings {
+        event_retention: Duration::from_hours(24),
+        notify_every: Duration::from_millis(2),
+        event_poll: Duration::from_millis(50),
+        listener_probe: Duration::from_millis(400),
+        subscription_queue: 256,
+        replay_limit: 10_000,
+    }
+}
+
+/// Options of a server's connection.
+pub(crate) fn server_options(database: &PgConnectOptions) -> PgConnectOptions {
+    let settings = DatabaseSettings {
+        database_url: None,
+        data_dir: None,
+        database_connections: 8,
+        database_acquire_timeout: PATIENCE,
+        statement_timeout: PATIENCE,
+        lock_timeout: PATIENCE,
+    };
+    db::connection_options(database.clone(), &settings)
+}
+
+/// A pool as a server has it.
+pub(crate) fn pool(database: &PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(8)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .connect_lazy_with(server_options(database))
+}
+
+/// A running event path; ends when dropped.
+pub(crate) struct EventPath {
+    /// Rung by writers.
+    pub(crate) bell: Bell,
+    /// Where subscriptions get their events.
+    pub(crate) hub: Hub,
+    /// Whether the log can be read.
+    pub(crate) live: watch::Receiver<bool>,
+    /// What subscriptions need.
+    pub(crate) sources: Sources,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl EventPath {
+    /// With [`settings`].
+    pub(crate) async fn start(database: &PgConnectOptions) -> Self {
+        Self::start_with(database, settings()).await
+    }
+
+    /// Returns when the log has been read once.
+    pub(crate) async fn start_with(database: &PgConnectOptions, settings: EventSettings) -> Self {
+        let (bell, hub, stop) = (Bell::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
+        let options = server_options(database).application_name(SESSIONS);
+        let (sender, live) = watch::channel(false);
+        let sources = Sources { pool: pool(database), hub: hub.clone(), replay_limit: settings.replay_limit };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(notifier::run(bell.clone(), options.clone(), settings.notify_every, stop.clone()));
+        tasks.spawn(listener::listen(bell.clone(), options.clone(), settings.clone(), stop.clone()));
+        tasks.spawn(listener::read(hub.clone(), bell.clone(), options, settings, sender, stop.clone()));
+        let mut path = Self { bell, hub, live, sources, stop, tasks };
+        path.until_live(true).await;
+        path
+    }
+
+    /// Waits for it to be so.
+    pub(crate) async fn until_live(&mut self, live: bool) {
+        timeout(PATIENCE, self.live.wait_for(|now| *now == live)).await.unwrap().unwrap();
+    }
+
+    /// As a server does at shutdown.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        timeout(PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await.unwrap();
+    }
+}
+
+impl Drop for EventPath {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,91 @@
+//! A stretch of road between a server and Postgres on which faults can be made.
+
+use std::path::PathBuf;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    io::{AsyncReadExt, copy_bidirectional},
+    net::{UnixListener, UnixStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use super::cluster::scratch;
+
+/// What happens to connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// Everything gets through.
+    Pass,
+    /// Open connections are closed, new ones too.
+    Cut,
+    /// Connections stay open and nothing gets through, as when the other machine has lost its power. One that was
+    /// frozen never works again; those opened after a return to [`Road::Pass`] do.
+    Freeze,
+}
+
+/// Forwards a Unix socket of its own to that of Postgres.
+pub(crate) struct Proxy {
+    directory: PathBuf,
+    road: watch::Sender<Road>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Stands before the Postgres of `options`.
+    pub(crate) async fn before(options: &PgConnectOptions) -> Self {
+        let directory = scratch().await;
+        std::fs::create_dir_all(&directory).unwrap();
+        let listener = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();
+        let postgres = options.get_socket().unwrap().join(format!(".s.PGSQL.{}", options.get_port()));
+        let road = watch::Sender::new(Road::Pass);
+        let state = road.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client, postgres.clone(), state.subscribe()));
+            }
+        });
+        Self { directory, road, accepting }
+    }
+
+    /// `options` by way of this proxy.
+    pub(crate) fn options(&self, options: &PgConnectOptions) -> PgConnectOptions {
+        options.clone().socket(&self.directory).port(5432)
+    }
+
+    /// From now on the road is like this.
+    pub(crate) fn set(&self, road: Road) {
+        self.road.send_replace(road);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+async fn serve(mut client: UnixStream, postgres: PathBuf, mut road: watch::Receiver<Road>) {
+    let mut server = None;
+    if *road.borrow_and_update() == Road::Pass {
+        let connected = server.insert(UnixStream::connect(postgres).await.unwrap());
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, connected) => return,
+            _ = road.wait_for(|road| *road != Road::Pass) => {}
+        }
+    }
+    if *road.borrow() == Road::Freeze {
+        // `server` stays open as well: it does not know either.
+        tokio::select! {
+            () = swallow(&mut client) => {}
+            _ = road.wait_for(|road| *road == Road::Cut) => {}
+        }
+    }
+}
+
+/// Returns when the client has closed the connection.
+async fn swallow(client: &mut UnixStream) {
+    let mut bytes = [0; 1024];
+    while client.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+}
