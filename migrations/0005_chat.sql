@@ -169,6 +169,8 @@ create index chat_agent on switchboard.chat (company_id, agent_id, inserted_at);
 -- What is going on now, however much is over: few rows, so one index serves the company, its agents and contracts.
 create index chat_unfinished on switchboard.chat (company_id, contract_id) where status <> 'FINISHED';
 create index chat_visitor on switchboard.chat (company_id, visitor, inserted_at);
+-- What a stream shows at first: the few that are not over, however many are.
+create index chat_unfinished on switchboard.chat (company_id, agent_id) where status <> 'FINISHED';
 
 create table switchboard.chat_message (
     company_id  uuid        not null,
