@@ -1,4 +1,4 @@
-//! The bounds of what callers write. Each refusal is BAD_USER_INPUT and names the field as the client wrote it.
+//! The bounds of what callers write. Each refusal is `BAD_USER_INPUT` and names the field as the client wrote it.
 
 use crate::error::{Error, Result};
 
@@ -122,6 +122,8 @@ pub fn expires_in(field: &str, value: i32) -> Result<i32> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]

@@ -87,14 +87,11 @@ impl Feed for ChatFeed {
 
     fn interests(&self) -> Vec<Interest> {
         let ChatFilter { chat_id, key, contract_id, .. } = &self.filter;
-        let scope = if let Some(id) = chat_id {
-            Some(Scope::Subject(id.to_string()))
-        } else if let Some(key) = key {
-            Some(Scope::Field("key", key.to_string()))
-        } else if let Some(contract_id) = contract_id {
-            Some(Scope::Field("contractId", contract_id.to_string()))
-        } else {
-            None
+        let scope = match (chat_id, key, contract_id) {
+            (Some(id), ..) => Some(Scope::Subject(id.to_string())),
+            (_, Some(key), _) => Some(Scope::Field("key", key.to_string())),
+            (.., Some(contract_id)) => Some(Scope::Field("contractId", contract_id.to_string())),
+            _ => None,
         };
         // A participant listens to nothing, whatever it names.
         let own = own_scope(&self.principal);

@@ -18,6 +18,7 @@
 mod feed;
 pub mod graphql;
 mod loader;
+pub mod objects;
 mod open;
 mod record;
 mod service;

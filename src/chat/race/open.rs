@@ -244,19 +244,16 @@ impl Chats {
         let connection = &mut *transaction;
         let company_id = principal.company_id;
         let website_id = race_website(connection, principal, new).await?;
-        let wanted = match &new.contract_ids {
-            Some(named) => {
-                contract::sql::lock_shared(connection, company_id, named).await?;
-                named.clone()
-            }
-            None => {
-                let session = match new.session {
-                    Some(session) => session,
-                    None => state::shift_of(sql::now(connection).await?),
-                };
-                let most = self.settings.race_contracts;
-                contract::sql::lock_on_shift(connection, company_id, website_id, session, most).await?
-            }
+        let wanted = if let Some(named) = &new.contract_ids {
+            contract::sql::lock_shared(connection, company_id, named).await?;
+            named.clone()
+        } else {
+            let session = match new.session {
+                Some(session) => session,
+                None => state::shift_of(sql::now(connection).await?),
+            };
+            let most = self.settings.race_contracts;
+            contract::sql::lock_on_shift(connection, company_id, website_id, session, most).await?
         };
         let cap = new.expires_in.map_or_else(|| self.settings.race_cap.as_secs_f64(), f64::from);
         let opening = lock_or_insert(connection, principal, key, website_id, cap).await?;

@@ -32,7 +32,7 @@ macro_rules! chats {
     };
 }
 
-/// A row of chat_race.
+/// A row of `chat_race`.
 struct RaceRow {
     company_id: Uuid,
     key: Uuid,

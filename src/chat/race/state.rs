@@ -184,6 +184,8 @@ pub fn shift_of(moment: OffsetDateTime) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -4,9 +4,8 @@
 //! keeping what it has locked so far; the second runs until it meets the first, or the table. Then the table is given
 //! back. Whatever the order, the invariants hold.
 
-use std::future::Future;
-
 use async_graphql::MaybeUndefined;
+use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection as _};
 use switchboard::chat::{
     contract::ContractPatch,
@@ -24,8 +23,8 @@ const TABLES: [&str; 7] = ["contract", "agent", "chat_race", "chat", "chat_messa
 async fn interleave<A: Send + 'static, B: Send + 'static>(
     place: &Place,
     table: &str,
-    first: impl Future<Output = A> + Send + 'static,
-    second: impl Future<Output = B> + Send + 'static,
+    first: BoxFuture<'static, A>,
+    second: BoxFuture<'static, B>,
 ) -> (A, B) {
     let mut blocker = place.sql().await;
     let mut held = blocker.begin().await.unwrap();
@@ -70,11 +69,11 @@ async fn an_offer_that_meets_an_answer_is_withdrawn_or_born_finished() {
             let chat = place.offer(&visitor, &contracts[0], key).await.unwrap();
             let [server, other] = place.servers.clone();
             let (who, contract_id) = (visitor.clone(), contracts[1].id);
-            let offer = async move {
+            let offer = Box::pin(async move {
                 server.create_chat(&who, NewChat { contract_id, key: Some(key), request: request() }).await.unwrap()
-            };
+            });
             let agent = place.agent(contracts[0].agent_id);
-            let answer = async move { other.start(&agent, chat.id).await.unwrap().outcome };
+            let answer = Box::pin(async move { other.start(&agent, chat.id).await.unwrap().outcome });
             let outcome = if offer_first {
                 interleave(&place, table, offer, answer).await.1
             } else {
@@ -104,8 +103,8 @@ async fn a_cancel_that_meets_an_answer_leaves_one_decision() {
             let chat = place.offer(&visitor, &contracts[0], Uuid::now_v7()).await.unwrap();
             let [server, other] = place.servers.clone();
             let (who, agent, id) = (visitor.clone(), place.agent(contracts[0].agent_id), chat.id);
-            let cancel = async move { server.end(&who, id).await.unwrap().close_reason };
-            let answer = async move { other.start(&agent, id).await.unwrap().outcome };
+            let cancel = Box::pin(async move { server.end(&who, id).await.unwrap().close_reason });
+            let answer = Box::pin(async move { other.start(&agent, id).await.unwrap().outcome });
             let (reason, outcome) = if cancel_first {
                 interleave(&place, table, cancel, answer).await
             } else {
@@ -134,9 +133,9 @@ async fn an_offer_that_meets_a_change_of_agent_goes_to_the_new_one() {
             let [server, other] = place.servers.clone();
             let (who, service, id) = (visitor.clone(), place.service.clone(), contract.id);
             let new = NewChat { contract_id: id, key: None, request: request() };
-            let offer = async move { server.create_chat(&who, new).await.unwrap().id };
+            let offer = Box::pin(async move { server.create_chat(&who, new).await.unwrap().id });
             let patch = ContractPatch { agent_id: MaybeUndefined::Value(new_agent), ..ContractPatch::default() };
-            let change = async move { other.update_contract(&service, id, &patch).await.unwrap().version };
+            let change = Box::pin(async move { other.update_contract(&service, id, &patch).await.unwrap().version });
             let chat_id = if offer_first {
                 interleave(&place, table, offer, change).await.0
             } else {

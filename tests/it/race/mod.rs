@@ -1,5 +1,6 @@
 //! Races through the service, as two servers on one database: what holds whoever comes when.
 
+mod api;
 mod contest;
 mod interleaved;
 mod offers;
@@ -55,7 +56,7 @@ impl Place {
             pools.push(pool.connect_with(database.options()).await.unwrap());
         }
         let pools: [PgPool; 2] = pools.try_into().unwrap();
-        let settings = ChatSettings { race_cap: Duration::from_secs(300), race_contracts: 100 };
+        let settings = ChatSettings { race_cap: Duration::from_mins(5), race_contracts: 100 };
         let server = |pool: &PgPool| Chats::new(pool.clone(), Bell::default(), Alarm::default(), settings.clone());
         let servers = [server(&pools[0]), server(&pools[1])];
         let website = servers[0].create_website(&service, &NewWebsite::default()).await.unwrap();
