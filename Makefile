@@ -1,19 +1,24 @@
 # Two commands for a machine that has only Rust: `make run` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prepare
+.PHONY: help run test web prepare
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
 
 run: ## serve demo data on 127.0.0.1:4000 in development mode (release build); installs what is missing
 	@.ci/setup
+	@.ci/web --if-possible
 	SWITCHBOARD_DEV=true cargo run --release --bin switchboard -- serve
 
 test: ## every test: Rust, then the Node clients; installs what is missing
 	@.ci/setup --node
+	@.ci/web --if-possible
 	cargo test
 	@.ci/test-clients
+
+web: ## build GraphiQL, which the next build of the server embeds; needs Node
+	@.ci/web
 
 prepare: ## renew .sqlx/, the descriptions of the SQL queries, after a query or a migration changed
 	@.ci/setup

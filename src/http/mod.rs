@@ -6,11 +6,12 @@
 //!     cors.rs      which web pages may call; the fence of development mode
 //!       /graphql        POST, GET   graphql.rs ── negotiation, body, parameters, bearer ──► engine ──► answer.rs
 //!                       Upgrade     websocket/
-//!                       browser     page.rs
+//!                       browser     console.rs, or page.rs where there is no console
 //!       /graphql/ws     Upgrade     websocket/
+//!       /assets/…       what the console loads
 //!       /live /ready    health.rs        /metrics   metrics.rs        /api/time   the server's clock
 //! ```
-//! What holds for every answer: it has an `X-Request-Id`, it may not be cached, and if it is an error it is JSON of
+//! What holds for every answer: it has an `X-Request-Id`, it may not be cached (the console's files may), and if it is an error it is JSON of
 //! the shape `{"errors":[{"message","extensions":{"code"}}]}`, also for an unknown path or a wrong method. Nothing
 //! here decides anything about chats or callers' rights: transports read a request, ask `auth` who sent it, hand it
 //! to the engine, and write down what came back.
@@ -18,6 +19,7 @@
 pub mod answer;
 pub mod bearer;
 mod body;
+mod console;
 pub mod cors;
 mod graphql;
 pub mod health;
@@ -56,7 +58,8 @@ pub use self::{
 };
 
 /// Paths as they appear in metrics; all others count as `unknown`.
-const ROUTES: [&str; 7] = ["/", "/graphql", "/graphql/ws", "/api/time", "/live", "/ready", "/metrics"];
+const ROUTES: [&str; 8] =
+    ["/", "/graphql", "/graphql/ws", "/assets/{name}", "/api/time", "/live", "/ready", "/metrics"];
 
 /// What the routes need. Cheap to clone.
 #[derive(Clone)]
@@ -112,6 +115,7 @@ pub fn router(state: HttpState) -> Router {
         .route("/", only(routing::get(page::root)))
         .route("/graphql", only(routing::get(get_graphql).post(graphql::post)))
         .route("/graphql/ws", only(routing::get(get_socket)))
+        .route("/assets/{name}", only(routing::get(console::asset)))
         .route("/api/time", only(routing::get(api_time)))
         .route("/live", only(routing::get(health::live)))
         .route("/ready", only(routing::get(health::ready)))
@@ -129,7 +133,7 @@ async fn get_graphql(state: State<HttpState>, sockets: State<SocketState>, reque
         return get_socket(sockets, request).await;
     }
     if request.uri().query().is_none() && negotiation::prefers_page(request.headers()) {
-        return page::page(request.headers());
+        return console::page(request.headers());
     }
     graphql::get(state, request).await
 }

@@ -1,5 +1,5 @@
-//! The page for a person who opens the address in a browser: what this is, and a first request to try.
-//! Nothing is loaded from anywhere, and the policy allows nothing but the page's own style.
+//! What a person finds at the address where the binary has no console: what this is, how to build the console, and
+//! a first request to try. Nothing is loaded from anywhere, and the policy allows nothing but the page's own style.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
-use super::negotiation;
+use super::{console, negotiation};
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}\
 h1{font-size:1.5rem}code,pre{font:14px/1.5 ui-monospace,monospace;background:#f2f4f7;border-radius:4px}\
@@ -24,13 +24,18 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// `GET /`: the page for a browser, the same in plain text for everybody else.
+/// `GET /`: the console for a browser, a first request in plain text for everybody else.
 pub(super) async fn root(headers: HeaderMap) -> Response {
-    if negotiation::prefers_page(&headers) { page(&headers) } else { text(&headers).into_response() }
+    if negotiation::prefers_page(&headers) {
+        return console::page(&headers);
+    }
+    let mut response = text(&headers).into_response();
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
-/// The page.
-pub(super) fn page(headers: &HeaderMap) -> Response {
+/// The page without a console.
+pub(super) fn plain(headers: &HeaderMap) -> Response {
     let base = base(headers);
     let example = example(&base);
     let socket = base.replacen("http", "ws", 1);
@@ -44,15 +49,23 @@ exactly one wins. It speaks GraphQL.</p>\n\
 <li>Subscriptions: <code>{socket}/graphql</code>, WebSocket subprotocol <code>graphql-transport-ws</code></li>\n\
 <li>Credential: <code>Authorization: Bearer &lt;token or API key&gt;</code></li></ul>\n\
 <p>Try it:</p>\n<pre><code>{}</code></pre>\n\
+<p>This build has no GraphiQL: <code>make web</code> builds it (needs Node), then build the server again.</p>\n\
 <p><a href=\"/ready\">/ready</a> &middot; <a href=\"/metrics\">/metrics</a></p>\n</body></html>\n",
         example.replace('&', "&amp;").replace('<', "&lt;")
     );
     let mut response = Html(html).into_response();
+    protect(&mut response, POLICY.clone());
+    response
+}
+
+/// What holds for every page: its policy, in no frame, telling no other site where its reader came from; and it is
+/// one of several things that its address answers with.
+pub(super) fn protect(response: &mut Response, policy: HeaderValue) {
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    response
 }
 
 fn text(headers: &HeaderMap) -> String {
