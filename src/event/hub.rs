@@ -331,10 +331,14 @@ impl Hub {
         for kind in routes.kinds.values() {
             let by_field = kind.by_field.values().flat_map(HashMap::values);
             for mailboxes in std::iter::once(&kind.all).chain(kind.by_subject.values()).chain(by_field) {
-                mailboxes.values().for_each(|mailbox| mailbox.demand_resync());
+                for mailbox in mailboxes.values() {
+                    mailbox.demand_resync();
+                }
             }
         }
-        routes.taps.values().for_each(|tap| tap.demand_resync());
+        for tap in routes.taps.values() {
+            tap.demand_resync();
+        }
     }
 }
 

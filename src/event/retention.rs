@@ -14,7 +14,7 @@ use crate::error::Result;
 
 /// Days attached ahead of today: as many days as the servers may be unable to do this without a write failing.
 const DAYS_AHEAD: i32 = 3;
-const EVERY: Duration = Duration::from_secs(3_600);
+const EVERY: Duration = Duration::from_hours(1);
 
 /// What one round did.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Every query on the event log.
 
+use std::sync::OnceLock;
+
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use time::OffsetDateTime;
@@ -73,9 +75,9 @@ impl EventRow {
             previous: self.previous,
             occurred_at: self.occurred_at.ok_or_else(missing)?,
             xid: u64::try_from(xid).map_err(Error::internal)?,
-            record: Default::default(),
-            before: Default::default(),
-            fields: Default::default(),
+            record: OnceLock::default(),
+            before: OnceLock::default(),
+            fields: OnceLock::default(),
         }))
     }
 }
