@@ -8,7 +8,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -36,6 +36,8 @@ export async function startServer(settings = {}) {
     throw new Error(`${BINARY} is missing: run \`cargo build\` first, or set SWITCHBOARD_URL`);
   }
   const directory = mkdtempSync(path.join(tmpdir(), 'switchboard-client-'));
+  // Postgres runs under its own account when this runs as root, and has to get in.
+  chmodSync(directory, 0o755);
   const server = spawn(BINARY, ['serve'], {
     env: {
       ...process.env,
