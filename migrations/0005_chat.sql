@@ -166,8 +166,6 @@ create unique index chat_one_started on switchboard.chat (company_id, key) where
 create index chat_newest on switchboard.chat (company_id, inserted_at);
 create index chat_contract on switchboard.chat (company_id, contract_id, inserted_at);
 create index chat_agent on switchboard.chat (company_id, agent_id, inserted_at);
--- What is going on now, however much is over: few rows, so one index serves the company, its agents and contracts.
-create index chat_unfinished on switchboard.chat (company_id, contract_id) where status <> 'FINISHED';
 create index chat_visitor on switchboard.chat (company_id, visitor, inserted_at);
 -- What a stream shows at first: the few that are not over, however many are.
 create index chat_unfinished on switchboard.chat (company_id, agent_id) where status <> 'FINISHED';
