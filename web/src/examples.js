@@ -2,20 +2,23 @@
 
 const DEMO_WEBSITE = '5b000000-0000-7000-8000-000000000002';
 
-const ask = `# Switchboard: a customer asks once, every agent on shift is offered the chat, the first to answer wins.
+const ask = `# Switchboard: a customer asks once, every agent on
+# shift is offered the chat, the first to answer wins.
 #
-# 1. Run this (the pink button, or Ctrl-Enter). It starts a race: one chat for each agent on shift.
-#    The website in the variables is the demo company's.
-# 2. Take the id of one of the chats to the tab "Answer" and run that: this agent wins, the other is told.
-# 3. "Watch" streams every change as it happens. Open this page in a second window, run it there,
-#    and answer here.
+# 1. Run this (the pink button, or Ctrl-Enter): a race,
+#    with one chat for each agent on shift.
+# 2. Take the id of one chat to the tab "Answer", run it:
+#    this agent wins, the others' chats are rescinded.
+# 3. "Watch" streams every change. Run it in a second
+#    window, and ask and answer in this one.
 #
-# Every field and type: the book icon at the left. Ctrl-Space completes.
+# All fields and types: the book icon, top left.
 
-mutation Ask($websiteId: UUID!) {
+mutation Ask {
   createChatRace(
     input: {
-      websiteId: $websiteId
+      # the demo company's
+      websiteId: "${DEMO_WEBSITE}"
       customerName: "Grace"
       headline: "Where is my parcel?"
     }
@@ -38,8 +41,9 @@ mutation Ask($websiteId: UUID!) {
 }
 `;
 
-const watch = `# Every chat that you may see: first as it is now (SNAPSHOT), then READY, then each change.
-# With a key or a chatId it is one race or one chat; with \`after: "<cursor>"\` it goes on where it ended.
+const watch = `# Every chat that you may see: as it is now (SNAPSHOT),
+# then READY, then each change. With chatId or key: one
+# chat, one race. With after: on from that cursor.
 
 subscription Watch {
   chatStatus {
@@ -61,8 +65,10 @@ subscription Watch {
 }
 `;
 
-const answer = `# An agent answers. Exactly one of a race's chats can be STARTED; the others become FINISHED, RESCINDED.
-# Put the chat's id into the variables. Run it again with another chat of the race: LOST_RACE.
+const answer = `# An agent answers. One chat of a race can be STARTED,
+# the others become FINISHED, RESCINDED. The chat's id
+# goes into the variables; run it again with another
+# chat of the race: LOST_RACE.
 
 mutation Answer($chatId: UUID!) {
   startChat(input: { chatId: $chatId }) {
@@ -82,12 +88,11 @@ mutation Answer($chatId: UUID!) {
 }
 `;
 
-const variables = (values) => JSON.stringify(values, null, 2);
-
+// GraphiQL leaves out the variables of the tab that is open first, so that one has none.
 export const EXAMPLES = [
-  { query: ask, variables: variables({ websiteId: DEMO_WEBSITE }) },
+  { query: ask },
   { query: watch },
-  { query: answer, variables: variables({ chatId: 'the id of a chat' }) },
+  { query: answer, variables: JSON.stringify({ chatId: 'the id of a chat' }, null, 2) },
 ];
 
 /** What a new tab starts with. */

@@ -5,7 +5,7 @@
 // payload of `connection_init`, as `authToken`. One socket speaks for one credential: another credential opens
 // another socket and ends the earlier one.
 
-import { getOperationAST, parse } from 'graphql';
+import { Kind, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
 
 const URL_HTTP = new URL('/graphql', window.location.href).href;
@@ -63,17 +63,22 @@ async function* subscribe(params, authorization) {
   }
 }
 
-function isSubscription({ query, operationName }) {
+/** The operations in the document; none when it does not parse: the server says what is wrong with it. */
+function operationsOf({ query }) {
   try {
-    return getOperationAST(parse(query), operationName)?.operation === 'subscription';
+    return parse(query).definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
   } catch {
-    // Whatever it is, the server says what is wrong with it.
-    return false;
+    return [];
   }
 }
 
 /** GraphiQL's fetcher. */
-export function fetcher(params, options) {
+export function fetcher({ operationName, ...params }, options) {
   const headers = options?.headers ?? {};
-  return isSubscription(params) ? subscribe(params, authorizationOf(headers)) : post(params, headers);
+  const operations = operationsOf(params);
+  // A moment after an edit GraphiQL still names the operation that was there before. One alone needs no name.
+  const request = operations.length === 1 ? params : { ...params, operationName };
+  const chosen = operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === operationName);
+  const isSubscription = chosen?.operation === 'subscription';
+  return isSubscription ? subscribe(request, authorizationOf(headers)) : post(request, headers);
 }
