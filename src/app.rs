@@ -7,7 +7,7 @@
 //!                   scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
 //! ```
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -28,6 +28,9 @@ use crate::{
     http::{self, HttpState, Readiness, Shutdown},
     timer::{Alarm, scheduler::Scheduler},
 };
+
+/// Connections to the database get this long to be closed in an orderly way at the end.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub struct App {
@@ -129,8 +132,17 @@ impl App {
         let dropped = self.serving.await.unwrap_or_default();
         self.stop_background.cancel();
         self.background.close();
-        self.background.wait().await;
-        self.pool.close().await;
+        let closed = async {
+            self.background.wait().await;
+            self.pool.close().await;
+        };
+        // A statement of a request that was dropped may wait for a lock still, and its connection with it: Postgres
+        // rolls it back when the process is gone.
+        tokio::select! {
+            () = closed => {}
+            () = self.shutdown.now.cancelled() => {}
+            () = tokio::time::sleep(CLOSE_TIME) => {}
+        }
         dropped
     }
 }

@@ -145,7 +145,8 @@ impl Opening {
         race.record.failures.retain(|failure| !answered.contains(&failure.contract_id));
         race.record.failures.extend(failures);
         race.record.state = state::opened(before.state, race.is_offered(None), failed);
-        if !is_new && race.record == before {
+        // An offer to an agent who has one already leaves the race's record as it was, and is a change all the same.
+        if !is_new && added.is_empty() && race.record == before {
             return Ok(Opened { race, due_at: None, changed: false });
         }
         // A race without offers has no time that runs; with the first one it begins anew.
