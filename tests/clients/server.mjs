@@ -5,6 +5,7 @@
 //   after(() => server.stop());
 //   fetch(server.url, …)         // http://127.0.0.1:PORT/graphql
 //   new WebSocket(server.socketUrl, 'graphql-transport-ws')
+//   await server.restart();      // a deployment: SIGTERM, then another process at the same address, on the same data
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,28 +25,10 @@ function at(url) {
   return { url, origin: new URL(url).origin, socketUrl: url.replace(/^http/, 'ws') };
 }
 
-/**
- * @param {Record<string, string>} settings environment variables besides the defaults
- * @returns {Promise<{url: string, origin: string, socketUrl: string, stop: () => Promise<void>}>}
- */
-export async function startServer(settings = {}) {
-  if (process.env.SWITCHBOARD_URL) {
-    return { ...at(process.env.SWITCHBOARD_URL), stop: async () => {} };
-  }
-  if (!existsSync(BINARY)) {
-    throw new Error(`${BINARY} is missing: run \`cargo build\` first, or set SWITCHBOARD_URL`);
-  }
-  const directory = mkdtempSync(path.join(tmpdir(), 'switchboard-client-'));
-  // Postgres runs under its own account when this runs as root, and has to get in.
-  chmodSync(directory, 0o755);
+/** Starts the binary; `address` is where it listens, `stop` ends it as a deployment would and answers its exit code. */
+async function run(settings) {
   const server = spawn(BINARY, ['serve'], {
-    env: {
-      ...process.env,
-      SWITCHBOARD_LISTEN: '127.0.0.1:0',
-      SWITCHBOARD_DATA_DIR: path.join(directory, 'data'),
-      SWITCHBOARD_DEV: 'true',
-      ...settings,
-    },
+    env: { ...process.env, SWITCHBOARD_DEV: 'true', ...settings },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const stop = async () => {
@@ -56,17 +39,20 @@ export async function startServer(settings = {}) {
       await gone;
       clearTimeout(hurry);
     }
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    return server.exitCode;
   };
   const said = [];
   const listening = new Promise((resolve, reject) => {
     const give = (why) => reject(new Error(`${why}; it said:\n${said.join('\n')}`));
     const late = setTimeout(() => give(`not listening after ${START_TIME / 1000} s`), START_TIME);
     server.once('error', (error) => give(`cannot start ${BINARY}: ${error.message}`));
-    server.once('exit', (code) => give(`the server ended with ${code}`));
+    server.once('exit', (code) => {
+      clearTimeout(late);
+      give(`the server ended with ${code}`);
+    });
     // Read on after the line: a full pipe would stop the server.
     createInterface({ input: server.stderr }).on('line', (line) => {
-      const address = /listening on (http:\/\/\S+)/.exec(line)?.[1];
+      const address = /listening on http:\/\/(\S+)/.exec(line)?.[1];
       if (address) {
         clearTimeout(late);
         resolve(address);
@@ -76,9 +62,46 @@ export async function startServer(settings = {}) {
     });
   });
   try {
-    return { ...at(`${await listening}/graphql`), stop };
+    return { address: await listening, stop };
   } catch (error) {
     await stop();
+    throw error;
+  }
+}
+
+/**
+ * @param {Record<string, string>} settings environment variables besides the defaults
+ * @returns {Promise<{url: string, origin: string, socketUrl: string, stop: () => Promise<void>, restart: () => Promise<number>}>}
+ *   `restart` answers the exit code of the process that was stopped; it is absent for a server that was not started here.
+ */
+export async function startServer(settings = {}) {
+  if (process.env.SWITCHBOARD_URL) {
+    return { ...at(process.env.SWITCHBOARD_URL), stop: async () => {} };
+  }
+  if (!existsSync(BINARY)) {
+    throw new Error(`${BINARY} is missing: run \`cargo build\` first, or set SWITCHBOARD_URL`);
+  }
+  const directory = mkdtempSync(path.join(tmpdir(), 'switchboard-client-'));
+  chmodSync(directory, 0o755); // Postgres may run as another user
+  const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  const place = { SWITCHBOARD_LISTEN: '127.0.0.1:0', SWITCHBOARD_DATA_DIR: path.join(directory, 'data'), ...settings };
+  try {
+    let running = await run(place);
+    const { address } = running;
+    return {
+      ...at(`http://${address}/graphql`),
+      stop: async () => {
+        await running.stop();
+        remove();
+      },
+      restart: async () => {
+        const code = await running.stop();
+        running = await run({ ...place, SWITCHBOARD_LISTEN: address });
+        return code;
+      },
+    };
+  } catch (error) {
+    remove();
     throw error;
   }
 }

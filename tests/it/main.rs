@@ -7,6 +7,7 @@ mod events;
 mod graphql_over_http;
 mod http_server;
 mod race;
+mod server;
 mod support;
 mod timers;
 mod websocket;

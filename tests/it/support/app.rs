@@ -1,19 +1,21 @@
-//! The whole server in this process, as many of it as a test wants on one database, and clients for it.
+//! The whole server in this process, as many of it as a test wants on one database, and tokens for it.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use clap::Parser;
-use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use switchboard::{
     app::App,
-    auth::token::{self, Claims},
+    auth::{
+        Role,
+        token::{self, Claims},
+    },
     config::Settings,
     demo,
 };
 use uuid::Uuid;
 
-use super::{cluster::TestDatabase, socket::Socket};
+use super::{client::Client, cluster::TestDatabase};
 
 /// Signs the tests' tokens.
 pub(crate) const SECRET: &str = "a secret of the tests, over 32 bytes long";
@@ -74,59 +76,22 @@ impl TestApp {
 /// A running server and how to call it.
 pub(crate) struct Node {
     pub(crate) app: App,
-    client: reqwest::Client,
+    client: Client,
+}
+
+impl Deref for Node {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl Node {
     /// Starts a server on the database at `options`, with the tests' secret.
     pub(crate) async fn start(options: PgConnectOptions, flags: &[&str]) -> Self {
         let started = App::start(settings(flags), options, Some(SECRET.to_owned())).await;
-        Self { app: started.unwrap_or_else(|error| panic!("{}", error.chain())), client: reqwest::Client::new() }
-    }
-
-    /// The address of a path.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.app.address)
-    }
-
-    /// A plain GET.
-    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
-        self.client.get(self.url(path)).send().await.unwrap()
-    }
-
-    /// Runs a query or mutation; the whole answer.
-    pub(crate) async fn run(&self, token: &str, document: &str, variables: Value) -> Value {
-        let mut request = self.client.post(self.url("/graphql")).header("accept", "application/graphql-response+json");
-        if !token.is_empty() {
-            request = request.bearer_auth(token);
-        }
-        let body = json!({ "query": document, "variables": variables });
-        request.json(&body).send().await.unwrap().json().await.unwrap()
-    }
-
-    /// Runs what must succeed; its data.
-    pub(crate) async fn data(&self, token: &str, document: &str, variables: Value) -> Value {
-        let mut answer = self.run(token, document, variables).await;
-        assert!(answer.get("errors").is_none(), "{document}: {answer}");
-        answer["data"].take()
-    }
-
-    /// Runs what must fail; its code.
-    pub(crate) async fn code(&self, token: &str, document: &str, variables: Value) -> String {
-        let answer = self.run(token, document, variables).await;
-        let code = answer["errors"][0]["extensions"]["code"].as_str();
-        code.unwrap_or_else(|| panic!("{document}: no error but {answer}")).to_owned()
-    }
-
-    /// Opens a subscription on a socket of its own.
-    pub(crate) async fn subscribe(&self, token: &str, document: &str, variables: Value) -> Subscription {
-        let mut socket = Socket::speaking(self.app.address, "graphql-transport-ws").await;
-        let payload = if token.is_empty() { json!({}) } else { json!({ "authToken": token }) };
-        socket.send(json!({ "type": "connection_init", "payload": payload })).await;
-        assert_eq!(socket.next().await["type"], "connection_ack");
-        let payload = json!({ "query": document, "variables": variables });
-        socket.send(json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-        Subscription { socket }
+        let app = started.unwrap_or_else(|error| panic!("{}", error.chain()));
+        Self { client: Client::new(app.address), app }
     }
 
     /// Stops it as a deployment would.
@@ -136,60 +101,32 @@ impl Node {
     }
 }
 
-/// One subscription on one socket.
-pub(crate) struct Subscription {
-    pub(crate) socket: Socket,
-}
-
-impl Subscription {
-    /// The next message's payload.
-    pub(crate) async fn next(&mut self) -> Value {
-        loop {
-            let mut message = self.socket.next().await;
-            match message["type"].as_str() {
-                Some("next") => return message["payload"].take(),
-                Some("ping") => self.socket.send(json!({ "type": "pong" })).await,
-                _ => panic!("instead of a next: {message}"),
-            }
-        }
-    }
-
-    /// The next event of the root field `field`: `{operation, record, cursor, resync}`.
-    pub(crate) async fn event(&mut self, field: &str) -> Value {
-        let mut payload = self.next().await;
-        assert!(payload.get("errors").is_none(), "{payload}");
-        payload["data"][field].take()
-    }
-
-    /// Reads events of `field` until one is `wanted`; all of them.
-    pub(crate) async fn until(&mut self, field: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let mut events = Vec::new();
-        loop {
-            events.push(self.event(field).await);
-            if events.last().is_some_and(&wanted) {
-                return events;
-            }
-        }
-    }
+/// A token with these claims.
+pub(crate) fn token(claims: &Claims) -> String {
+    token::issue(SECRET, claims, HOUR).unwrap()
 }
 
 /// A token of the demo company's service.
 pub(crate) fn service() -> String {
-    token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "backend"), HOUR).unwrap()
+    service_of(demo::COMPANY_ID)
 }
 
-/// A token of a service of another company.
+/// A token of a company's service.
 pub(crate) fn service_of(company_id: Uuid) -> String {
-    token::issue(SECRET, &Claims::service(company_id, "backend"), HOUR).unwrap()
+    token(&Claims::service(company_id, "backend"))
 }
 
 /// A token of an agent of the demo company.
 pub(crate) fn agent(agent_id: Uuid) -> String {
-    let claims = Claims { role: switchboard::auth::Role::Agent, agent_id: Some(agent_id), ..Claims::service(demo::COMPANY_ID, "agent") };
-    token::issue(SECRET, &claims, HOUR).unwrap()
+    agent_of(demo::COMPANY_ID, agent_id)
+}
+
+/// A token of an agent.
+pub(crate) fn agent_of(company_id: Uuid, agent_id: Uuid) -> String {
+    token(&Claims { role: Role::Agent, agent_id: Some(agent_id), ..Claims::service(company_id, "agent") })
 }
 
 /// A token of a visitor of the demo website.
-pub(crate) fn visitor(id: Uuid) -> String {
-    token::issue(SECRET, &Claims::consumer(demo::COMPANY_ID, demo::WEBSITE_ID, id), HOUR).unwrap()
+pub(crate) fn visitor(name: &str) -> String {
+    token(&Claims::consumer(demo::COMPANY_ID, demo::WEBSITE_ID, name))
 }

@@ -1,6 +1,9 @@
 //! What tests stand on.
 
+pub(crate) mod app;
+pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod event_path;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod socket;

@@ -1,0 +1,78 @@
+//! The database goes away and comes back: clients are told so, and lose nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::Connection as _;
+use switchboard::{demo, error::RETRY_AFTER_MS};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use super::{CHAT_RACE, CHAT_STATUS, CREATE_RACE, START_CHAT, ada_and_ben, asks, chat_of, invariants, told};
+use crate::support::{
+    app::{Node, service, visitor},
+    client::Client,
+    cluster::OwnCluster,
+};
+
+/// Waits until `/ready` answers so.
+async fn until_ready_is(node: &Client, status: u16) {
+    let waiting = async {
+        while node.status("/ready").await != status {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("/ready does not become {status}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_gone_clients_are_told_and_afterwards_miss_nothing() {
+    let mut cluster = OwnCluster::start().await;
+    let pool = sqlx::PgPool::connect_with(cluster.options()).await.unwrap();
+    demo::seed(&pool).await.unwrap();
+    pool.close().await;
+    let node = Node::start(cluster.options(), &["--database-acquire-timeout", "100ms"]).await;
+    let (eve, [ada, _]) = (visitor("eve"), ada_and_ben());
+    let [before, after] = [Uuid::new_v4(), Uuid::new_v4()];
+    let race = node.data(&eve, CREATE_RACE, asks(before)).await["race"].take();
+    let mut of_ada = node.subscribe(&ada, CHAT_STATUS, json!({})).await;
+    assert_eq!(of_ada.ready().await.len(), 1);
+    let mut of_eve = node.subscribe(&eve, CHAT_RACE, json!({ "key": before })).await;
+    of_eve.ready().await;
+    assert_eq!((node.status("/live").await, node.status("/ready").await), (200, 200));
+
+    cluster.crash().await;
+    until_ready_is(&node, 503).await;
+    // More than once, so that no connection of the pool is taken for alive.
+    for _ in 0..20 {
+        let answer = node.run(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await;
+        assert_eq!((answer.status, answer.code()), (503, "UNAVAILABLE"), "{answer:?}");
+        assert_eq!(answer["errors"][0]["extensions"]["retryAfterMs"], RETRY_AFTER_MS);
+        assert_eq!(node.status("/live").await, 200);
+        if answer["errors"][0]["message"].as_str().is_some_and(|message| message.contains("connect")) {
+            panic!("the inside is told: {answer:?}");
+        }
+    }
+    let mut refused = node.subscribe(&eve, CHAT_STATUS, json!({})).await;
+    assert_eq!(refused.payload().await["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+
+    // Another server is there first, and something happens before this one has noticed.
+    cluster.start_again().await;
+    let other = Node::start(cluster.options(), &[]).await;
+    assert_eq!(other.data(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await["outcome"], "STARTED");
+    let new = other.data(&eve, CREATE_RACE, asks(after)).await["race"].take();
+    // The subscriptions are still open, and were told everything, in order.
+    assert_eq!(told(&of_ada.event().await), (chat_of(&race, 0), "UPDATE", "STARTED", "", 2));
+    assert_eq!(told(&of_ada.event().await), (chat_of(&new, 0), "INSERT", "ACTIVE", "", 1));
+    let won = of_eve.event().await;
+    assert_eq!(
+        (&won["operation"], &won["record"]["state"], &won["resync"]),
+        (&json!("UPDATE"), &json!("WON"), &json!(false))
+    );
+    until_ready_is(&node, 200).await;
+    let started = node.data(&service(), START_CHAT, json!({ "chat": chat_of(&new, 0) })).await;
+    assert_eq!(started["outcome"], "STARTED");
+    assert_eq!(told(&of_ada.event().await), (chat_of(&new, 0), "UPDATE", "STARTED", "", 2));
+    let mut connection = sqlx::PgConnection::connect_with(&cluster.options()).await.unwrap();
+    invariants::check(&mut connection).await;
+}
