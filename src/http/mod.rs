@@ -28,6 +28,7 @@ pub mod negotiation;
 mod observe;
 mod page;
 pub mod parameters;
+pub mod remote;
 pub mod server;
 pub mod websocket;
 
@@ -54,7 +55,7 @@ use crate::{
 pub use self::{
     health::Readiness,
     server::{Shutdown, serve},
-    websocket::SocketState,
+    websocket::{Peer, SocketState},
 };
 
 /// Paths as they appear in metrics; all others count as `unknown`.
@@ -142,7 +143,7 @@ async fn get_graphql(state: State<HttpState>, sockets: State<SocketState>, reque
 async fn get_socket(sockets: State<SocketState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => websocket::upgrade(sockets, parts.headers, upgrade).await,
+        Ok(upgrade) => websocket::upgrade(sockets, Peer(parts.extensions), parts.headers, upgrade).await,
         Err(rejection) => {
             let error = Error::new(Code::BadUserInput, format!("this needs a WebSocket: {}", rejection.body_text()));
             answer::denied(negotiation::ResponseType::Json, rejection.status(), error)
