@@ -46,6 +46,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::{
     auth::Authenticator,
+    chat::website::WebsiteOrigins,
     clock::Clock,
     config::HttpSettings,
     error::{Code, Error},
@@ -103,7 +104,9 @@ impl FromRef<RouterState> for SocketState {
 /// All routes.
 pub fn router(state: HttpState) -> Router {
     metrics::recorder();
-    let origins = Arc::new(cors::Origins::new(&state.settings.allowed_origins, state.development));
+    let websites = WebsiteOrigins::new(state.readiness.database.clone());
+    let origins = cors::Origins::new(&state.settings.allowed_origins, state.development).and_websites(websites);
+    let origins = Arc::new(origins);
     let sockets = SocketState::new(
         state.engine.clone(),
         Arc::new(state.authenticator.clone()),
