@@ -1,3 +1,4 @@
+pub(crate) mod app;
 //! What tests stand on.
 
 pub(crate) mod cluster;
