@@ -31,8 +31,9 @@ async fn a_patch_is_whole_or_nothing_and_by_the_same_rules() {
     assert_eq!((&started["status"], &started["headline"]), (&json!("STARTED"), &json!("Settled")));
     assert_eq!(super::texts(&node, &eve, &first).await, ["Settled"], "the opening message is what it came to");
     assert_eq!(node.code(&service(), UPDATE, patch(&second, both)).await, "CONFLICT");
-    let lost = node.data(&service(), "query($id: UUID!) { chat(id: $id) { headline } }", json!({ "id": second["id"] }));
-    assert_eq!(lost.await["chat"]["headline"], super::HEADLINE, "nothing of a patch that fails stays");
+    let document = "query($id: UUID!) { chat(id: $id) { headline } }";
+    let lost = node.data(&service(), document, json!({ "id": second["id"] })).await;
+    assert_eq!(lost["chat"]["headline"], super::HEADLINE, "nothing of a patch that fails stays");
     let late = json!({ "headline": "Too late" });
     assert_eq!(node.code(&eve, UPDATE, patch(&first, late)).await, "CONFLICT");
     let finished = node.data(&eve, UPDATE, patch(&first, json!({ "status": "FINISHED" }))).await;

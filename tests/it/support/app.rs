@@ -80,6 +80,8 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a server on the database at `options`, with the tests' secret.
     pub(crate) async fn start(options: PgConnectOptions, flags: &[&str]) -> Self {
+        // The server's and the test client's; the command installs it before anything else.
+        switchboard::auth::install_tls_provider();
         let started = App::start(settings(flags), options, Some(SECRET.to_owned())).await;
         Self { app: started.unwrap_or_else(|error| panic!("{}", error.chain())), client: reqwest::Client::new() }
     }
@@ -185,7 +187,11 @@ pub(crate) fn service_of(company_id: Uuid) -> String {
 
 /// A token of an agent of the demo company.
 pub(crate) fn agent(agent_id: Uuid) -> String {
-    let claims = Claims { role: switchboard::auth::Role::Agent, agent_id: Some(agent_id), ..Claims::service(demo::COMPANY_ID, "agent") };
+    let claims = Claims {
+        role: switchboard::auth::Role::Agent,
+        agent_id: Some(agent_id),
+        ..Claims::service(demo::COMPANY_ID, "agent")
+    };
     token::issue(SECRET, &claims, HOUR).unwrap()
 }
 
