@@ -24,11 +24,7 @@ use super::{
         MOST, MessageFeed, MessageRecord,
         graphql::{Message, MessageCondition, MessageEvent, MessagesOrderBy, asked},
     },
-    race::{
-        ChatFeed, ChatFilter, ChatStatus, WidgetFeed,
-        graphql::ChatEvent,
-        objects::Chat,
-    },
+    race::{ChatFeed, ChatFilter, ChatStatus, WidgetFeed, graphql::ChatEvent, objects::Chat},
     rights::Reader,
 };
 use crate::{
