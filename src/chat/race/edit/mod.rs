@@ -133,9 +133,10 @@ impl Chats {
         let mut transaction = self.pool.begin().await?;
         let connection = &mut *transaction;
         let ends = edit.status == Some(ChatStatus::Finished);
-        let candidates = match ends {
-            true => self.lock_candidates(connection, principal, key, side).await?,
-            false => super::reoffer::Candidates::default(),
+        let candidates = if ends {
+            self.lock_candidates(connection, principal, key, side).await?
+        } else {
+            super::reoffer::Candidates::default()
         };
         let (mut race, mut chat) = lock_for(connection, principal, key, chat_id).await?;
         let mut changes = Changes::by(principal.company_id, Some(&principal.subject));
