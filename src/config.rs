@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, builder::RangedU64ValueParser};
+use ipnet::IpNet;
 
 /// All settings of `serve`; other commands use the parts they need.
 #[derive(Debug, Clone, Args)]
@@ -120,6 +121,9 @@ pub struct HttpSettings {
     /// Browser origins that may call besides the websites' own, comma-separated
     #[arg(long, env = "SWITCHBOARD_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
+    /// Proxies in front, as addresses or networks, comma-separated; behind them a client's address is read from X-Forwarded-For
+    #[arg(long, env = "SWITCHBOARD_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What one GraphQL document may cost before it is executed. Over a limit: `QUERY_TOO_COMPLEX`
@@ -199,6 +203,12 @@ pub struct ChatSettings {
     /// Most contracts that one race is offered to
     #[arg(long, env = "SWITCHBOARD_RACE_CONTRACTS", default_value_t = 100, value_parser = size(1..=1_000))]
     pub race_contracts: usize,
+    /// A winner whose side ends the chat so soon, before it said anything, gives way: the other offers of a createChatRace go out again; 0s turns this off
+    #[arg(long, env = "SWITCHBOARD_REOFFER_GRACE", default_value = "30s", value_parser = duration(0..=3_600_000))]
+    pub reoffer_grace: Duration,
+    /// Widgets without a token may subscribe to chatChanged: they see chats that were asked for from their own address. In development mode they always may
+    #[arg(long, env = "SWITCHBOARD_ANONYMOUS_WIDGETS", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub anonymous_widgets: bool,
 }
 
 /// Parses a duration and holds it to `bounds`, in milliseconds.
@@ -213,6 +223,13 @@ fn duration(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, St
             [bounds.start(), bounds.end()].map(|ms| humantime::format_duration(Duration::from_millis(*ms)));
         Err(format!("must be between {low} and {high}"))
     }
+}
+
+/// Parses an address or a network.
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| "must be an address or a network such as 10.0.0.0/8".to_owned())
 }
 
 /// Parses a count or a number of bytes within `bounds`.

@@ -40,4 +40,4 @@ pub mod token;
 
 pub use authenticator::Authenticator;
 pub use jwks::install_tls_provider;
-pub use principal::{Caller, Credential, Principal, Role};
+pub use principal::{Caller, ClientAddress, Credential, Principal, Role};

@@ -1,6 +1,6 @@
 //! The caller as the rest of the server sees it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -87,6 +87,10 @@ impl Principal {
         }
     }
 }
+
+/// Where a request or a socket comes from: the remote address, or behind a trusted proxy the one that it vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// What arrived with a request or a socket.
 #[derive(Debug, Clone)]

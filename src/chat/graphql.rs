@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, MergedObject, MergedSubscription, dataloader::DataLoader};
+use ipnet::IpNet;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -12,29 +13,33 @@ use super::{
         AgentRecord, Agents, ContractRecord, Contracts,
         graphql::{ContractMutation, ContractQuery, ContractSubscription},
     },
+    message::graphql::{MessageMutation, MessageQuery, MessageSubscription},
     race::{
         ChatRecord, RaceChats,
-        graphql::{RaceMutation, RaceQuery, RaceSubscription},
+        graphql::{RaceQuery, RaceSubscription},
+        mutation::RaceMutation,
     },
+    rights::Reader,
     website::graphql::{WebsiteMutation, WebsiteQuery},
+    widget::WidgetSubscription,
 };
 use crate::{
-    auth::{Caller, Principal},
+    auth::{Caller, ClientAddress, Principal},
     error::Result,
     graphql::subscribe::Sources,
 };
 
 /// Queries on chats, races, contracts and websites.
 #[derive(Default, MergedObject)]
-pub struct ChatQuery(WebsiteQuery, ContractQuery, RaceQuery);
+pub struct ChatQuery(WebsiteQuery, ContractQuery, RaceQuery, MessageQuery);
 
 /// Mutations of chats, races, contracts and websites.
 #[derive(Default, MergedObject)]
-pub struct ChatMutation(WebsiteMutation, RaceMutation, ContractMutation);
+pub struct ChatMutation(WebsiteMutation, RaceMutation, MessageMutation, ContractMutation);
 
 /// Streams of chats, races and contracts.
 #[derive(Default, MergedSubscription)]
-pub struct ChatSubscription(RaceSubscription, ContractSubscription);
+pub struct ChatSubscription(RaceSubscription, MessageSubscription, ContractSubscription, WidgetSubscription);
 
 /// Reads for many resolvers at once: those of one request, and of all requests under way, that want the same kind of
 /// thing at the same moment share a statement. Nothing is kept, so nothing is stale.
@@ -78,6 +83,19 @@ pub(super) fn caller<'a>(context: &Context<'a>) -> &'a Caller {
 /// Who is calling, with a valid credential.
 pub(super) fn principal<'a>(context: &Context<'a>) -> Result<&'a Arc<Principal>> {
     caller(context).principal()
+}
+
+/// As whom the caller reads what hangs on something of this company that it was shown.
+pub(super) fn reader(context: &Context<'_>, company_id: Uuid) -> Result<Reader> {
+    match caller(context) {
+        Caller::Anonymous => Ok(Reader::Public { company_id }),
+        caller => Ok(Reader::Known(Arc::clone(caller.principal()?))),
+    }
+}
+
+/// Where the caller's connection comes from.
+pub(super) fn address(context: &Context<'_>) -> Option<IpNet> {
+    context.data_opt::<ClientAddress>().map(|address| address.0.into())
 }
 
 /// The service.

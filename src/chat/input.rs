@@ -1,11 +1,15 @@
 //! The bounds of what callers write. Each refusal is `BAD_USER_INPUT` and names the field as the client wrote it.
 
+use async_graphql::MaybeUndefined;
+
 use crate::error::{Error, Result};
 
 /// Longest name, in characters.
 pub const LONGEST_NAME: usize = 200;
 /// Longest headline, in characters.
 pub const LONGEST_HEADLINE: usize = 2_000;
+/// Longest text of a message, in characters.
+pub const LONGEST_TEXT: usize = 10_000;
 /// Longest URL, in characters.
 pub const LONGEST_URL: usize = 2_000;
 /// Longest color, in characters.
@@ -39,6 +43,20 @@ pub fn name(field: &str, value: &str) -> Result<String> {
 /// A headline; may have several lines.
 pub fn headline(field: &str, value: &str) -> Result<String> {
     bounded(field, value, LONGEST_HEADLINE, &['\n', '\r', '\t'])
+}
+
+/// A message's text; may have several lines.
+pub fn text(field: &str, value: &str) -> Result<String> {
+    bounded(field, value, LONGEST_TEXT, &['\n', '\r', '\t'])
+}
+
+/// A value that may be kept or replaced, not cleared.
+pub fn kept<T>(field: &str, value: MaybeUndefined<T>) -> Result<Option<T>> {
+    match value {
+        MaybeUndefined::Undefined => Ok(None),
+        MaybeUndefined::Null => Err(Error::invalid(field, "cannot be null")),
+        MaybeUndefined::Value(value) => Ok(Some(value)),
+    }
 }
 
 /// A color, in whatever notation the widget understands.
@@ -88,6 +106,11 @@ fn origin(field: &str, value: &str) -> Result<String> {
     }
 }
 
+/// A rating.
+pub fn rating(field: &str, value: i32) -> Result<i32> {
+    if (1..=5).contains(&value) { Ok(value) } else { Err(Error::invalid(field, "must be 1 to 5")) }
+}
+
 /// A shift.
 pub fn session(field: &str, value: i32) -> Result<i32> {
     if (1..=3).contains(&value) { Ok(value) } else { Err(Error::invalid(field, "must be 1, 2 or 3")) }
@@ -134,6 +157,9 @@ mod tests {
         for refused in ["", "  ", "a\u{0}b", "a\nb", &"x".repeat(LONGEST_NAME + 1)] {
             assert_eq!(name("chat.customerName", refused).unwrap_err().code(), crate::error::Code::BadUserInput);
         }
+        assert_eq!(text("t", " a  \n b ").unwrap(), "a  \n b");
+        assert_eq!(text("t", &"x".repeat(LONGEST_TEXT)).unwrap().len(), LONGEST_TEXT);
+        text("t", &"x".repeat(LONGEST_TEXT + 1)).unwrap_err();
         assert!(headline("chat.headline", "a\u{7}").unwrap_err().message().starts_with("chat.headline: "));
     }
 
@@ -158,6 +184,8 @@ mod tests {
         for bad in [f64::NAN, f64::INFINITY, -0.5] {
             amount("a", bad).unwrap_err();
         }
+        rating("r", 0).unwrap_err();
+        rating("r", 6).unwrap_err();
         session("s", 0).unwrap_err();
         session("s", 4).unwrap_err();
         miss_time("m", -2).unwrap_err();

@@ -15,7 +15,8 @@
 //!      the cap passes                                    all FINISHED/EXPIRED             └─► EXPIRED
 //! ```
 //!
-//! WON, CANCELED and EXPIRED are final; a chat that joins then is born FINISHED with the same reason. Missed is a
+//! WON, CANCELED and EXPIRED are final, but for a winner who vanishes at once (then WON becomes WAITING again); a chat
+//! that joins then is born FINISHED with the same reason. Missed is a
 //! flag on an offer, never an end. What is promised, with any number of servers, any of which may die at any
 //! instruction: at most one chat of a race is STARTED; the withdrawal of the others and the first message are in the
 //! same transaction; a visitor sees its own chats, an agent its contracts' chats, nobody another company's.
@@ -23,6 +24,7 @@
 //! - [`race`]: races and their chats, the lock that decides, timers, streams
 //! - [`message`]: what is said
 //! - [`contract`], [`website`]: who is asked, and where
+//! - [`widget`]: the streams of widgets in the field
 //! - [`rights`]: who may see what, decided from a record alone
 //! - [`input`]: the bounds of what callers write
 
@@ -33,6 +35,7 @@ pub mod message;
 pub mod race;
 pub mod rights;
 pub mod website;
+pub mod widget;
 
 mod changes;
 mod turns;
@@ -66,5 +69,10 @@ impl Chats {
     /// The service on this database.
     pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, settings: ChatSettings) -> Self {
         Self { pool, bell, alarm, settings, turns: Turns::default() }
+    }
+
+    /// Whether callers without a token may subscribe to `chatChanged`.
+    pub fn lets_in_anonymous_widgets(&self) -> bool {
+        self.settings.anonymous_widgets
     }
 }

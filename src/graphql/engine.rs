@@ -44,7 +44,7 @@ use super::{
     variables, wire,
 };
 use crate::{
-    auth::Caller,
+    auth::{Caller, ClientAddress},
     config::GuardSettings,
     error::{Code, Error},
 };
@@ -74,6 +74,17 @@ pub struct Prepared {
     pub open: bool,
     /// What the request was made from.
     plan: Arc<Operation>,
+}
+
+impl Prepared {
+    /// The same request, from this address.
+    #[must_use]
+    pub fn from(mut self, address: Option<ClientAddress>) -> Self {
+        if let Some(address) = address {
+            self.request = self.request.data(address);
+        }
+        self
+    }
 }
 
 /// Why a request was not executed at all.

@@ -8,6 +8,9 @@
 //!        log has a gap      ──► SNAPSHOT … READY with `resync: true`   (never silently)
 //! ```
 //!
+//! Streams of changes only ([`changes`], for widgets already in the field) leave out SNAPSHOT and READY; where the log
+//! has a gap, what would be a SNAPSHOT is an UPDATE with `resync: true`.
+//!
 //! Registering comes first: an event committed after the state was read is then surely in the mailbox, and one
 //! committed before is recognised by the position and left out. A concept only says, by its [`Feed`], what the
 //! present state is and what an event means to this reader; rights are decided there, for each event.
@@ -84,6 +87,14 @@ pub trait Feed: Send + Sync + 'static {
     /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>>;
 
+    /// What a stream of changes only sends at once, in place of the present state; nothing, for most.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
+    fn first<'a>(&'a self, _connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// What `event` means to this reader: `None` when it is not for it.
     fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>>;
 }
@@ -103,19 +114,43 @@ pub struct Sources {
 const RETRY_LEAST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 
+/// How a stream begins.
+enum Opening {
+    /// With the present state.
+    Present,
+    /// With what happened since.
+    After(Cursor),
+    /// With what happens from now on.
+    Changes,
+}
+
 /// The stream of `feed`, from the beginning or from `after`. An error ends it.
 pub fn subscribe<F: Feed>(
     sources: &Sources,
     feed: F,
     after: Option<Cursor>,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
+    stream(sources, feed, after.map_or(Opening::Present, Opening::After))
+}
+
+/// The changes of `feed` from now on, after what it sends [first](Feed::first). An error ends it.
+pub fn changes<F: Feed>(sources: &Sources, feed: F) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
+    stream(sources, feed, Opening::Changes)
+}
+
+fn stream<F: Feed>(
+    sources: &Sources,
+    feed: F,
+    opening: Opening,
+) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let sources = sources.clone();
     async_stream::try_stream! {
         let subscription = sources.hub.subscribe(feed.interests());
-        let driver = Driver { sources, feed };
-        let opening = match after {
-            None => driver.present(false).await?,
-            Some(cursor) => driver.resume(&cursor).await?,
+        let driver = Driver { sources, feed, changes_only: matches!(opening, Opening::Changes) };
+        let opening = match opening {
+            Opening::Present => driver.present(false).await?,
+            Opening::After(cursor) => driver.resume(&cursor).await?,
+            Opening::Changes => driver.first().await?,
         };
         let mut behind = opening.position;
         for change in opening.changes {
@@ -166,6 +201,7 @@ struct Batch<R> {
 struct Driver<F> {
     sources: Sources,
     feed: F,
+    changes_only: bool,
 }
 
 impl<F: Feed> Driver<F> {
@@ -185,6 +221,21 @@ impl<F: Feed> Driver<F> {
         Ok(self.state_as_batch(state, position, resync))
     }
 
+    /// What a stream of changes only begins with.
+    async fn first(&self) -> Result<Batch<F::Record>> {
+        let mut transaction = self.consistent_read().await?;
+        let (position, _) = event::position_now(&mut transaction).await?;
+        let records = self.feed.first(&mut transaction).await?;
+        transaction.commit().await?;
+        let changes = records.into_iter().map(|record| Change {
+            operation: ChangeOperation::Update,
+            record: Some(record),
+            cursor: Cursor::At(position.clone()),
+            resync: false,
+        });
+        Ok(Batch { changes: changes.collect(), position })
+    }
+
     fn state_as_batch(&self, state: Vec<Versioned<F::Record>>, position: Position, resync: bool) -> Batch<F::Record> {
         let subject = self.feed.subject();
         let complete = match &subject {
@@ -199,10 +250,13 @@ impl<F: Feed> Driver<F> {
                 // Dropped here, a client has only part of the state: no position describes that.
                 None => Cursor::Restart,
             };
-            Change { operation: ChangeOperation::Snapshot, record: Some(record), cursor, resync }
+            let operation = if self.changes_only { ChangeOperation::Update } else { ChangeOperation::Snapshot };
+            Change { operation, record: Some(record), cursor, resync }
         });
         let mut changes: Vec<_> = snapshot.collect();
-        changes.push(Change { operation: ChangeOperation::Ready, record: None, cursor: complete, resync });
+        if !self.changes_only {
+            changes.push(Change { operation: ChangeOperation::Ready, record: None, cursor: complete, resync });
+        }
         Batch { changes, position }
     }
 

@@ -19,7 +19,10 @@ use axum::{
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{answer, negotiation::ResponseType};
-use crate::error::{Code, Error};
+use crate::{
+    chat::website::WebsiteOrigins,
+    error::{Code, Error},
+};
 
 /// Browsers ask again after this time (Chromium's longest is two hours).
 const PREFLIGHT_KEPT: Duration = Duration::from_hours(1);
@@ -29,13 +32,20 @@ const PREFLIGHT_KEPT: Duration = Duration::from_hours(1);
 pub struct Origins {
     listed: Vec<String>,
     development: bool,
+    websites: Option<WebsiteOrigins>,
 }
 
 impl Origins {
     /// `listed` as the settings have them (`https://example.com`; `*` is any), and in development every loopback origin.
     pub fn new(listed: &[String], development: bool) -> Self {
         let listed = listed.iter().map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase());
-        Self { listed: listed.filter(|origin| !origin.is_empty()).collect(), development }
+        Self { listed: listed.filter(|origin| !origin.is_empty()).collect(), development, websites: None }
+    }
+
+    /// Also the origins that the websites list.
+    #[must_use]
+    pub fn and_websites(self, websites: WebsiteOrigins) -> Self {
+        Self { websites: Some(websites), ..self }
     }
 
     /// Whether a page of `origin` may call. The one place that decides it.
@@ -45,7 +55,13 @@ impl Origins {
             return true;
         }
         // In development `*` would hand the open server to every page.
-        self.listed.iter().any(|listed| *listed == origin || (listed == "*" && !self.development))
+        if self.listed.iter().any(|listed| *listed == origin || (listed == "*" && !self.development)) {
+            return true;
+        }
+        match &self.websites {
+            Some(websites) => websites.list(&origin).await,
+            None => false,
+        }
     }
 
     /// The layer that answers preflights and marks answers.

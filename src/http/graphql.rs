@@ -24,9 +24,10 @@ use super::{
     bearer, body,
     negotiation::{self, ResponseType},
     parameters::{self, Posted},
+    remote,
 };
 use crate::{
-    auth::Caller,
+    auth::{Caller, ClientAddress},
     error::{Code, Error},
     graphql::engine::{GraphqlRequest, Prepared, Refusal},
 };
@@ -54,10 +55,13 @@ pub(super) async fn post(State(state): State<HttpState>, request: Request) -> Re
         Err(error) => return answer::denied(kind, error.code().status(), error),
     };
     drop(bytes);
-    let caller = bearer::caller(&state.authenticator, &parts.headers).await;
+    let from = Sender {
+        caller: bearer::caller(&state.authenticator, &parts.headers).await,
+        address: remote::address(&parts.extensions, &parts.headers, &settings.trusted_proxies),
+    };
     match posted {
-        Posted::One(request) => answer::single(kind, &run(&state, request, &caller, &Method::POST).await),
-        Posted::Batch(requests) => batch(&state, kind, requests, &caller).await,
+        Posted::One(request) => answer::single(kind, &run(&state, request, &from, &Method::POST).await),
+        Posted::Batch(requests) => batch(&state, kind, requests, &from).await,
     }
 }
 
@@ -68,8 +72,11 @@ pub(super) async fn get(State(state): State<HttpState>, request: Request) -> Res
         Ok(queried) => queried,
         Err(error) => return answer::denied(kind, StatusCode::BAD_REQUEST, error),
     };
-    let caller = bearer::caller(&state.authenticator, request.headers()).await;
-    let outcome = run(&state, queried, &caller, &Method::GET).await;
+    let from = Sender {
+        caller: bearer::caller(&state.authenticator, request.headers()).await,
+        address: remote::address(request.extensions(), request.headers(), &state.settings.trusted_proxies),
+    };
+    let outcome = run(&state, queried, &from, &Method::GET).await;
     let mut response = answer::single(kind, &outcome);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -77,15 +84,22 @@ pub(super) async fn get(State(state): State<HttpState>, request: Request) -> Res
     response
 }
 
-async fn run(state: &HttpState, request: GraphqlRequest, caller: &Caller, method: &Method) -> Outcome {
-    match admit(state.engine.prepare(request), caller, method) {
-        Ok(prepared) => Outcome::Executed(state.engine.execute(prepared, caller).await),
+/// Who sent a request, and from where.
+struct Sender {
+    caller: Caller,
+    address: Option<ClientAddress>,
+}
+
+async fn run(state: &HttpState, request: GraphqlRequest, from: &Sender, method: &Method) -> Outcome {
+    match admit(state.engine.prepare(request), &from.caller, method) {
+        Ok(prepared) => Outcome::Executed(state.engine.execute(prepared.from(from.address), &from.caller).await),
         Err(outcome) => *outcome,
     }
 }
 
-async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlRequest>, caller: &Caller) -> Response {
-    let requests = requests.into_iter().map(|request| admit(state.engine.prepare(request), caller, &Method::POST));
+async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlRequest>, from: &Sender) -> Response {
+    let requests =
+        requests.into_iter().map(|request| admit(state.engine.prepare(request), &from.caller, &Method::POST));
     let admitted: Vec<_> = requests.collect();
     let no_caller = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
     let unproved = |outcome: &Outcome| matches!(outcome, Outcome::Denied(status, _) if no_caller.contains(status));
@@ -95,7 +109,7 @@ async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlReque
     let mut outcomes = Vec::with_capacity(admitted.len());
     for one in admitted {
         outcomes.push(match one {
-            Ok(prepared) => Outcome::Executed(state.engine.execute(prepared, caller).await),
+            Ok(prepared) => Outcome::Executed(state.engine.execute(prepared.from(from.address), &from.caller).await),
             Err(outcome) => *outcome,
         });
     }

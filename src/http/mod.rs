@@ -28,6 +28,7 @@ pub mod negotiation;
 mod observe;
 mod page;
 pub mod parameters;
+pub mod remote;
 pub mod server;
 pub mod websocket;
 
@@ -45,6 +46,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::{
     auth::Authenticator,
+    chat::website::WebsiteOrigins,
     clock::Clock,
     config::HttpSettings,
     error::{Code, Error},
@@ -54,7 +56,7 @@ use crate::{
 pub use self::{
     health::Readiness,
     server::{Shutdown, serve},
-    websocket::SocketState,
+    websocket::{Peer, SocketState},
 };
 
 /// Paths as they appear in metrics; all others count as `unknown`.
@@ -102,7 +104,9 @@ impl FromRef<RouterState> for SocketState {
 /// All routes.
 pub fn router(state: HttpState) -> Router {
     metrics::recorder();
-    let origins = Arc::new(cors::Origins::new(&state.settings.allowed_origins, state.development));
+    let websites = WebsiteOrigins::new(state.readiness.database.clone());
+    let origins = cors::Origins::new(&state.settings.allowed_origins, state.development).and_websites(websites);
+    let origins = Arc::new(origins);
     let sockets = SocketState::new(
         state.engine.clone(),
         Arc::new(state.authenticator.clone()),
@@ -142,7 +146,7 @@ async fn get_graphql(state: State<HttpState>, sockets: State<SocketState>, reque
 async fn get_socket(sockets: State<SocketState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => websocket::upgrade(sockets, parts.headers, upgrade).await,
+        Ok(upgrade) => websocket::upgrade(sockets, Peer(parts.extensions), parts.headers, upgrade).await,
         Err(rejection) => {
             let error = Error::new(Code::BadUserInput, format!("this needs a WebSocket: {}", rejection.body_text()));
             answer::denied(negotiation::ResponseType::Json, rejection.status(), error)

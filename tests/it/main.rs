@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up may panic")]
 
 mod auth;
+mod chat;
 mod embedded;
 mod events;
 mod graphql_over_http;

@@ -8,18 +8,18 @@ use uuid::Uuid;
 
 use super::{ContractFilter, ContractRecord, service, sql};
 use crate::{
-    auth::{Principal, Role},
-    chat::{CONTRACT, race, rights},
+    auth::Role,
+    chat::{CONTRACT, race, rights::Reader},
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
     graphql::subscribe::{ChangeOperation, Feed, Versioned},
 };
 
-/// The stream `contractStatus`.
+/// The streams `contractStatus` and `contractChanged`.
 #[derive(Debug, Clone)]
 pub struct ContractFeed {
     /// Who reads.
-    pub principal: Arc<Principal>,
+    pub reader: Reader,
     /// Whose contracts; the caller's own company if absent.
     pub company_id: Option<Uuid>,
     /// Of which website.
@@ -27,9 +27,16 @@ pub struct ContractFeed {
 }
 
 impl ContractFeed {
-    fn shows(&self, contract: &ContractRecord) -> bool {
-        rights::sees_contract(&self.principal, contract)
-            && self.website_id.is_none_or(|website| website == contract.website_id)
+    fn shown(&self, contract: &Arc<ContractRecord>) -> Option<Arc<ContractRecord>> {
+        let passes = self.website_id.is_none_or(|website| website == contract.website_id);
+        self.reader.shown(contract).filter(|_| passes)
+    }
+
+    fn check_company(&self) -> Result<()> {
+        match self.company_id {
+            Some(company) if company != self.reader.company_id() => Err(Error::not_found("company")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -37,21 +44,22 @@ impl Feed for ContractFeed {
     type Record = Arc<ContractRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.principal.company_id
+        self.reader.company_id()
     }
 
     fn interests(&self) -> Vec<Interest> {
         let of_website = |website: Uuid| Scope::Field("websiteId", website.to_string());
-        let scope = match (self.principal.role, self.website_id) {
-            (Role::Participant, _) => None,
-            (Role::Agent, _) => self.principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
-            (Role::Consumer, _) => self.principal.website_id.map(of_website),
-            (Role::Service | Role::Admin, website) => Some(website.map_or(Scope::All, of_website)),
+        let asked = self.website_id.map_or(Scope::All, of_website);
+        let scope = match &self.reader {
+            Reader::Known(principal) => match principal.role {
+                Role::Participant => None,
+                Role::Agent => principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
+                Role::Consumer => principal.website_id.map(of_website),
+                Role::Service | Role::Admin => Some(asked),
+            },
+            _ => Some(asked),
         };
-        scope
-            .map(|scope| Interest { company_id: self.principal.company_id, kind: CONTRACT, scope })
-            .into_iter()
-            .collect()
+        scope.map(|scope| Interest { company_id: self.company_id(), kind: CONTRACT, scope }).into_iter().collect()
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -60,15 +68,21 @@ impl Feed for ContractFeed {
 
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
-            if self.company_id.is_some_and(|company| company != self.principal.company_id) {
-                return Err(Error::not_found("company"));
-            }
-            let Some(narrowed) = service::narrowed(&self.principal) else { return Ok(Vec::new()) };
+            self.check_company()?;
+            let narrowed = match &self.reader {
+                Reader::Known(principal) => service::narrowed(principal),
+                _ => Some((None, None)),
+            };
+            let Some(narrowed) = narrowed else { return Ok(Vec::new()) };
             let filter = ContractFilter { website_id: self.website_id, ..ContractFilter::default() };
-            let contracts = sql::list(connection, self.principal.company_id, &filter, narrowed).await?;
-            let shown = contracts.into_iter().filter(|contract| self.shows(contract));
-            Ok(shown.map(|contract| Versioned { version: contract.version, record: Arc::new(contract) }).collect())
+            let contracts = sql::list(connection, self.company_id(), &filter, narrowed).await?;
+            let shown = contracts.into_iter().filter_map(|contract| self.shown(&Arc::new(contract)));
+            Ok(shown.map(|record| Versioned { version: record.version, record }).collect())
         })
+    }
+
+    fn first<'a>(&'a self, _connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
+        Box::pin(async { self.check_company().map(|()| Vec::new()) })
     }
 
     fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
@@ -76,7 +90,9 @@ impl Feed for ContractFeed {
             return Ok(None);
         }
         let contract = event.record::<ContractRecord>()?;
-        let before = event.before::<ContractRecord>()?.is_some_and(|before| self.shows(&before));
-        Ok(race::operation(before, self.shows(&contract)).map(|operation| (operation, contract)))
+        let before = event.before::<ContractRecord>()?.is_some_and(|before| self.shown(&before).is_some());
+        let now = self.shown(&contract);
+        // A contract that leaves the stream is told as it is now; to who saw it before that is no secret.
+        Ok(race::operation(before, now.is_some()).map(|operation| (operation, now.unwrap_or(contract))))
     }
 }

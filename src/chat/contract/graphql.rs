@@ -258,15 +258,6 @@ pub struct ContractPatch {
     agent_deleted: MaybeUndefined<bool>,
 }
 
-/// A value that may be kept or replaced, not cleared.
-fn kept<T>(field: &str, value: MaybeUndefined<T>) -> Result<Option<T>> {
-    match value {
-        MaybeUndefined::Undefined => Ok(None),
-        MaybeUndefined::Null => Err(Error::invalid(field, "cannot be null")),
-        MaybeUndefined::Value(value) => Ok(Some(value)),
-    }
-}
-
 /// A value that may be kept, replaced or cleared, checked where there is one.
 fn checked<T, U>(value: MaybeUndefined<T>, check: impl FnOnce(T) -> Result<U>) -> Result<MaybeUndefined<U>> {
     Ok(match value {
@@ -278,8 +269,8 @@ fn checked<T, U>(value: MaybeUndefined<T>, check: impl FnOnce(T) -> Result<U>) -
 
 impl ContractPatch {
     fn checked(self) -> Result<Patch> {
-        let session = kept("patch.session", self.session)?;
-        let text = kept("patch.status", self.status)?;
+        let session = input::kept("patch.session", self.session)?;
+        let text = input::kept("patch.status", self.status)?;
         Ok(Patch {
             session: session.map(|session| input::session("patch.session", session)).transpose()?,
             status: text.map(|text| status("patch.status", &text)).transpose()?,
@@ -289,7 +280,7 @@ impl ContractPatch {
             chat_miss_time: checked(self.chat_miss_time, |time| input::miss_time("patch.chatMissTime", time))?,
             chat_miss_fee: checked(self.chat_miss_fee, |fee| input::amount("patch.chatMissFee", fee))?,
             agent_id: self.agent_id,
-            agent_deleted: kept("patch.agentDeleted", self.agent_deleted)?,
+            agent_deleted: input::kept("patch.agentDeleted", self.agent_deleted)?,
         })
     }
 }
@@ -321,6 +312,13 @@ pub struct ContractEvent {
     cursor: Cursor,
     /// True when the state is sent again because changes are missing in between.
     resync: bool,
+}
+
+impl From<subscribe::Change<Arc<ContractRecord>>> for ContractEvent {
+    fn from(change: subscribe::Change<Arc<ContractRecord>>) -> Self {
+        let subscribe::Change { operation, record, cursor, resync } = change;
+        Self { operation, record: record.map(Contract::from), cursor, resync }
+    }
 }
 
 /// Queries on contracts.
@@ -390,11 +388,8 @@ impl ContractSubscription {
         website_id: Option<Uuid>,
         after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<ContractEvent>> + use<'a>> {
-        let feed = ContractFeed { principal: Arc::clone(principal(context)?), company_id, website_id };
+        let feed = ContractFeed { reader: Arc::clone(principal(context)?).into(), company_id, website_id };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| {
-            let subscribe::Change { operation, record, cursor, resync } = change?;
-            Ok(ContractEvent { operation, record: record.map(Contract::from), cursor, resync })
-        }))
+        Ok(changes.map(|change| change.map(ContractEvent::from)))
     }
 }

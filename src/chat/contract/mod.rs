@@ -91,6 +91,12 @@ impl ContractRecord {
     pub fn is_active(&self) -> bool {
         self.status == ContractStatus::Active && !self.agent_deleted
     }
+
+    /// Without what is between the company and its agent: prices and references.
+    #[must_use]
+    pub fn public(&self) -> Self {
+        Self { rate: None, chat_miss_fee: None, job_id: None, proposal_id: None, ..self.clone() }
+    }
 }
 
 /// Who answers chats.

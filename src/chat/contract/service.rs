@@ -57,6 +57,15 @@ impl Chats {
         sql::list(&mut *self.pool.acquire().await?, principal.company_id, filter, narrowed).await
     }
 
+    /// Whose contract this is: for widgets without a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an unknown contract.
+    pub async fn company_of_contract(&self, id: Uuid) -> Result<Uuid> {
+        let company = sql::company_of(&mut *self.pool.acquire().await?, id).await?;
+        company.ok_or_else(|| Error::not_found("contract"))
+    }
+
     /// The present shift, by the database's clock.
     pub async fn current_shift(&self) -> Result<i32> {
         let now: OffsetDateTime = race::now(&mut *self.pool.acquire().await?).await?;

@@ -35,6 +35,11 @@ pub(in crate::chat) async fn find(
     Ok(find_many(connection, company_id, &[id]).await?.pop())
 }
 
+/// The company of a contract, whichever it is: who asks has none to begin with.
+pub(super) async fn company_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar!("select company_id from contract where id = $1", id).fetch_optional(connection).await?)
+}
+
 /// Those of these contracts that are there. Takes no lock.
 pub(in crate::chat) async fn find_many(
     connection: &mut PgConnection,

@@ -1,23 +1,39 @@
 //! Messages in the API.
 
+use std::sync::Arc;
+
 use async_graphql::{
-    Object,
-    connection::{Connection, Edge, EmptyFields},
+    Context, Enum, InputObject, Object, SimpleObject, Subscription,
+    connection::{Connection, EmptyFields},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::{Stream, StreamExt as _};
 use sqlx::PgPool;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{MessageRecord, sql};
+use super::{MOST, MessageFeed, MessageRecord, NewMessage, sql};
 use crate::{
-    chat::race::ChatRecord,
+    chat::{
+        graphql::{caller, chats, principal, sources},
+        input,
+        race::ChatRecord,
+    },
     error::{Error, Result},
-    graphql::{page, scalars::Datetime},
+    event::Cursor,
+    graphql::{
+        page::{self, Page, Place},
+        scalars::Datetime,
+        subscribe::{self, Change, ChangeOperation},
+    },
 };
 
 /// What was said in a chat.
-pub struct Message(MessageRecord);
+pub struct Message(Arc<MessageRecord>);
+
+impl<R: Into<Arc<MessageRecord>>> From<R> for Message {
+    fn from(record: R) -> Self {
+        Self(record.into())
+    }
+}
 
 #[Object]
 impl Message {
@@ -66,25 +82,6 @@ pub(in crate::chat) struct Window {
     pub(in crate::chat) before: Option<String>,
 }
 
-/// A place between messages: behind the one of this time and id.
-type Place = (OffsetDateTime, Uuid);
-
-fn write(message: &MessageRecord) -> String {
-    let mut bytes = message.inserted_at.unix_timestamp_nanos().to_be_bytes().to_vec();
-    bytes.extend(message.id.as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn read(argument: &str, cursor: &str) -> Result<Place> {
-    let place = || {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (time, id) = bytes.split_at_checked(16)?;
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from_be_bytes(time.try_into().ok()?)).ok()?;
-        Some((time, Uuid::from_slice(id).ok()?))
-    };
-    place().ok_or_else(|| Error::invalid(argument, "is not a cursor of this list"))
-}
-
 /// A page of a chat's messages, in the order in which they were written. The caller may see the chat.
 pub(in crate::chat) async fn messages(
     pool: &PgPool,
@@ -97,18 +94,162 @@ pub(in crate::chat) async fn messages(
     }
     let backward = last.is_some();
     let size = if backward { page::size("last", last)? } else { page::size("first", first)? };
-    let after = after.map(|cursor| read("after", &cursor)).transpose()?;
-    let before = before.map(|cursor| read("before", &cursor)).transpose()?;
+    let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
+    let before = before.map(|cursor| Place::parse("before", &cursor)).transpose()?;
+    let [after_place, before_place] = [after, before].map(|place| place.map(|place| (place.at, place.id)));
     let mut connection = pool.acquire().await?;
-    let mut found = sql::page(&mut connection, chat, after, before, backward, size + 1).await?;
-    let more = found.len() > size;
-    found.truncate(size);
-    if backward {
-        found.reverse();
-    }
+    let found = sql::page(&mut connection, chat, after_place, before_place, backward, size + 1).await?;
     // Beyond the given end of the window lies at least the message that it names.
-    let (behind, ahead) = if backward { (more, before.is_some()) } else { (after.is_some(), more) };
-    let mut page = Connection::new(behind, ahead);
-    page.edges = found.into_iter().map(|message| Edge::new(write(&message), Message(message))).collect();
-    Ok(page)
+    let page = if backward {
+        Page::backward(found, size, before.is_some())
+    } else {
+        Page::forward(found, size, after.is_some())
+    };
+    Ok(page.into_connection(|message| Place { at: message.inserted_at, id: message.id }, Message::from))
+}
+
+/// Which messages.
+#[derive(Debug, Default, InputObject)]
+pub struct MessageCondition {
+    /// Of this chat; required.
+    chat_id: Option<Uuid>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum MessagesOrderBy {
+    /// Oldest first.
+    InsertedAtAsc,
+    /// Newest first.
+    InsertedAtDesc,
+}
+
+/// The chat and the order that were asked for: the first of several orders counts, oldest first unless told.
+pub(in crate::chat) fn asked(
+    condition: Option<MessageCondition>,
+    order_by: Option<Vec<MessagesOrderBy>>,
+) -> Result<(Uuid, MessagesOrderBy)> {
+    let chat_id = condition.unwrap_or_default().chat_id;
+    let chat_id = chat_id.ok_or_else(|| Error::invalid("condition.chatId", "required"))?;
+    let order = order_by.unwrap_or_default().first().copied().unwrap_or(MessagesOrderBy::InsertedAtAsc);
+    Ok((chat_id, order))
+}
+
+/// A message's properties.
+#[derive(Debug, InputObject)]
+pub struct MessageInput {
+    /// Made by the client: a repeat answers the message that is there.
+    id: Option<Uuid>,
+    /// Where.
+    chat_id: Uuid,
+    /// What; 1 to 10,000 characters.
+    text: String,
+    /// Who, as shown; 1 to 200 characters.
+    author: String,
+    /// Whether the agent's side writes: never for a visitor, always for an agent, as given for the company.
+    is_agent: Option<bool>,
+}
+
+impl MessageInput {
+    fn checked(self) -> Result<NewMessage> {
+        Ok(NewMessage {
+            id: self.id,
+            chat_id: self.chat_id,
+            text: input::text("message.text", &self.text)?,
+            author: input::name("message.author", &self.author)?,
+            is_agent: self.is_agent,
+        })
+    }
+}
+
+/// A message to write.
+#[derive(Debug, InputObject)]
+pub struct CreateMessageInput {
+    /// Its properties.
+    message: MessageInput,
+}
+
+/// A message that was written, or was there.
+#[derive(SimpleObject)]
+pub struct CreateMessagePayload {
+    /// The message.
+    message: Message,
+}
+
+/// A message of a stream of messages.
+#[derive(SimpleObject)]
+pub struct MessageEvent {
+    /// What it says.
+    operation: ChangeOperation,
+    /// About which; null on READY.
+    record: Option<Message>,
+    /// Resumes the stream after this message.
+    cursor: Cursor,
+    /// True when the state is sent again because changes are missing in between.
+    resync: bool,
+}
+
+impl From<Change<Arc<MessageRecord>>> for MessageEvent {
+    fn from(change: Change<Arc<MessageRecord>>) -> Self {
+        let Change { operation, record, cursor, resync } = change;
+        Self { operation, record: record.map(Message), cursor, resync }
+    }
+}
+
+/// Queries on messages.
+#[derive(Default)]
+pub struct MessageQuery;
+
+#[Object]
+impl MessageQuery {
+    /// A chat's newest messages, at most 1,000, in the order asked for; `Chat.messages` pages through all of them.
+    /// Knowing the chat's id is enough for a caller without a token.
+    async fn messages(
+        &self,
+        context: &Context<'_>,
+        condition: Option<MessageCondition>,
+        order_by: Option<Vec<MessagesOrderBy>>,
+    ) -> Result<Vec<Message>> {
+        let (chat_id, order) = asked(condition, order_by)?;
+        let (_, chat) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let mut connection = context.data_unchecked::<PgPool>().acquire().await?;
+        let mut newest = sql::page(&mut connection, &chat, None, None, true, MOST).await?;
+        if order == MessagesOrderBy::InsertedAtAsc {
+            newest.reverse();
+        }
+        Ok(newest.into_iter().map(Message::from).collect())
+    }
+}
+
+/// Mutations of messages.
+#[derive(Default)]
+pub struct MessageMutation;
+
+#[Object]
+impl MessageMutation {
+    /// Writes a message into a chat that is being held. The headline need not be written: it is the first message
+    /// already, and a customer's first message that repeats it answers that one.
+    async fn create_message(&self, context: &Context<'_>, input: CreateMessageInput) -> Result<CreateMessagePayload> {
+        let message = chats(context).create_message(principal(context)?, input.message.checked()?).await?;
+        Ok(CreateMessagePayload { message: message.into() })
+    }
+}
+
+/// Streams of messages.
+#[derive(Default)]
+pub struct MessageSubscription;
+
+#[Subscription]
+impl MessageSubscription {
+    /// A chat's newest messages, at most 1,000, oldest first, then every one that is added.
+    async fn message_added<'a>(
+        &self,
+        context: &Context<'a>,
+        chat_id: Uuid,
+        after: Option<Cursor>,
+    ) -> Result<impl Stream<Item = Result<MessageEvent>> + use<'a>> {
+        let (reader, _) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
+        Ok(changes.map(|change| change.map(MessageEvent::from)))
+    }
 }

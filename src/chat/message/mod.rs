@@ -1,11 +1,19 @@
 //! Messages of a chat. The first is the headline: written by the transaction that starts the chat, exactly once.
 
+mod feed;
 pub mod graphql;
+mod service;
 pub(super) mod sql;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+pub use feed::MessageFeed;
+pub use service::NewMessage;
+
+/// Most messages in a plain list and in a stream's present state: the newest. `Chat.messages` pages through all.
+pub const MOST: usize = 1_000;
 
 /// One message. Carries who may see its chat, so that its event alone tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

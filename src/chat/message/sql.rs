@@ -5,7 +5,104 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::MessageRecord;
-use crate::{chat::race::ChatRecord, error::Result};
+use crate::{
+    chat::race::{ChatRecord, ChatStatus, CloseReason, chats},
+    error::Result,
+};
+
+/// A statement whose rows are whole messages of the chat whose website, agent and visitor are the first arguments: what
+/// comes before their columns, what comes after, the further arguments.
+macro_rules! messages {
+    ($head:literal, $tail:literal, $chat:expr $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            MessageRecord,
+            $head
+                + r#" message.company_id, message.chat_id, message.id, $1::uuid as "website_id!",
+                    $2::uuid as agent_id, $3::text as "visitor!", message.text, message.author, message.is_agent,
+                    message.opening, message.inserted_at, message.updated_at "#
+                + $tail,
+            $chat.website_id,
+            $chat.agent_id,
+            $chat.visitor
+            $(, $argument)*
+        )
+    };
+}
+
+/// Locks a chat's row, as it is then. The only lock that a writer of messages takes.
+pub(super) async fn lock_chat(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<Option<ChatRecord>> {
+    let chat =
+        chats!("select", "from chat where chat.company_id = $1 and chat.id = $2 for no key update", company_id, id);
+    Ok(chat.fetch_optional(connection).await?)
+}
+
+/// The message that has this id, or was written again by the customer's client under it.
+pub(super) async fn find(connection: &mut PgConnection, chat: &ChatRecord, id: Uuid) -> Result<Option<MessageRecord>> {
+    let message = messages!(
+        "select",
+        "from chat_message as message
+         where message.company_id = $4 and message.chat_id = $5 and (message.id = $6 or message.echo_id = $6)",
+        chat,
+        chat.company_id,
+        chat.id,
+        id
+    );
+    Ok(message.fetch_optional(connection).await?)
+}
+
+/// The opening message, if it says `text` and the customer's side has written nothing else; notes the client's `id` for
+/// it. The chat is locked.
+pub(super) async fn echoed_opening(
+    connection: &mut PgConnection,
+    chat: &ChatRecord,
+    text: &str,
+    id: Option<Uuid>,
+) -> Result<Option<MessageRecord>> {
+    let message = messages!(
+        "update chat_message as message
+         set echo_id = coalesce(message.echo_id, $7)
+         where message.company_id = $4 and message.chat_id = $5 and message.opening and message.text = $6
+             and not exists (
+                 select from chat_message as other
+                 where other.company_id = $4 and other.chat_id = $5 and not other.opening and not other.is_agent
+             )
+         returning",
+        "",
+        chat,
+        chat.company_id,
+        chat.id,
+        text,
+        id
+    );
+    Ok(message.fetch_optional(connection).await?)
+}
+
+/// Adds a message and counts it; answers it with its times, and which of the chat's it is. The chat is locked.
+pub(super) async fn insert(connection: &mut PgConnection, mut message: MessageRecord) -> Result<(MessageRecord, i32)> {
+    let row = sqlx::query!(
+        r#"with counted as (
+               update chat set message_count = message_count + 1
+               where company_id = $1 and id = $2
+               returning message_count
+           ), moment as materialized (select switchboard.now() as now), added as (
+               insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at, updated_at)
+               select $1, $2, $3, $4, $5, $6, moment.now, moment.now from moment
+               returning inserted_at
+           )
+           select counted.message_count, added.inserted_at from counted, added"#,
+        message.company_id,
+        message.chat_id,
+        message.id,
+        message.text,
+        message.author,
+        message.is_agent,
+    )
+    .fetch_one(connection)
+    .await?;
+    message.inserted_at = row.inserted_at;
+    message.updated_at = row.inserted_at;
+    Ok((message, row.message_count))
+}
 
 /// Writes the headline of a chat that starts as its first message. The race is locked; a second opening message is
 /// refused by a unique index.
@@ -47,22 +144,17 @@ pub(in crate::chat) async fn page(
     newest_first: bool,
     limit: usize,
 ) -> Result<Vec<MessageRecord>> {
-    let messages = sqlx::query_as!(
-        MessageRecord,
-        r#"select message.company_id, message.chat_id, message.id, $2::uuid as "website_id!", $3::uuid as agent_id,
-               $4::text as "visitor!", message.text, message.author, message.is_agent, message.opening,
-               message.inserted_at, message.updated_at
-           from chat_message as message
-           where message.company_id = $1 and message.chat_id = $5
-               and ($6::timestamptz is null or (message.inserted_at, message.id) > ($6, $7::uuid))
-               and ($8::timestamptz is null or (message.inserted_at, message.id) < ($8, $9::uuid))
-           order by case when $10 then message.inserted_at end desc, case when $10 then message.id end desc,
-               message.inserted_at, message.id
-           limit $11"#,
+    let messages = messages!(
+        "select",
+        "from chat_message as message
+         where message.company_id = $4 and message.chat_id = $5
+             and ($6::timestamptz is null or (message.inserted_at, message.id) > ($6, $7::uuid))
+             and ($8::timestamptz is null or (message.inserted_at, message.id) < ($8, $9::uuid))
+         order by case when $10 then message.inserted_at end desc, case when $10 then message.id end desc,
+             message.inserted_at, message.id
+         limit $11",
+        chat,
         chat.company_id,
-        chat.website_id,
-        chat.agent_id,
-        chat.visitor,
         chat.id,
         after.map(|place| place.0),
         after.map(|place| place.1),
@@ -70,8 +162,6 @@ pub(in crate::chat) async fn page(
         before.map(|place| place.1),
         newest_first,
         i64::try_from(limit).unwrap_or(i64::MAX),
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(messages)
+    );
+    Ok(messages.fetch_all(connection).await?)
 }

@@ -4,17 +4,21 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     record::{ChatRecord, Race, RaceRecord},
-    sql,
-    state::ChatStatus,
+    search, sql,
+    state::{ChatStatus, CloseReason},
 };
 use crate::{
     auth::{Principal, Role},
-    chat::{CHAT, RACE, rights},
+    chat::{
+        CHAT, RACE,
+        rights::{self, Reader},
+    },
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
     graphql::subscribe::{ChangeOperation, Feed, Versioned},
@@ -53,28 +57,61 @@ pub(in crate::chat) fn operation(before: bool, now: bool) -> Option<ChangeOperat
     }
 }
 
-/// Where a stream of the caller's chats listens: no wider than what it may see.
-fn own_scope(principal: &Principal) -> Option<Scope> {
-    match principal.role {
-        Role::Consumer => Some(Scope::Field("visitor", principal.subject.clone())),
-        Role::Agent => principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
-        Role::Participant => None,
-        Role::Service | Role::Admin => Some(Scope::All),
+/// Where a stream of the reader's chats listens: no wider than what it may see.
+fn own_scope(reader: &Reader) -> Option<Scope> {
+    match reader {
+        Reader::Known(principal) => match principal.role {
+            Role::Consumer => Some(Scope::Field("visitor", principal.subject.clone())),
+            Role::Agent => principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
+            Role::Participant => None,
+            Role::Service | Role::Admin => Some(Scope::All),
+        },
+        Reader::OfChat { chat_id, .. } => Some(Scope::Subject(chat_id.to_string())),
+        Reader::At { address, .. } => Some(Scope::Field("createdFrom", address.to_string())),
+        Reader::Public { .. } => None,
     }
 }
 
-/// The stream `chatStatus`.
+/// To whose chats a reader's rights narrow a list.
+pub(super) fn own_chats(reader: &Reader) -> Own<'_> {
+    match reader {
+        Reader::Known(principal) => match principal.role {
+            Role::Consumer => {
+                Own { visitor: Some(&principal.subject), website_id: principal.website_id, ..Own::default() }
+            }
+            Role::Agent => Own { agent_id: principal.agent_id, ..Own::default() },
+            Role::Participant | Role::Service | Role::Admin => Own::default(),
+        },
+        Reader::At { address, .. } => Own { created_from: Some(*address), ..Own::default() },
+        Reader::OfChat { .. } | Reader::Public { .. } => Own::default(),
+    }
+}
+
+/// Whose chats; what is absent matches all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Own<'a> {
+    /// Of this visitor.
+    pub(super) visitor: Option<&'a str>,
+    /// Of this website.
+    pub(super) website_id: Option<Uuid>,
+    /// Of this agent.
+    pub(super) agent_id: Option<Uuid>,
+    /// Asked for from this address.
+    pub(super) created_from: Option<IpNet>,
+}
+
+/// The stream `chatStatus`, and `chat`.
 #[derive(Debug, Clone)]
 pub struct ChatFeed {
     /// Who reads.
-    pub principal: Arc<Principal>,
+    pub reader: Reader,
     /// What it asked for.
     pub filter: ChatFilter,
 }
 
 impl ChatFeed {
     fn shows(&self, chat: &ChatRecord) -> bool {
-        rights::sees_chat(&self.principal, chat) && self.filter.admits(chat)
+        self.reader.sees_chat(chat) && self.filter.admits(chat)
     }
 }
 
@@ -82,7 +119,7 @@ impl Feed for ChatFeed {
     type Record = Arc<ChatRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.principal.company_id
+        self.reader.company_id()
     }
 
     fn interests(&self) -> Vec<Interest> {
@@ -94,9 +131,9 @@ impl Feed for ChatFeed {
             _ => None,
         };
         // A participant listens to nothing, whatever it names.
-        let own = own_scope(&self.principal);
+        let own = own_scope(&self.reader);
         let scope = own.map(|own| scope.unwrap_or(own));
-        scope.map(|scope| Interest { company_id: self.principal.company_id, kind: CHAT, scope }).into_iter().collect()
+        scope.map(|scope| Interest { company_id: self.company_id(), kind: CHAT, scope }).into_iter().collect()
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -112,19 +149,15 @@ impl Feed for ChatFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             let chats = if let Some(id) = self.filter.chat_id {
-                let chat = sql::find_chat(connection, self.principal.company_id, id).await?;
-                let chat = chat.filter(|chat| rights::sees_chat(&self.principal, chat));
+                let chat = sql::find_chat(connection, self.company_id(), id).await?;
+                let chat = chat.filter(|chat| self.reader.sees_chat(chat));
                 vec![chat.ok_or_else(|| Error::not_found("chat"))?]
             } else {
-                let principal = &self.principal;
-                let own = match principal.role {
-                    Role::Consumer => (Some(principal.subject.as_str()), principal.website_id, None),
-                    Role::Agent => (None, None, principal.agent_id),
-                    Role::Participant | Role::Service | Role::Admin => (None, None, None),
-                };
+                let Own { visitor, website_id, agent_id, .. } = own_chats(&self.reader);
+                let own = (visitor, website_id, agent_id);
                 let most = sql::FINISHED_IN_SNAPSHOT;
-                match own_scope(principal) {
-                    Some(_) => sql::snapshot(connection, principal.company_id, &self.filter, own, most).await?,
+                match own_scope(&self.reader) {
+                    Some(_) => sql::snapshot(connection, self.company_id(), &self.filter, own, most).await?,
                     None => Vec::new(),
                 }
             };
@@ -140,6 +173,57 @@ impl Feed for ChatFeed {
         let chat = event.record::<ChatRecord>()?;
         let before = event.before::<ChatRecord>()?.is_some_and(|before| self.shows(&before));
         Ok(operation(before, self.shows(&chat)).map(|operation| (operation, chat)))
+    }
+}
+
+/// The stream `chatChanged` of widgets in the field: changes only. A widget subscribes after it has asked, so a visitor
+/// is first told of the chat that its newest open race has come to. Offers that another agent's win withdrew are not
+/// for a visitor: a widget would take one of them for the end of its conversation.
+#[derive(Debug, Clone)]
+pub struct WidgetFeed(pub ChatFeed);
+
+impl WidgetFeed {
+    fn omits(&self, chat: &ChatRecord) -> bool {
+        self.0.reader.is_visitor() && chat.close_reason == Some(CloseReason::Rescinded)
+    }
+}
+
+impl Feed for WidgetFeed {
+    type Record = Arc<ChatRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.0.company_id()
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        self.0.interests()
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        None
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let mut chats = self.0.snapshot(connection).await?;
+            chats.retain(|chat| !self.omits(&chat.record));
+            Ok(chats)
+        })
+    }
+
+    fn first<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
+        Box::pin(async move {
+            if !self.0.reader.is_visitor() {
+                return Ok(Vec::new());
+            }
+            let own = own_chats(&self.0.reader);
+            let started = search::newest_started(connection, self.company_id(), own).await?;
+            Ok(started.into_iter().filter(|chat| self.0.shows(chat)).map(Arc::new).collect())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        Ok(self.0.project(event)?.filter(|(_, chat)| !self.omits(chat)))
     }
 }
 

@@ -14,25 +14,41 @@
 //! finished. A unique index on started chats is the last line of defence, never the mechanism.
 //!
 //! The rules themselves are in [`state`], as pure functions.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `open.rs` | making offers |
+//! | `service.rs` | start and end |
+//! | `reoffer/` | a winner who vanished gives way to the other offers |
+//! | `edit/` | cancel, updates, ratings |
+//! | `search/` | lists; chats found by their id alone |
+//! | `timers.rs` | missed, expired |
+//! | `feed.rs` | what streams show |
 
+mod edit;
 mod feed;
 pub mod graphql;
 mod loader;
+pub mod mutation;
 pub mod objects;
 mod open;
 mod record;
+mod reoffer;
+mod search;
 mod service;
 mod sql;
 pub mod state;
 mod timers;
 
+pub use edit::{CancelOutcome, ChatEdit};
 pub(super) use feed::operation;
-pub use feed::{ChatFeed, ChatFilter, RaceFeed};
+pub use feed::{ChatFeed, ChatFilter, RaceFeed, WidgetFeed};
 pub use open::{CustomerRequest, NewChat, NewRace};
 pub use record::{ChatRecord, Failure, Race, RaceRecord};
+pub use search::ChatSearch;
 pub use service::Started;
 pub use sql::FINISHED_IN_SNAPSHOT;
-pub(super) use sql::now;
+pub(super) use sql::{chats, find_chat, now};
 pub use state::{ChatStatus, CloseReason, RaceState, Side, StartOutcome};
 pub use timers::{CapTimer, MissTimer};
 

@@ -14,7 +14,7 @@ use crate::{
     auth::Role,
     chat::{
         contract::graphql::Contract,
-        graphql::{loaders, principal},
+        graphql::{loaders, principal, reader},
         message::graphql::{Message, Window, messages},
         rights,
     },
@@ -80,9 +80,9 @@ impl Chat {
 
     /// Whom it is offered to; null when it has gone to another agent since.
     async fn contract(&self, context: &Context<'_>) -> Result<Option<Contract>> {
-        let principal = principal(context)?;
+        let reader = reader(context, self.0.company_id)?;
         let contract = loaders(context).contract(self.0.company_id, self.0.contract_id).await?;
-        Ok(contract.filter(|contract| rights::sees_contract(principal, contract)).map(Contract::from))
+        Ok(contract.and_then(|contract| reader.shown(&contract)).map(Contract::from))
     }
 
     /// What was said, oldest first.

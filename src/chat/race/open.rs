@@ -34,8 +34,10 @@ pub struct CustomerRequest {
     pub headline: String,
     /// Who asks.
     pub customer_name: String,
-    /// From where.
+    /// From where, as the client says, else as its connection shows.
     pub ip_address: Option<IpNet>,
+    /// Remote address of the connection.
+    pub created_from: Option<IpNet>,
 }
 
 /// One offer.
@@ -87,10 +89,11 @@ async fn lock_or_insert(
     principal: &Principal,
     key: Uuid,
     website_id: Uuid,
-    cap_seconds: f64,
+    (cap_seconds, reoffers): (f64, bool),
 ) -> Result<Opening> {
     let company_id = principal.company_id;
-    let is_new = sql::insert_race(connection, company_id, key, website_id, &principal.subject, cap_seconds).await?;
+    let owner = &principal.subject;
+    let is_new = sql::insert_race(connection, company_id, key, website_id, owner, cap_seconds, reoffers).await?;
     // In a statement of its own: the insert may have waited for another transaction, whose row its snapshot lacks.
     let race = service::lock(connection, company_id, key).await?;
     let race = race.ok_or_else(|| Error::internal("a race that was just inserted is not there"))?;
@@ -200,7 +203,7 @@ impl Chats {
         let contract = contract.filter(|contract| rights::sees_contract(principal, contract));
         let contract = contract.ok_or_else(|| Error::not_found("contract"))?;
         let cap = self.settings.race_cap.as_secs_f64();
-        let opening = lock_or_insert(connection, principal, key, contract.website_id, cap).await?;
+        let opening = lock_or_insert(connection, principal, key, contract.website_id, (cap, false)).await?;
         if opening.race.chat_of(contract.id).is_some() {
             transaction.rollback().await?;
             return Ok(Opened { race: opening.race, due_at: None, changed: false });
@@ -257,7 +260,7 @@ impl Chats {
             contract::sql::lock_on_shift(connection, company_id, website_id, session, most).await?
         };
         let cap = new.expires_in.map_or_else(|| self.settings.race_cap.as_secs_f64(), f64::from);
-        let opening = lock_or_insert(connection, principal, key, website_id, cap).await?;
+        let opening = lock_or_insert(connection, principal, key, website_id, (cap, true)).await?;
         if opening.race.record.state.closes().is_some() {
             transaction.rollback().await?;
             return Ok(Opened { race: opening.race, due_at: None, changed: false });

@@ -37,6 +37,9 @@ pub struct ChatRecord {
     pub customer_name: String,
     /// The customer's.
     pub ip_address: Option<IpNet>,
+    /// Remote address of the connection that asked.
+    #[serde(default)]
+    pub created_from: Option<IpNet>,
     /// By the customer, 1 to 5.
     pub rating: Option<i32>,
     /// When it is flagged missed, unless it is started or finished before.
@@ -90,6 +93,9 @@ pub struct RaceRecord {
     pub winner_id: Option<Uuid>,
     /// Contracts that could not be offered the chat.
     pub failures: Vec<Failure>,
+    /// A winner who vanishes gives way to the other offers.
+    #[serde(default)]
+    pub reoffers: bool,
     /// When unanswered offers are withdrawn.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,

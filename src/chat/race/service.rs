@@ -1,10 +1,12 @@
 //! Decisions about a race: start and end. Offers are made in `open.rs`, what comes due is in `timers.rs`.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     record::{ChatRecord, Race, RaceRecord},
+    reoffer::{self, Candidates},
     sql,
     state::{self, ChatStatus, CloseReason, End, RaceState, Side, StartOutcome},
     timers,
@@ -75,7 +77,7 @@ pub(in crate::chat) async fn reassign(
 }
 
 /// The race of a chat, locked, with the chat as the caller may see it.
-async fn lock_for(
+pub(super) async fn lock_for(
     connection: &mut PgConnection,
     principal: &Principal,
     key: Uuid,
@@ -85,6 +87,82 @@ async fn lock_for(
     // Judged under the lock: the contract may have gone to another agent meanwhile.
     let chat = race.chat(chat_id).filter(|chat| rights::sees_chat(principal, chat)).cloned();
     Ok((race, chat.ok_or_else(|| Error::not_found("chat"))?))
+}
+
+/// Who ends a chat when this caller does.
+pub(super) fn side_of(principal: &Principal) -> Result<Side> {
+    match principal.role {
+        Role::Participant => Err(Error::forbidden("participants have no chats")),
+        Role::Consumer => Ok(Side::Customer),
+        Role::Agent | Role::Service | Role::Admin => Ok(Side::Company),
+    }
+}
+
+/// An agent's answer to a chat whose race is locked. Changes nothing unless it wins.
+pub(super) async fn start_locked(
+    connection: &mut PgConnection,
+    mut race: Race,
+    chat: ChatRecord,
+    changes: &mut Changes<'_>,
+) -> Result<Started> {
+    let outcome = state::start(chat.status, chat.close_reason);
+    if outcome != StartOutcome::Started {
+        return Ok(Started { outcome, chat, race: race.record });
+    }
+    let (company_id, key) = (chat.company_id, chat.key);
+    let before = race.clone();
+    let started = sql::start_chat(connection, company_id, chat.id).await?;
+    let rescinded = sql::withdraw_offers(connection, company_id, key, CloseReason::Rescinded).await?;
+    let opening = message::sql::insert_opening(connection, &started).await?;
+    race.record.state = RaceState::Won;
+    race.record.winner_id = Some(chat.id);
+    sql::save_race(connection, &mut race.record, None).await?;
+    timers::clear_all(connection, &before).await?;
+    changes.race("RaceWon", &race.record, Some(&before.record))?;
+    changes.chat("ChatStarted", &started, Some(&chat))?;
+    changes.chats("ChatRescinded", &rescinded, &before.chats)?;
+    changes.message(&opening, started.message_count)?;
+    Ok(Started { outcome, chat: started, race: race.record })
+}
+
+/// What became of an end.
+pub(super) struct Ended {
+    pub(super) chat: ChatRecord,
+    pub(super) changed: bool,
+    /// When the first of the timers that were set comes due.
+    pub(super) due_at: Option<OffsetDateTime>,
+}
+
+/// Ends a chat whose race is locked, and before it the contracts of `candidates`.
+pub(super) async fn end_locked(
+    connection: &mut PgConnection,
+    race: &mut Race,
+    chat: ChatRecord,
+    side: Side,
+    candidates: &Candidates,
+    changes: &mut Changes<'_>,
+) -> Result<Ended> {
+    let Some(End { reason, race: decided }) = state::end(chat.status, side, race.is_offered(Some(chat.id))) else {
+        return Ok(Ended { chat, changed: false, due_at: None });
+    };
+    let ended = sql::finish_chat(connection, chat.company_id, chat.id, reason).await?;
+    race.replace(std::slice::from_ref(&ended));
+    let mut due_at = None;
+    if let Some(decided) = decided {
+        let before = race.record.clone();
+        race.record.state = decided;
+        sql::save_race(connection, &mut race.record, None).await?;
+        let kind = if decided == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
+        changes.race(kind, &race.record, Some(&before))?;
+        timers::clear_all(connection, race).await?;
+    } else if chat.status == ChatStatus::Active {
+        timers::clear_miss(connection, std::slice::from_ref(&chat)).await?;
+    } else if side == Side::Company {
+        due_at = reoffer::reoffer(connection, race, &ended, candidates, changes).await?;
+    }
+    let kind = if reason == CloseReason::Canceled { "ChatCanceled" } else { "ChatCompleted" };
+    changes.chat(kind, &ended, Some(&chat))?;
+    Ok(Ended { chat: ended, changed: true, due_at })
 }
 
 impl Chats {
@@ -128,95 +206,85 @@ impl Chats {
     async fn start_once(&self, principal: &Principal, key: Uuid, chat_id: Uuid) -> Result<Started> {
         let mut transaction = self.pool.begin().await?;
         let connection = &mut *transaction;
-        let company_id = principal.company_id;
-        let (mut race, chat) = lock_for(connection, principal, key, chat_id).await?;
-        let outcome = state::start(chat.status, chat.close_reason);
-        if outcome != StartOutcome::Started {
+        let (race, chat) = lock_for(connection, principal, key, chat_id).await?;
+        let mut changes = Changes::by(principal.company_id, Some(&principal.subject));
+        let started = start_locked(connection, race, chat, &mut changes).await?;
+        if started.outcome == StartOutcome::Started {
+            changes.append(connection).await?;
+            transaction.commit().await?;
+        } else {
             transaction.rollback().await?;
-            return Ok(Started { outcome, chat, race: race.record });
         }
-        let before = race.clone();
-        let started = sql::start_chat(connection, company_id, chat_id).await?;
-        let rescinded = sql::withdraw_offers(connection, company_id, key, CloseReason::Rescinded).await?;
-        let opening = message::sql::insert_opening(connection, &started).await?;
-        race.record.state = RaceState::Won;
-        race.record.winner_id = Some(chat_id);
-        sql::save_race(connection, &mut race.record, None).await?;
-        timers::clear_all(connection, &before).await?;
-        let mut changes = Changes::by(company_id, Some(&principal.subject));
-        changes.race("RaceWon", &race.record, Some(&before.record))?;
-        changes.chat("ChatStarted", &started, Some(&chat))?;
-        changes.chats("ChatRescinded", &rescinded, &before.chats)?;
-        changes.message(&opening, started.message_count)?;
-        changes.append(connection).await?;
-        transaction.commit().await?;
-        Ok(Started { outcome, chat: started, race: race.record })
+        Ok(started)
     }
 
     /// Ends a chat that is being held, or takes back an offer: its customer leaves, or its agent declines. A customer
-    /// who takes back the last offer cancels the race; when the last one is declined it has failed. A chat that is
-    /// over already is answered as it is.
+    /// who takes back the last offer cancels the race; when the last one is declined it has failed. A winner whose side
+    /// ends the chat at once, without a word, may give way to the other offers. A chat that is over already is answered
+    /// as it is.
     ///
     /// # Errors
     /// `FORBIDDEN` for participants, `NOT_FOUND` for a chat that the caller may not see.
     #[tracing::instrument(name = "chat.end", skip_all, fields(chat.id = %chat_id))]
     pub async fn end(&self, principal: &Principal, chat_id: Uuid) -> Result<ChatRecord> {
-        let side = match principal.role {
-            Role::Participant => return Err(Error::forbidden("participants have no chats")),
-            Role::Consumer => Side::Customer,
-            Role::Agent | Role::Service | Role::Admin => Side::Company,
-        };
+        let side = side_of(principal)?;
         let key = self.key_of(principal, chat_id).await?;
         let _turn = self.turns.take(principal.company_id, key).await;
-        let (chat, changed) = db::retrying(|| self.end_once(principal, key, chat_id, side)).await?;
-        let outcome = match (changed, chat.close_reason) {
+        let ended = db::retrying(|| self.end_once(principal, key, chat_id, side)).await?;
+        self.announce_end(&ended);
+        Ok(ended.chat)
+    }
+
+    async fn end_once(&self, principal: &Principal, key: Uuid, chat_id: Uuid, side: Side) -> Result<Ended> {
+        let mut transaction = self.pool.begin().await?;
+        let connection = &mut *transaction;
+        let candidates = self.lock_candidates(connection, principal, key, side).await?;
+        let (mut race, chat) = lock_for(connection, principal, key, chat_id).await?;
+        let mut changes = Changes::by(principal.company_id, Some(&principal.subject));
+        let ended = end_locked(connection, &mut race, chat, side, &candidates, &mut changes).await?;
+        if ended.changed {
+            changes.append(connection).await?;
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        Ok(ended)
+    }
+
+    /// To be called before the race is locked, by whoever may end a chat.
+    pub(super) async fn lock_candidates(
+        &self,
+        connection: &mut PgConnection,
+        principal: &Principal,
+        key: Uuid,
+        side: Side,
+    ) -> Result<Candidates> {
+        match side {
+            // A customer who leaves wants no other agent.
+            Side::Customer => Ok(Candidates::default()),
+            Side::Company => {
+                reoffer::lock_candidates(connection, principal.company_id, key, self.settings.reoffer_grace).await
+            }
+        }
+    }
+
+    pub(super) fn announce_end(&self, ended: &Ended) {
+        let outcome = match (ended.changed, ended.chat.close_reason) {
             (false, _) => "already_ended",
             (true, Some(CloseReason::Canceled)) => "canceled",
             (true, _) => "completed",
         };
         metrics::counter!("switchboard_chat_ends_total", "outcome" => outcome).increment(1);
-        if changed {
+        if ended.changed {
             self.bell.ring();
         }
-        Ok(chat)
-    }
-
-    async fn end_once(
-        &self,
-        principal: &Principal,
-        key: Uuid,
-        chat_id: Uuid,
-        side: Side,
-    ) -> Result<(ChatRecord, bool)> {
-        let mut transaction = self.pool.begin().await?;
-        let connection = &mut *transaction;
-        let company_id = principal.company_id;
-        let (mut race, chat) = lock_for(connection, principal, key, chat_id).await?;
-        let Some(End { reason, race: decided }) = state::end(chat.status, side, race.is_offered(Some(chat_id))) else {
-            transaction.rollback().await?;
-            return Ok((chat, false));
-        };
-        let mut changes = Changes::by(company_id, Some(&principal.subject));
-        let ended = sql::finish_chat(connection, company_id, chat_id, reason).await?;
-        if let Some(decided) = decided {
-            let before = race.record.clone();
-            race.record.state = decided;
-            sql::save_race(connection, &mut race.record, None).await?;
-            let kind = if decided == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
-            changes.race(kind, &race.record, Some(&before))?;
-            timers::clear_all(connection, &race).await?;
-        } else if chat.status == ChatStatus::Active {
-            timers::clear_miss(connection, std::slice::from_ref(&chat)).await?;
+        if let Some(due_at) = ended.due_at {
+            self.alarm.set(due_at);
         }
-        let kind = if reason == CloseReason::Canceled { "ChatCanceled" } else { "ChatCompleted" };
-        changes.chat(kind, &ended, Some(&chat))?;
-        changes.append(connection).await?;
-        transaction.commit().await?;
-        Ok((ended, true))
     }
 
     /// The race of a chat. Read without a lock: a chat never changes its race.
-    async fn key_of(&self, principal: &Principal, chat_id: Uuid) -> Result<Uuid> {
+    pub(super) async fn key_of(&self, principal: &Principal, chat_id: Uuid) -> Result<Uuid> {
         let chat = sql::find_chat(&mut *self.pool.acquire().await?, principal.company_id, chat_id).await?;
         chat.map(|chat| chat.key).ok_or_else(|| Error::not_found("chat"))
     }

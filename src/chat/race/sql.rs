@@ -24,13 +24,14 @@ macro_rules! chats {
             $head
                 + r#" chat.company_id, chat.id, chat.key, chat.website_id, chat.contract_id, chat.agent_id, chat.visitor,
                     chat.status as "status: ChatStatus", chat.missed, chat.close_reason as "close_reason: CloseReason",
-                    chat.headline, chat.customer_name, chat.ip_address, chat.rating, chat.miss_at, chat.message_count,
-                    chat.version, chat.inserted_at, chat.updated_at, chat.started_at, chat.finished_at "#
+                    chat.headline, chat.customer_name, chat.ip_address, chat.created_from, chat.rating, chat.miss_at,
+                    chat.message_count, chat.version, chat.inserted_at, chat.updated_at, chat.started_at, chat.finished_at "#
                 + $tail
             $(, $argument)*
         )
     };
 }
+pub(in crate::chat) use chats;
 
 /// A row of `chat_race`.
 struct RaceRow {
@@ -41,6 +42,7 @@ struct RaceRow {
     state: RaceState,
     winner_id: Option<Uuid>,
     failures: Json<Vec<Failure>>,
+    reoffers: bool,
     expires_at: OffsetDateTime,
     version: i32,
     inserted_at: OffsetDateTime,
@@ -58,6 +60,7 @@ impl RaceRow {
             state: self.state,
             winner_id: self.winner_id,
             failures: self.failures.0,
+            reoffers: self.reoffers,
             expires_at: self.expires_at,
             agent_ids: Vec::new(),
             version: self.version,
@@ -73,7 +76,11 @@ pub(in crate::chat) async fn now(connection: &mut PgConnection) -> Result<Offset
 }
 
 /// One chat. Takes no lock.
-pub(super) async fn find_chat(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<Option<ChatRecord>> {
+pub(in crate::chat) async fn find_chat(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    id: Uuid,
+) -> Result<Option<ChatRecord>> {
     let chat = chats!("select", "from chat where chat.company_id = $1 and chat.id = $2", company_id, id);
     Ok(chat.fetch_optional(connection).await?)
 }
@@ -119,7 +126,7 @@ pub(super) async fn find_race(
     let row = sqlx::query_as!(
         RaceRow,
         r#"select company_id, key, website_id, owner, state as "state: RaceState", winner_id,
-               failures as "failures: Json<Vec<Failure>>", expires_at, version, inserted_at, updated_at
+               failures as "failures: Json<Vec<Failure>>", reoffers, expires_at, version, inserted_at, updated_at
            from chat_race where company_id = $1 and key = $2"#,
         company_id,
         key,
@@ -138,16 +145,18 @@ pub(super) async fn insert_race(
     website_id: Uuid,
     owner: &str,
     cap_seconds: f64,
+    reoffers: bool,
 ) -> Result<bool> {
     let inserted = sqlx::query!(
-        "insert into chat_race (company_id, key, website_id, owner, state, expires_at, version)
-         values ($1, $2, $3, $4, 'OFFLINE', switchboard.now() + make_interval(secs => $5), 0)
+        "insert into chat_race (company_id, key, website_id, owner, state, expires_at, reoffers, version)
+         values ($1, $2, $3, $4, 'OFFLINE', switchboard.now() + make_interval(secs => $5), $6, 0)
          on conflict (company_id, key) do nothing",
         company_id,
         key,
         website_id,
         owner,
         cap_seconds,
+        reoffers,
     )
     .execute(connection)
     .await?;
@@ -164,7 +173,7 @@ pub(super) async fn lock_races(
     let rows = sqlx::query_as!(
         RaceRow,
         r#"select company_id, key, website_id, owner, state as "state: RaceState", winner_id,
-               failures as "failures: Json<Vec<Failure>>", expires_at, version, inserted_at, updated_at
+               failures as "failures: Json<Vec<Failure>>", reoffers, expires_at, version, inserted_at, updated_at
            from chat_race where company_id = $1 and key = any($2)
            order by key
            for no key update"#,
@@ -220,12 +229,12 @@ pub(super) async fn insert_chats(
     let chats = chats!(
         "with moment as materialized (select switchboard.now() as now)
          insert into chat (company_id, id, key, website_id, contract_id, agent_id, visitor, status, close_reason,
-             headline, customer_name, ip_address, miss_at, inserted_at, updated_at, finished_at)
+             headline, customer_name, ip_address, miss_at, inserted_at, updated_at, finished_at, created_from)
          select $1, offer.id, $2, $3, offer.contract_id, offer.agent_id, $4,
              case when $5::text is null then 'ACTIVE' else 'FINISHED' end, $5, $6, $7, $8,
              case when $5::text is null and offer.miss_time > 0
                  then moment.now + make_interval(secs => offer.miss_time) end,
-             moment.now, moment.now, case when $5::text is not null then moment.now end
+             moment.now, moment.now, case when $5::text is not null then moment.now end, $13
          from moment, unnest($9::uuid[], $10::uuid[], $11::uuid[], $12::int[])
              as offer (id, contract_id, agent_id, miss_time)
          returning",
@@ -242,6 +251,7 @@ pub(super) async fn insert_chats(
         &contract_ids,
         &agent_ids as &[Option<Uuid>],
         &miss_times as &[Option<i32>],
+        request.created_from,
     );
     Ok(chats.fetch_all(connection).await?)
 }

@@ -1,5 +1,7 @@
 //! The rules of a race as pure functions of what is known under its lock. No clock, no database.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -165,6 +167,49 @@ pub const fn end(status: ChatStatus, side: Side, others_active: bool) -> Option<
     Some(End { reason, race: if others_active { None } else { Some(race) } })
 }
 
+/// Whether a winner whose side ends the chat now, having written nothing, gives way to the other offers: soon after it
+/// answered, and before the race would have expired.
+pub fn gives_way(
+    started_at: Option<OffsetDateTime>,
+    expires_at: OffsetDateTime,
+    grace: Duration,
+    now: OffsetDateTime,
+) -> bool {
+    !grace.is_zero() && now < expires_at && started_at.is_some_and(|started_at| now <= started_at + grace)
+}
+
+/// What canceling a race comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, async_graphql::Enum)]
+#[graphql(name = "CancelRaceOutcome")]
+pub enum CancelOutcome {
+    /// This call canceled it: every offer is withdrawn.
+    Canceled,
+    /// An offer was taken first; that chat goes on.
+    AlreadyWon,
+    /// It was canceled or had expired before.
+    AlreadyClosed,
+}
+
+impl CancelOutcome {
+    /// The label in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Canceled => "canceled",
+            Self::AlreadyWon => "already_won",
+            Self::AlreadyClosed => "already_closed",
+        }
+    }
+}
+
+/// What canceling a race in this state comes to. A race without offers is canceled too: none may join it later.
+pub const fn cancel(state: RaceState) -> CancelOutcome {
+    match state {
+        RaceState::Waiting | RaceState::Offline | RaceState::Failed => CancelOutcome::Canceled,
+        RaceState::Won => CancelOutcome::AlreadyWon,
+        RaceState::Canceled | RaceState::Expired => CancelOutcome::AlreadyClosed,
+    }
+}
+
 /// What a race that is not decided becomes when somebody asked for offers: `active` of them are out now, and
 /// `failed` tells whether contracts were tried in vain.
 pub const fn opened(before: RaceState, active: bool, failed: bool) -> RaceState {
@@ -196,7 +241,6 @@ mod tests {
         state: RaceState,
         winner: Option<usize>,
         chats: Vec<(ChatStatus, Option<CloseReason>)>,
-        starts: usize,
     }
 
     #[derive(Debug, Clone, Copy)]
@@ -205,6 +249,9 @@ mod tests {
         AskInVain(bool),
         Start(usize),
         End(usize, Side),
+        /// The winner's side ends it in time, having written nothing.
+        Vanish,
+        Cancel,
         Expire,
     }
 
@@ -234,7 +281,6 @@ mod tests {
                         self.withdraw(CloseReason::Rescinded);
                         self.state = RaceState::Won;
                         self.winner = Some(index);
-                        self.starts += 1;
                     }
                 }
                 Step::End(index, side) if index < self.chats.len() => {
@@ -249,7 +295,26 @@ mod tests {
                     self.withdraw(CloseReason::Expired);
                     self.state = RaceState::Expired;
                 }
-                Step::Start(_) | Step::End(..) | Step::Expire => {}
+                Step::Cancel if cancel(self.state) == CancelOutcome::Canceled => {
+                    self.withdraw(CloseReason::Canceled);
+                    self.state = RaceState::Canceled;
+                }
+                Step::Vanish => self.vanish(),
+                Step::Start(_) | Step::End(..) | Step::Expire | Step::Cancel => {}
+            }
+        }
+
+        fn vanish(&mut self) {
+            let Some(winner) = self.winner.filter(|winner| self.chats[*winner].0 == ChatStatus::Started) else {
+                return;
+            };
+            self.chats[winner] = (ChatStatus::Finished, Some(CloseReason::Completed));
+            let rescinded = (ChatStatus::Finished, Some(CloseReason::Rescinded));
+            if self.chats.contains(&rescinded) {
+                for chat in self.chats.iter_mut().filter(|chat| **chat == rescinded) {
+                    *chat = (ChatStatus::Active, None);
+                }
+                (self.state, self.winner) = (RaceState::Waiting, None);
             }
         }
     }
@@ -261,6 +326,8 @@ mod tests {
             2 => (0_usize..6).prop_map(Step::Start),
             3 => (0_usize..6, prop_oneof![Just(Side::Customer), Just(Side::Company)])
                 .prop_map(|(index, side)| Step::End(index, side)),
+            1 => Just(Step::Vanish),
+            1 => Just(Step::Cancel),
             1 => Just(Step::Expire),
         ]
     }
@@ -268,23 +335,33 @@ mod tests {
     proptest! {
         #[test]
         fn a_race_is_decided_once(steps in prop::collection::vec(step(), 0..40)) {
-            let mut race = Model { state: RaceState::Offline, winner: None, chats: Vec::new(), starts: 0 };
+            let mut race = Model { state: RaceState::Offline, winner: None, chats: Vec::new() };
             for step in steps {
                 let before = race.clone();
                 race.apply(step);
-                prop_assert!(race.starts <= 1, "a second winner");
+                let started = race.chats.iter().filter(|chat| chat.0 == ChatStatus::Started).count();
+                prop_assert!(started <= 1, "two are started at once");
                 prop_assert_eq!(race.state == RaceState::Won, race.winner.is_some());
                 prop_assert_eq!(race.state == RaceState::Waiting, race.active() > 0, "waiting means that an offer is out");
-                if before.state.closes().is_some() {
+                let reopens = matches!(step, Step::Vanish) && before.state == RaceState::Won;
+                if before.state.closes().is_some() && !reopens {
                     prop_assert_eq!(race.state, before.state, "a decision stands");
                 }
                 for (now, then) in race.chats.iter().zip(&before.chats) {
                     prop_assert_eq!(now.0 == ChatStatus::Finished, now.1.is_some());
-                    if then.0 == ChatStatus::Finished {
+                    if then.0 == ChatStatus::Finished && !(reopens && then.1 == Some(CloseReason::Rescinded)) {
                         prop_assert_eq!(now, then, "a finished chat stays as it is");
                     }
                 }
             }
+        }
+
+        #[test]
+        fn a_winner_gives_way_only_soon_and_in_time(started in 0_i64..100, now in 0_i64..200, expires in 0_i64..200) {
+            let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+            let way = gives_way(Some(at(started)), at(expires), Duration::from_secs(30), at(now));
+            prop_assert_eq!(way, now <= started + 30 && now < expires);
+            prop_assert!(!gives_way(Some(at(started)), at(expires), Duration::ZERO, at(now)));
         }
 
         #[test]

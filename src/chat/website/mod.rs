@@ -1,10 +1,13 @@
 //! Websites: where a widget is embedded, and how its visitors get their token.
 
 pub mod graphql;
+mod origins;
 mod service;
 pub(super) mod sql;
 
 use uuid::Uuid;
+
+pub use origins::WebsiteOrigins;
 
 /// A website.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,15 @@ pub(super) async fn find_by_key(connection: &mut PgConnection, public_key: Uuid)
     Ok(website.fetch_optional(connection).await?)
 }
 
+/// True if pages of this origin, in lower case, may call for any website of any company.
+pub(super) async fn lists_origin(connection: &mut PgConnection, origin: &str) -> Result<bool> {
+    let lists = sqlx::query_scalar!(
+        r#"select exists (select from website where allowed_origins @> array[$1::text]) as "lists!""#,
+        origin
+    );
+    Ok(lists.fetch_one(connection).await?)
+}
+
 /// True if the agent has a contract with the website.
 pub(super) async fn serves(connection: &mut PgConnection, company_id: Uuid, id: Uuid, agent_id: Uuid) -> Result<bool> {
     let serves = sqlx::query_scalar!(

@@ -35,7 +35,7 @@ use super::{
     wire::{LARGEST_MESSAGE, Lost, Read, Wire},
 };
 use crate::{
-    auth::Caller,
+    auth::{Caller, ClientAddress},
     config::HttpSettings,
     error::Code,
     graphql::engine::{Engine, GraphqlRequest, Refusal},
@@ -60,6 +60,8 @@ pub(super) struct Connection {
     settings: Arc<HttpSettings>,
     /// What the upgrade request proved; holds where an init names no credential.
     header: Credential,
+    /// Where it comes from.
+    address: Option<ClientAddress>,
     authenticating: Option<BoxFuture<'static, Caller>>,
     caller: Option<Caller>,
     lapse: Option<BoxFuture<'static, String>>,
@@ -79,7 +81,12 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A socket that was just opened.
-    pub(super) fn new(socket: WebSocket, protocol: Box<dyn Protocol>, state: &SocketState, header: Credential) -> Self {
+    pub(super) fn new(
+        socket: WebSocket,
+        protocol: Box<dyn Protocol>,
+        state: &SocketState,
+        (header, address): (Credential, Option<ClientAddress>),
+    ) -> Self {
         let now = Instant::now();
         let settings = Arc::clone(&state.settings);
         let pulse = Pulse::new(now);
@@ -90,6 +97,7 @@ impl Connection {
             callers: Arc::clone(&state.callers),
             engine: state.engine.clone(),
             header,
+            address,
             authenticating: None,
             caller: None,
             lapse: None,
@@ -341,7 +349,7 @@ impl Connection {
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let prepared = self.engine.prepare(request)?;
             let single = prepared.operation != OperationType::Subscription;
-            Ok((self.engine.stream(prepared, caller), single))
+            Ok((self.engine.stream(prepared.from(self.address), caller), single))
         }));
         match begun {
             Ok(Ok((responses, single))) => self.operations.insert(id, responses, single),

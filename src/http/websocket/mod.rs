@@ -57,15 +57,15 @@ mod pulse;
 mod transport_ws;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
     extract::{
-        State,
+        FromRequestParts, State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
-    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    http::{Extensions, HeaderMap, StatusCode, header::RETRY_AFTER, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -82,7 +82,8 @@ use self::{
     protocol::{Close, Credential, Protocol},
     transport_ws::TransportWs,
 };
-use crate::{config::HttpSettings, error::Code, graphql::engine::Engine};
+use super::remote;
+use crate::{auth::ClientAddress, config::HttpSettings, error::Code, graphql::engine::Engine};
 
 /// What all sockets of a server share. Cheap to clone.
 #[derive(Clone)]
@@ -116,8 +117,25 @@ impl SocketState {
     }
 }
 
+/// What the connection of a request is known by.
+#[derive(Debug, Clone, Default)]
+pub struct Peer(pub Extensions);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.clone()))
+    }
+}
+
 /// Answers a request to open a socket.
-pub async fn upgrade(State(state): State<SocketState>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+pub async fn upgrade(
+    State(state): State<SocketState>,
+    Peer(extensions): Peer,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     if state.drain.is_cancelled() {
         let problem = "the server is shutting down";
         return refuse("draining", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, problem);
@@ -134,11 +152,12 @@ pub async fn upgrade(State(state): State<SocketState>, headers: HeaderMap, upgra
         None => None,
     };
     let credential = credential::from_headers(&headers);
+    let address = remote::address(&extensions, &headers, &state.settings.trusted_proxies);
     // Counted from here: a shutdown also waits for sockets whose upgrade is still under way.
     let task = state.tasks.token();
     // Not an async closure, and what it returns holds only a box: an idle socket costs what its task's future does.
     upgrade.on_upgrade(move |socket| {
-        let running = serve(socket, protocol, &state, credential);
+        let running = serve(socket, protocol, &state, (credential, address));
         let now = state.now;
         async move {
             now.run_until_cancelled_owned(running).await;
@@ -151,11 +170,11 @@ fn serve(
     socket: WebSocket,
     protocol: Option<Box<dyn Protocol>>,
     state: &SocketState,
-    credential: Credential,
+    from: (Credential, Option<ClientAddress>),
 ) -> BoxFuture<'static, ()> {
     let Some(protocol) = protocol else { return turn_away(socket, Close::unacceptable()).boxed() };
     let span = tracing::info_span!("websocket", protocol = protocol.name(), role = field::Empty);
-    let connection = Box::new(Connection::new(socket, protocol, state, credential));
+    let connection = Box::new(Connection::new(socket, protocol, state, from));
     connection.run().instrument(span).boxed()
 }
 

@@ -56,7 +56,12 @@ impl Place {
             pools.push(pool.connect_with(database.options()).await.unwrap());
         }
         let pools: [PgPool; 2] = pools.try_into().unwrap();
-        let settings = ChatSettings { race_cap: Duration::from_mins(5), race_contracts: 100 };
+        let settings = ChatSettings {
+            race_cap: Duration::from_mins(5),
+            race_contracts: 100,
+            reoffer_grace: Duration::from_secs(30),
+            anonymous_widgets: false,
+        };
         let server = |pool: &PgPool| Chats::new(pool.clone(), Bell::default(), Alarm::default(), settings.clone());
         let servers = [server(&pools[0]), server(&pools[1])];
         let website = servers[0].create_website(&service, &NewWebsite::default()).await.unwrap();
@@ -212,5 +217,6 @@ fn request() -> CustomerRequest {
         headline: "My order is late".to_owned(),
         customer_name: "Grace".to_owned(),
         ip_address: Some("192.0.2.7/32".parse().unwrap()),
+        created_from: None,
     }
 }

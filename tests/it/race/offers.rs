@@ -161,7 +161,7 @@ async fn a_contract_takes_its_offers_along_to_another_agent() {
     assert_eq!(moved.kind, "ChatReassigned");
     let told = |who: &Principal, status: Option<ChatStatus>| {
         let filter = ChatFilter { status, ..ChatFilter::default() };
-        let feed = ChatFeed { principal: Arc::new(who.clone()), filter };
+        let feed = ChatFeed { reader: Arc::new(who.clone()).into(), filter };
         feed.project(moved).unwrap().map(|(operation, _)| operation)
     };
     assert_eq!(told(&old, None), Some(ChangeOperation::Delete));
@@ -187,7 +187,7 @@ async fn a_stream_begins_with_what_its_reader_may_see() {
     place.servers[0].end(&ada, race.chat_of(contracts[1].id).unwrap().id).await.unwrap();
     let mut connection = place.sql().await;
     let mut count = async |who: &Principal, filter: ChatFilter| {
-        let feed = ChatFeed { principal: Arc::new(who.clone()), filter };
+        let feed = ChatFeed { reader: Arc::new(who.clone()).into(), filter };
         feed.snapshot(&mut connection).await.map(|shown| shown.len()).map_err(|error| error.code())
     };
     let all = ChatFilter::default;

@@ -89,6 +89,8 @@ impl Deref for Node {
 impl Node {
     /// Starts a server on the database at `options`, with the tests' secret.
     pub(crate) async fn start(options: PgConnectOptions, flags: &[&str]) -> Self {
+        // The server's and the test client's; the command installs it before anything else.
+        switchboard::auth::install_tls_provider();
         let started = App::start(settings(flags), options, Some(SECRET.to_owned())).await;
         let app = started.unwrap_or_else(|error| panic!("{}", error.chain()));
         Self { client: Client::new(app.address), app }

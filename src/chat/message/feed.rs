@@ -1,0 +1,83 @@
+//! What streams of messages show.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{MOST, MessageRecord, sql};
+use crate::{
+    chat::{
+        MESSAGES,
+        race::{self, ChatRecord},
+        rights::Reader,
+    },
+    error::{Error, Result},
+    event::{Event, Interest, Subject, hub::Scope},
+    graphql::subscribe::{ChangeOperation, Feed, Versioned},
+};
+
+/// The messages of one chat.
+#[derive(Debug, Clone)]
+pub struct MessageFeed {
+    /// Who reads.
+    pub reader: Reader,
+    /// Which chat.
+    pub chat_id: Uuid,
+}
+
+impl MessageFeed {
+    async fn chat(&self, connection: &mut PgConnection) -> Result<ChatRecord> {
+        let chat = race::find_chat(connection, self.reader.company_id(), self.chat_id).await?;
+        chat.filter(|chat| self.reader.sees_chat(chat)).ok_or_else(|| Error::not_found("chat"))
+    }
+}
+
+impl Feed for MessageFeed {
+    type Record = Arc<MessageRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.reader.company_id()
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let scope = Scope::Subject(self.chat_id.to_string());
+        vec![Interest { company_id: self.company_id(), kind: MESSAGES, scope }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        Some(Subject::new(MESSAGES, self.chat_id))
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let chat = self.chat(connection).await?;
+            let newest = sql::page(connection, &chat, None, None, true, MOST).await?;
+            // The newest is the last of as many as the chat counts; none is ever taken away.
+            let versions = (1..=chat.message_count).rev();
+            let mut messages: Vec<_> = newest
+                .into_iter()
+                .zip(versions)
+                .map(|(message, version)| Versioned { version, record: Arc::new(message) })
+                .collect();
+            messages.reverse();
+            Ok(messages)
+        })
+    }
+
+    fn first<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
+        Box::pin(async move {
+            self.chat(connection).await?;
+            Ok(Vec::new())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_id != self.chat_id.to_string() {
+            return Ok(None);
+        }
+        let message = event.record::<MessageRecord>()?;
+        Ok(self.reader.sees_message(&message).then_some((ChangeOperation::Insert, message)))
+    }
+}

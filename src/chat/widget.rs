@@ -1,0 +1,191 @@
+//! The streams that deployed chat widgets open: the present ones under older names and in simpler shapes.
+//!
+//! `chatChanged`, `onMessageAdded` and `contractChanged` send changes only: no SNAPSHOT, no READY, no repeats. Where the
+//! log does not reach back (a restored database), what is there comes as UPDATE with `resync: true`.
+//!
+//! A widget in the field may lose its token on a socket. To a caller without one,
+//!
+//! | stream | shows |
+//! | --- | --- |
+//! | `chat`, `messages`, `onMessageAdded` | the chat whose id it knows; ids are random and never listed to others |
+//! | `contractChanged` | of the company that it names what is public |
+//! | `chatChanged` | nothing, unless anonymous widgets are let in: then chats asked for from its own address |
+
+use std::{collections::VecDeque, sync::Arc};
+
+use async_graphql::{Context, Subscription};
+use futures_util::{Stream, StreamExt as _, future};
+use uuid::Uuid;
+
+use super::{
+    contract::{ContractFeed, graphql::ContractEvent},
+    graphql::{address, caller, chats, reader, sources},
+    message::{
+        MOST, MessageFeed, MessageRecord,
+        graphql::{Message, MessageCondition, MessageEvent, MessagesOrderBy, asked},
+    },
+    race::{ChatFeed, ChatFilter, ChatStatus, WidgetFeed, graphql::ChatEvent, objects::Chat},
+    rights::Reader,
+};
+use crate::{
+    auth::{Caller, Credential},
+    error::{Error, Result},
+    graphql::subscribe::{self, Change, ChangeOperation},
+};
+
+/// The status of this name, in any case.
+fn status(text: &str) -> Result<ChatStatus> {
+    let known = [ChatStatus::Active, ChatStatus::Started, ChatStatus::Finished];
+    known
+        .into_iter()
+        .find(|status| status.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| Error::invalid("status", "must be ACTIVE, STARTED or FINISHED"))
+}
+
+/// As whom the caller reads `chatChanged`.
+async fn widget(context: &Context<'_>, contract_id: Option<Uuid>) -> Result<Reader> {
+    let address = || address(context).ok_or_else(|| Error::forbidden("this needs a token"));
+    match caller(context) {
+        // Development mode: whoever has no token is the demo company's service, and here a widget of its own.
+        Caller::Known(principal) if principal.credential == Credential::Development => {
+            Ok(Reader::At { company_id: principal.company_id, address: address()? })
+        }
+        Caller::Anonymous if chats(context).lets_in_anonymous_widgets() => {
+            let id = contract_id.ok_or_else(|| Error::invalid("contractId", "required without a token"))?;
+            Ok(Reader::At { company_id: chats(context).company_of_contract(id).await?, address: address()? })
+        }
+        Caller::Anonymous => Err(Error::forbidden("this needs a token")),
+        caller => Ok(Reader::Known(Arc::clone(caller.principal()?))),
+    }
+}
+
+/// The whole list as it grows: kept here, so that a message costs no query.
+#[derive(Default)]
+struct List {
+    messages: VecDeque<Arc<MessageRecord>>,
+    /// The present state is being sent: the list is shown when it is complete.
+    begun: bool,
+}
+
+impl List {
+    /// Takes one change; true when the list is to be shown.
+    fn take(&mut self, change: Change<Arc<MessageRecord>>) -> bool {
+        if change.operation == ChangeOperation::Snapshot && !self.begun {
+            self.begun = true;
+            self.messages.clear();
+        }
+        let Some(message) = change.record else {
+            // Complete; a chat without messages has sent nothing before.
+            if !self.begun {
+                self.messages.clear();
+            }
+            self.begun = false;
+            return true;
+        };
+        self.messages.push_back(message);
+        if self.messages.len() > MOST {
+            self.messages.pop_front();
+        }
+        change.operation != ChangeOperation::Snapshot
+    }
+
+    fn shown(&self, order: MessagesOrderBy) -> Vec<Message> {
+        let oldest_first = self.messages.iter().cloned().map(Message::from);
+        match order {
+            MessagesOrderBy::InsertedAtAsc => oldest_first.collect(),
+            MessagesOrderBy::InsertedAtDesc => oldest_first.rev().collect(),
+        }
+    }
+}
+
+/// Streams of deployed widgets.
+#[derive(Default)]
+pub struct WidgetSubscription;
+
+#[Subscription]
+impl WidgetSubscription {
+    /// A chat as it is, then at every change; null when the caller may not see it any more.
+    #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
+    async fn chat<'a>(
+        &self,
+        context: &Context<'a>,
+        id: Uuid,
+    ) -> Result<impl Stream<Item = Result<Option<Chat>>> + use<'a>> {
+        let (reader, _) = chats(context).reader_of_chat(caller(context), id).await?;
+        let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
+        let changes = subscribe::subscribe(sources(context), ChatFeed { reader, filter }, None);
+        Ok(changes.filter_map(|change| {
+            future::ready(match change {
+                Ok(Change { operation: ChangeOperation::Ready, .. }) => None,
+                Ok(Change { operation: ChangeOperation::Delete, .. }) => Some(Ok(None)),
+                Ok(change) => Some(Ok(change.record.map(Chat::from))),
+                Err(error) => Some(Err(error)),
+            })
+        }))
+    }
+
+    /// A chat's newest messages, at most 1,000: the whole list at once, and again at every change.
+    #[graphql(deprecation = "for deployed widgets; use messageAdded")]
+    async fn messages<'a>(
+        &self,
+        context: &Context<'a>,
+        condition: Option<MessageCondition>,
+        order_by: Option<Vec<MessagesOrderBy>>,
+    ) -> Result<impl Stream<Item = Result<Option<Vec<Message>>>> + use<'a>> {
+        let (chat_id, order) = asked(condition, order_by)?;
+        let (reader, _) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, None);
+        let lists = changes.scan(List::default(), move |list, change| {
+            future::ready(Some(match change {
+                Ok(change) => list.take(change).then(|| Ok(Some(list.shown(order)))),
+                Err(error) => Some(Err(error)),
+            }))
+        });
+        Ok(lists.filter_map(future::ready))
+    }
+
+    /// Changes of the chats that the caller may see and that pass. A visitor is not told of offers that another agent's
+    /// win withdrew, and first of the started chat of its newest open race, if there is one.
+    #[graphql(deprecation = "for deployed widgets; use chatStatus")]
+    async fn chat_changed<'a>(
+        &self,
+        context: &Context<'a>,
+        contract_id: Option<Uuid>,
+        #[graphql(name = "status")] named: Option<String>,
+    ) -> Result<impl Stream<Item = Result<ChatEvent>> + use<'a>> {
+        let status = named.map(|text| status(&text)).transpose()?;
+        let reader = widget(context, contract_id).await?;
+        let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
+        let changes = subscribe::changes(sources(context), WidgetFeed(ChatFeed { reader, filter }));
+        Ok(changes.map(|change| change.map(ChatEvent::from)))
+    }
+
+    /// Messages as they are added to a chat.
+    #[graphql(deprecation = "for deployed widgets; use messageAdded")]
+    async fn on_message_added<'a>(
+        &self,
+        context: &Context<'a>,
+        chat_id: Uuid,
+    ) -> Result<impl Stream<Item = Result<MessageEvent>> + use<'a>> {
+        let (reader, _) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let changes = subscribe::changes(sources(context), MessageFeed { reader, chat_id });
+        Ok(changes.map(|change| change.map(MessageEvent::from)))
+    }
+
+    /// Changes of the contracts that the caller may see; without a token of the company that it names, without prices
+    /// and references.
+    #[graphql(deprecation = "for deployed widgets; use contractStatus")]
+    async fn contract_changed<'a>(
+        &self,
+        context: &Context<'a>,
+        company_id: Option<Uuid>,
+    ) -> Result<impl Stream<Item = Result<ContractEvent>> + use<'a>> {
+        let reader = match (caller(context), company_id) {
+            (Caller::Anonymous, None) => return Err(Error::invalid("companyId", "required without a token")),
+            (_, company_id) => reader(context, company_id.unwrap_or_default())?,
+        };
+        let feed = ContractFeed { reader, company_id, website_id: None };
+        let changes = subscribe::changes(sources(context), feed);
+        Ok(changes.map(|change| change.map(ContractEvent::from)))
+    }
+}

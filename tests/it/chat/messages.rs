@@ -1,0 +1,124 @@
+//! Messages: who writes what where, repeats, bounds, order, and an end at the same moment.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{HEADLINE, WRITE, agent_of, ask, end, new_visitor, texts, won, write};
+use crate::support::app::{TestApp, service};
+
+#[tokio::test]
+async fn only_a_started_chat_takes_messages_and_roles_decide_the_side() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let eve = new_visitor();
+    let asked = ask(&node, &eve).await;
+    let waiting = &asked["chats"][1];
+    let early = json!({ "chat": waiting["id"], "text": "Hello?" });
+    assert_eq!(node.code(&eve, WRITE, early).await, "CONFLICT");
+    let (_, chat) = won(&node, &eve).await;
+    let as_agent = json!({ "chat": chat["id"], "text": "Free money", "agent": true });
+    assert_eq!(node.code(&eve, WRITE, as_agent).await, "FORBIDDEN");
+    assert_eq!(write(&node, &eve, &chat, "  two  \n words ").await["text"], "two  \n words");
+    let by_agent = json!({ "chat": chat["id"], "text": "Hi", "agent": false });
+    let by_agent = node.fields(&agent_of(&chat), WRITE, by_agent).await;
+    assert_eq!(by_agent["createMessage"]["message"]["isAgent"], true);
+    assert_eq!(node.code(&agent_of(waiting), WRITE, json!({ "chat": chat["id"], "text": "x" })).await, "NOT_FOUND");
+    let id = Uuid::new_v4();
+    let named = |text: &str| json!({ "id": id, "chat": chat["id"], "text": text });
+    let first = node.fields(&eve, WRITE, named("once")).await;
+    assert_eq!(node.fields(&eve, WRITE, named("once")).await, first);
+    assert_eq!(node.code(&eve, WRITE, named("twice")).await, "IDEMPOTENCY_MISMATCH");
+    assert_eq!(end(&node, &eve, &chat).await, "FINISHED");
+    assert_eq!(node.fields(&eve, WRITE, named("once")).await, first, "a repeat is answered also after the end");
+    assert_eq!(node.code(&eve, WRITE, json!({ "chat": chat["id"], "text": "late" })).await, "CONFLICT");
+    assert_eq!(texts(&node, &service(), &chat).await, [HEADLINE, "two  \n words", "Hi", "once"]);
+}
+
+#[tokio::test]
+async fn bounds_name_the_field() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let eve = new_visitor();
+    let (_, chat) = won(&node, &eve).await;
+    let rate = "mutation($chat: UUID!, $rating: Int!) { createRate(input: {rate: {chatId: $chat, rating: $rating}}) {
+        rate { id chatId rating } } }";
+    let update = "mutation($chat: UUID!, $patch: ChatPatch!) { updateChat(input: {id: $chat, patch: $patch}) {
+        chat { id } } }";
+    let table = [
+        (WRITE, json!({ "chat": chat["id"], "text": "   " }), "message.text"),
+        (WRITE, json!({ "chat": chat["id"], "text": "x".repeat(10_001) }), "message.text"),
+        (WRITE, json!({ "chat": chat["id"], "text": "a\u{0}b" }), "message.text"),
+        (rate, json!({ "chat": chat["id"], "rating": 0 }), "rate.rating"),
+        (rate, json!({ "chat": chat["id"], "rating": 6 }), "rate.rating"),
+        (update, json!({ "chat": chat["id"], "patch": { "status": "ACTIVE" } }), "patch.status"),
+        (update, json!({ "chat": chat["id"], "patch": { "headline": null } }), "patch.headline"),
+        (update, json!({ "chat": chat["id"], "patch": { "customerName": "a\nb" } }), "patch.customerName"),
+        ("query { messages { id } }", json!({}), "condition.chatId"),
+        ("query { chats(first: 101) { nodes { id } } }", json!({}), "first"),
+    ];
+    for (document, variables, field) in table {
+        let answer = node.run(&eve, document, variables).await;
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{answer:?}");
+        assert!(error["message"].as_str().unwrap().contains(field), "{answer:?}");
+    }
+    write(&node, &eve, &chat, &"é".repeat(10_000)).await;
+}
+
+#[tokio::test]
+async fn a_message_comes_before_the_end_or_not_at_all() {
+    let app = TestApp::new().await;
+    let nodes = [app.node().await, app.node().await];
+    let eve = new_visitor();
+    for _ in 0..10 {
+        let (_, chat) = won(&nodes[0], &eve).await;
+        let agent = agent_of(&chat);
+        let message = |text: &str| json!({ "chat": chat["id"], "text": text });
+        let (one, _, two) = tokio::join!(
+            nodes[0].run(&eve, WRITE, message("one")),
+            end(&nodes[1], &agent, &chat),
+            nodes[1].run(&agent, WRITE, message("two")),
+        );
+        let mut expected = 1;
+        for answer in [one, two] {
+            match answer["errors"][0]["extensions"]["code"].as_str() {
+                None => expected += 1,
+                Some(code) => assert_eq!(code, "CONFLICT", "{answer:?}"),
+            }
+        }
+        let document = "query($id: ID!) { events(subjectType: \"messages\", subjectId: $id) { nodes { version } } }";
+        let events = nodes[0].data(&service(), document, json!({ "id": chat["id"] })).await;
+        let versions: Vec<i64> = events["events"]["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| node["version"].as_i64().unwrap())
+            .collect();
+        assert_eq!(versions, (1..=expected).collect::<Vec<i64>>(), "one event each, no holes");
+        assert_eq!(texts(&nodes[1], &eve, &chat).await.len(), versions.len());
+    }
+}
+
+#[tokio::test]
+async fn message_added_begins_resumes_and_goes_on() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let eve = new_visitor();
+    let (_, chat) = won(&node, &eve).await;
+    let document = "subscription($chat: UUID!, $after: Cursor) {
+        messageAdded(chatId: $chat, after: $after) { operation record { text isAgent } cursor resync } }";
+    let mut stream = node.subscribe(&eve, document, json!({ "chat": chat["id"] })).await;
+    let begun = stream.until(|event| event["operation"] == "READY").await;
+    let operations: Vec<&Value> = begun.iter().map(|event| &event["operation"]).collect();
+    assert_eq!(operations, ["SNAPSHOT", "READY"]);
+    write(&node, &agent_of(&chat), &chat, "one").await;
+    let one = stream.event().await;
+    assert_eq!((&one["operation"], &one["record"]["text"]), (&json!("INSERT"), &json!("one")));
+    drop(stream);
+    write(&node, &eve, &chat, "two").await;
+    let after = json!({ "chat": chat["id"], "after": one["cursor"] });
+    let mut stream = node.subscribe(&eve, document, after).await;
+    let resumed = stream.until(|event| event["operation"] == "READY").await;
+    assert_eq!(resumed.len(), 2, "{resumed:?}");
+    assert_eq!(resumed[0]["record"]["text"], "two");
+}
