@@ -103,13 +103,13 @@ async fn cancel_never_reaches_the_server() {
     let key = json!({ "key": asked["key"] });
     let agent = agent_of(&asked["chats"][0]);
     assert_eq!(nodes[1].code(&agent, cancel, key.clone()).await, "FORBIDDEN");
-    let canceled = nodes[1].data(&eve, cancel, key.clone()).await["cancelChatRace"].take();
+    let canceled = nodes[1].fields(&eve, cancel, key.clone()).await["cancelChatRace"].take();
     assert_eq!((&canceled["outcome"], &canceled["race"]["state"]), (&json!("CANCELED"), &json!("CANCELED")));
     for chat in canceled["race"]["chats"].as_array().unwrap() {
         assert_eq!(*chat, json!({ "status": "FINISHED", "closeReason": "CANCELED" }));
     }
     assert_eq!(start(&nodes[0], &agent, &asked["chats"][0]).await, "CLOSED");
-    assert_eq!(nodes[0].data(&eve, cancel, key).await["cancelChatRace"]["outcome"], "ALREADY_CLOSED");
+    assert_eq!(nodes[0].fields(&eve, cancel, key).await["cancelChatRace"]["outcome"], "ALREADY_CLOSED");
     let timers: i64 = sqlx::query_scalar("select count(*) from switchboard.timer where subject_type like 'chat%'")
         .fetch_one(&mut app.sql().await)
         .await
@@ -120,7 +120,7 @@ async fn cancel_never_reaches_the_server() {
         let asked = ask(&nodes[0], &eve).await;
         let chat = asked["chats"][0].clone();
         let (token, key) = (agent_of(&chat), json!({ "key": asked["key"] }));
-        let (started, canceled) = tokio::join!(start(&nodes[0], &token, &chat), nodes[1].data(&eve, cancel, key));
+        let (started, canceled) = tokio::join!(start(&nodes[0], &token, &chat), nodes[1].fields(&eve, cancel, key));
         let canceled = canceled["cancelChatRace"]["outcome"].as_str().unwrap().to_owned();
         assert!(
             matches!((started.as_str(), canceled.as_str()), ("STARTED", "ALREADY_WON") | ("CLOSED", "CANCELED")),

@@ -87,7 +87,7 @@ async fn a_message_comes_before_the_end_or_not_at_all() {
             }
         }
         let document = "query($id: ID!) { events(subjectType: \"messages\", subjectId: $id) { nodes { version } } }";
-        let events = nodes[0].data(&service(), document, json!({ "id": chat["id"] })).await;
+        let events = nodes[0].fields(&service(), document, json!({ "id": chat["id"] })).await;
         let versions: Vec<i64> = events["events"]["nodes"]
             .as_array()
             .unwrap()

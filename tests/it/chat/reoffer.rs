@@ -68,7 +68,7 @@ async fn reopening_races_with_cancel_and_with_the_cap() {
         let (_, outcome, canceled) = tokio::join!(
             end(&nodes[0], &winner, &chat),
             start(&nodes[1], &loser, other),
-            nodes[1].data(&eve, cancel, json!({ "key": asked["key"] })),
+            nodes[1].fields(&eve, cancel, json!({ "key": asked["key"] })),
         );
         let canceled = canceled["cancelChatRace"]["outcome"].as_str().unwrap();
         let now = race(&nodes[0], &eve, &asked["key"]).await;
