@@ -71,7 +71,7 @@ impl Authenticator {
         })
     }
 
-    /// Keeps the JWKS up to date, and forgets keys as `revocations` (the hub's tap on [`api_key::SUBJECT`]) tells,
+    /// Keeps the JWKS up to date, and forgets keys as `revocations` (the hub's tap on [`api_key::SUBJECT`](super::api_key::SUBJECT)) tells,
     /// until `stop`; for one background task.
     pub async fn run(self, revocations: Arc<Mailbox>, stop: CancellationToken) {
         let forget = async {

@@ -108,17 +108,15 @@ struct Database {
 
 impl Database {
     async fn open(settings: &DatabaseSettings) -> Result<Self> {
-        let (options, embedded) = match &settings.database_url {
-            Some(url) => (options_of(url)?, None),
-            None => {
-                let directory = data_dir(settings)?;
-                match embedded::running(&directory)? {
-                    Some(options) => (options, None),
-                    None => {
-                        let embedded = embedded::start(&directory, settings.database_connections).await?;
-                        (embedded.options(), Some(embedded))
-                    }
-                }
+        let (options, embedded) = if let Some(url) = &settings.database_url {
+            (options_of(url)?, None)
+        } else {
+            let directory = data_dir(settings)?;
+            if let Some(options) = embedded::running(&directory)? {
+                (options, None)
+            } else {
+                let embedded = embedded::start(&directory, settings.database_connections).await?;
+                (embedded.options(), Some(embedded))
             }
         };
         db::migrate(&options).await?;

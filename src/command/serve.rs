@@ -16,12 +16,11 @@ const OTHER_CONNECTIONS: u32 = 16;
 
 pub(super) async fn run(settings: Settings) -> Result<()> {
     let database = &settings.database;
-    let embedded = match database.database_url {
-        Some(_) => None,
-        None => {
-            let connections = database.database_connections + OTHER_CONNECTIONS;
-            Some(embedded::start(&super::data_dir(database)?, connections).await?)
-        }
+    let embedded = if database.database_url.is_some() {
+        None
+    } else {
+        let connections = database.database_connections + OTHER_CONNECTIONS;
+        Some(embedded::start(&super::data_dir(database)?, connections).await?)
     };
     let served = serve(settings, embedded.as_ref()).await;
     if let Some(embedded) = embedded {
@@ -106,7 +105,7 @@ fn welcome(url: &str, directory: Option<&str>, secret: Option<&str>, development
     if development {
         lines.push("  Development mode: callers without a token act as the demo company's service.".to_owned());
     } else if let Some(secret) = secret {
-        let day = std::time::Duration::from_secs(86_400);
+        let day = std::time::Duration::from_hours(24);
         let token = token::issue(secret, &Claims::service(demo.company_id, "demo"), day)?;
         lines.push(format!("  A token of the demo company's service, good for a day:\n\n    {token}\n"));
         authorization = format!(" \\\n      -H 'authorization: Bearer {token}'");

@@ -1,4 +1,4 @@
-//! The console: GraphiQL on this server's own API, for a person with a browser.
+//! The console: `GraphiQL` on this server's own API, for a person with a browser.
 //!
 //! `make web` builds `web/` into `web/dist`, and compiling embeds what is there. Without it the binary is complete
 //! all the same and serves the plain page of [`page`], which says how to build the console.
@@ -44,9 +44,10 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
         let tags = tags.to_str().unwrap_or_default();
         tags.split(',').any(|known| tag.as_bytes() == known.trim().trim_start_matches("W/").as_bytes())
     });
-    let mut response = match known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body(file)).into_response(),
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body(file)).into_response()
     };
     page::protect(&mut response, POLICY);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

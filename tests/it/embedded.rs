@@ -28,7 +28,7 @@ async fn count_rows(embedded: &Embedded) -> i64 {
 
 /// As [`count_rows`], as soon as somebody answers again.
 async fn count_rows_when_back(embedded: &Embedded) -> i64 {
-    let back = tokio::time::timeout(Duration::from_secs(60), async {
+    let back = tokio::time::timeout(Duration::from_mins(1), async {
         while PgConnection::connect_with(&embedded.options()).await.is_err() {
             tokio::task::yield_now().await;
         }

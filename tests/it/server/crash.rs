@@ -91,7 +91,7 @@ async fn kill_9_in_the_middle_of_anything_loses_and_doubles_nothing() {
         answers: watch::Sender::new(0),
         done: Notify::new(),
     });
-    let killer = {
+    let killing = {
         let site = Arc::clone(&site);
         tokio::spawn(async move {
             let mut running = [Some(first), Some(second)];
@@ -118,7 +118,7 @@ async fn kill_9_in_the_middle_of_anything_loses_and_doubles_nothing() {
     });
     let told: Vec<_> = join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
     site.done.notify_one();
-    let (killed, running) = killer.await.unwrap();
+    let (killed, running) = killing.await.unwrap();
     assert!(killed >= 4, "{killed} kills");
     let mut connection = app.sql().await;
     invariants::check(&mut connection).await;

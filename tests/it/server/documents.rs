@@ -28,11 +28,11 @@ async fn hostile_documents_are_refused_at_once_and_others_are_served_meanwhile()
     let node = app.node().await;
     let service = service();
     let many = |part: &str, count: usize| part.repeat(count);
-    let aliases: String = (0..3_000).map(|number| format!("a{number}:currentShift ")).collect();
+    let aliases: Vec<String> = (0..1_000).map(|number| format!("a{number}:currentShift")).collect();
     let cases = [
         ("a nest of fragments", nest(), "QUERY_TOO_COMPLEX"),
         ("a flood of __typename", format!("{{viewer{{{}}}}}", many("__typename ", 4_500)), "QUERY_TOO_COMPLEX"),
-        ("a flood of aliases", format!("{{{aliases}}}"), "QUERY_TOO_COMPLEX"),
+        ("a flood of aliases", format!("{{{}}}", aliases.join(" ")), "QUERY_TOO_COMPLEX"),
         ("depth", many("{a", 5_000) + &many("}", 5_000), "QUERY_TOO_COMPLEX"),
         ("directives", format!("{{viewer {} {{id}}}}", many("@include(if:true)", 500)), "QUERY_TOO_COMPLEX"),
         ("pages of pages", "{events(subjectId:\"x\",first:100){nodes{type}} website(id:\"5b000000-0000-7000-8000-000000000002\"){contracts{agent{name}}}}".to_owned(), ""),

@@ -20,7 +20,7 @@ use super::{client::Client, cluster::TestDatabase};
 /// Signs the tests' tokens.
 pub(crate) const SECRET: &str = "a secret of the tests, over 32 bytes long";
 /// A token's life in tests that are not about it.
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[derive(Parser)]
 struct Flags {

@@ -17,7 +17,7 @@ use tokio::{
 use super::{app::SECRET, client::Client};
 
 /// Longer than anything here takes; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary, with nothing from the environment of the test but what finds programs.
 pub(crate) fn switchboard(arguments: &[&str]) -> Command {
