@@ -1,6 +1,6 @@
 //! Who may do what: every root field of the schema, for every kind of caller, over the running server.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use async_graphql::parser::{
     parse_schema,
@@ -11,6 +11,7 @@ use switchboard::{
     auth::{Role, token::Claims},
     demo,
 };
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{CREATE_RACE, asks, chat_of, contract_of, id, other_company};
@@ -30,9 +31,14 @@ type Row = (&'static str, &'static str, [&'static str; 10]);
 const F: &str = "FORBIDDEN";
 const N: &str = "NOT_FOUND";
 const A: &str = ANONYMOUS;
+const C: &str = "CONFLICT";
+/// A stream of changes only, accepted: it says nothing until something changes.
+const S: &str = "silent";
+/// A stream that has something to say, an error or the present state, has said it by then.
+const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-const TABLE: [Row; 21] = [
+const TABLE: [Row; 34] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -44,7 +50,10 @@ const TABLE: [Row; 21] = [
     ("contracts", "query($contract: UUID!) { contracts(condition: {id: $contract}) { id } }",
                                                                ["ok",   "ok",   "ok",   "none", "none", "ok",   "ok",   "none", "none", A]),
     ("chat", "query($chat: UUID!) { chat(id: $chat) { id messages { nodes { text } } } }",
-                                                               ["ok",   "ok",   "ok",   "null", "null", "ok",   "null", "null", "null", A]),
+                                                               ["ok",   "ok",   "ok",   "null", "null", "ok",   "null", "null", "null", "ok"]),
+    ("chats", "{ chats { nodes { id } } }",                    ["ok",   "ok",   "ok",   "ok",   "none", "ok",   "none", "none", "none", A]),
+    ("messages", "query($chat: UUID!) { messages(condition: {chatId: $chat}) { id } }",
+                                                               ["none", "none", "none", N,      N,      "none", N,      N,      N,      "none"]),
     ("chatRace", "query($key: UUID!) { chatRace(key: $key) { state } }",
                                                                ["ok",   "ok",   "ok",   "ok",   "null", "ok",   "null", "null", "null", A]),
     ("events", "query($chat: ID!) { events(subjectId: $chat) { nodes { type } } }",
@@ -65,12 +74,35 @@ const TABLE: [Row; 21] = [
                                                                ["ok",   "ok",   "ok",   N,      N,      F,      F,      F,      N,      A]),
     ("endChat", "mutation($chat: UUID!) { endChat(input: {chatId: $chat}) { chat { id } } }",
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
+    ("cancelChatRace", "mutation($key: UUID!) { cancelChatRace(input: {key: $key}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      "ok",   N,      F,      N,      A]),
+    ("updateChat", "mutation($chat: UUID!) { updateChat(input: {id: $chat, patch: {missed: true}}) { chat { id } } }",
+                                                               ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
+    ("updateChatMissed", "mutation($chat: UUID!) { updateChatMissed(input: {chatId: $chat}) { chat { id } } }",
+                                                               ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
+    // Offered, not started: whoever may write or rate at all is told so.
+    ("createMessage", "mutation($chat: UUID!) { createMessage(input: {message: {chatId: $chat, author: \"E\", text: \"?\"}}) { message { id } } }",
+                                                               [C,      C,      C,      N,      N,      C,      N,      F,      N,      A]),
+    ("createRate", "mutation($chat: UUID!) { createRate(input: {rate: {chatId: $chat, rating: 5}}) { rate { id } } }",
+                                                               [C,      C,      F,      F,      F,      C,      N,      F,      N,      A]),
     ("chatStatus", "subscription { chatStatus { operation record { id } } }",
                                                                ["ok",   "ok",   "ok",   "ok",   "none", "ok",   "none", "none", "none", A]),
     ("chatStatus", "subscription($chat: UUID!) { chatStatus(chatId: $chat) { operation record { id } } }",
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      N,      N,      A]),
     ("chatRace", "subscription($key: UUID!) { chatRace(key: $key) { operation record { state } } }",
                                                                ["ok",   "ok",   "ok",   "ok",   N,      "ok",   N,      N,      N,      A]),
+    ("messageAdded", "subscription($chat: UUID!) { messageAdded(chatId: $chat) { operation record { id } } }",
+                                                               ["none", "none", "none", N,      N,      "none", N,      N,      N,      "none"]),
+    ("chat", "subscription($chat: UUID!) { chat(id: $chat) { id } }",
+                                                               ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      N,      N,      "ok"]),
+    ("messages", "subscription($chat: UUID!) { messages(condition: {chatId: $chat}) { id } }",
+                                                               ["none", "none", "none", N,      N,      "none", N,      N,      N,      "none"]),
+    ("onMessageAdded", "subscription($chat: UUID!) { onMessageAdded(chatId: $chat) { record { id } } }",
+                                                               [S,      S,      S,      N,      N,      S,      N,      N,      N,      S]),
+    ("chatChanged", "subscription { chatChanged { operation record { id } } }",
+                                                               [S,      S,      S,      S,      S,      S,      S,      S,      S,      F]),
+    ("contractChanged", "subscription($company: UUID) { contractChanged(companyId: $company) { operation record { id } } }",
+                                                               [S,      S,      S,      S,      S,      S,      S,      S,      N,      S]),
     ("contractStatus", "subscription { contractStatus { operation record { id } } }",
                                                                ["ok",   "ok",   "ok",   "ok",   "none", "ok",   "ok",   "none", "none", A]),
 ];
@@ -132,9 +164,13 @@ fn word(payload: &Value) -> String {
     .to_owned()
 }
 
-async fn ask(node: &Node, token: &str, document: &str, variables: &Value) -> String {
+async fn ask(node: &Node, token: &str, document: &str, variables: &Value, silent: bool) -> String {
     if document.starts_with("subscription") {
-        return word(&node.subscribe(token, document, variables.clone()).await.payload().await);
+        let mut stream = node.subscribe(token, document, variables.clone()).await;
+        if !silent {
+            return word(&stream.payload().await);
+        }
+        return timeout(SILENCE, stream.payload()).await.map_or(S.to_owned(), |payload| word(&payload));
     }
     let answer = node.run(token, document, variables.clone()).await;
     let said = word(&answer.body);
@@ -165,10 +201,11 @@ async fn every_root_field_gives_each_caller_what_it_may_have() {
             .clone();
         let variables = json!({
             "key": key, "chat": chat_of(&race, 0), "contract": contract, "website": demo::WEBSITE_ID, "public": demo::PUBLIC_KEY,
+            "company": demo::COMPANY_ID,
         });
         let variables = declared(document, &variables);
         for at in (0..CALLERS.len()).rev() {
-            let said = ask(&node, &tokens[at], document, &variables).await;
+            let said = ask(&node, &tokens[at], document, &variables, expected[at] == S).await;
             if said != expected[at] {
                 let _ =
                     writeln!(wrong, "{}: {} gets {said}, not {}", covered(field, document), CALLERS[at], expected[at]);
