@@ -172,7 +172,8 @@ impl Stage {
         if !self.postgraphile {
             return None;
         }
-        let mut command = Command::new("node");
+        // npm brings the Node that it needs, whatever is installed.
+        let mut command = Command::new(peers().join("node_modules/.bin/node"));
         command.arg("postgraphile.mjs").current_dir(peers()).env("NODE_ENV", "production");
         command.env("DATABASE_URL", self.url()).env("GRAPHILE_ENV", "production");
         Some(command)
