@@ -1,7 +1,7 @@
 # Two commands for a machine that has only Rust: `make run` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test web prepare
+.PHONY: help run test bench web prepare
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
@@ -19,6 +19,10 @@ test: ## every test: Rust, then the Node clients; installs what is missing
 
 web: ## build GraphiQL, which the next build of the server embeds; needs Node
 	@.ci/web
+
+bench: ## measure beside limits and peers (release build; several minutes; ARGS="--rounds 1" and others)
+	@.ci/setup --node
+	@ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn); cargo bench --bench load -- $(ARGS)
 
 prepare: ## renew .sqlx/, the descriptions of the SQL queries, after a query or a migration changed
 	@.ci/setup

@@ -67,6 +67,11 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
+    /// For a transaction with changes of several callers, which appends all of them together.
+    pub(super) fn into_events(self) -> Vec<NewEvent> {
+        self.events
+    }
+
     /// Appends them; the transaction's last statement.
     pub(super) async fn append(self, connection: &mut PgConnection) -> Result<()> {
         if self.events.is_empty() { Ok(()) } else { event::append(connection, &self.events).await }

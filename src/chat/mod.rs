@@ -43,6 +43,7 @@ mod turns;
 use sqlx::PgPool;
 
 use crate::{config::ChatSettings, event::Bell, timer::Alarm};
+use race::batch::Creates;
 use turns::Turns;
 
 /// Subject of a chat's events.
@@ -63,12 +64,14 @@ pub struct Chats {
     alarm: Alarm,
     settings: ChatSettings,
     turns: Turns,
+    creates: Creates,
 }
 
 impl Chats {
     /// The service on this database.
     pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, settings: ChatSettings) -> Self {
-        Self { pool, bell, alarm, settings, turns: Turns::default() }
+        let creates = race::batch::creates(pool.clone(), bell.clone(), alarm.clone(), settings.race_cap);
+        Self { pool, bell, alarm, settings, turns: Turns::default(), creates }
     }
 
     /// Whether callers without a token may subscribe to `chatChanged`.

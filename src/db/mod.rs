@@ -4,6 +4,7 @@
 //! locks and idle transactions, and TCP settings by which a server that lost its power frees its locks in seconds,
 //! not hours. Nobody takes a second connection while holding one.
 
+pub mod batch;
 pub mod embedded;
 
 use std::{future::Future, time::Duration};

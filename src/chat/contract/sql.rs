@@ -109,6 +109,23 @@ pub(in crate::chat) async fn lock_shared(connection: &mut PgConnection, company_
     Ok(())
 }
 
+/// As [`lock_shared`], and answers the contracts as they are under the lock: the agents stay, the rest may change.
+pub(in crate::chat) async fn hold(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<ContractRecord>> {
+    let contracts = contracts!(
+        "select",
+        "from contract where contract.company_id = $1 and contract.id = any($2)
+         order by contract.id
+         for key share",
+        company_id,
+        ids
+    );
+    Ok(contracts.fetch_all(connection).await?)
+}
+
 /// As [`lock_shared`], of the active contracts of a website's shift; answers which, at most `most`.
 pub(in crate::chat) async fn lock_on_shift(
     connection: &mut PgConnection,

@@ -18,6 +18,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `open.rs` | making offers |
+//! | `batch.rs` | making the simple ones together |
 //! | `service.rs` | start and end |
 //! | `reoffer/` | a winner who vanished gives way to the other offers |
 //! | `edit/` | cancel, updates, ratings |
@@ -25,6 +26,7 @@
 //! | `timers.rs` | missed, expired |
 //! | `feed.rs` | what streams show |
 
+pub(super) mod batch;
 mod edit;
 mod feed;
 pub mod graphql;

@@ -11,8 +11,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    batch::Asked,
     record::{ChatRecord, Failure, Race},
-    service, sql, state, timers,
+    service,
+    sql::{self, Offer},
+    state, timers,
 };
 use crate::{
     auth::{Principal, Role},
@@ -107,7 +110,7 @@ async fn lock_or_insert(
 }
 
 /// Why this contract cannot be offered a chat of a race of `website_id`.
-fn check(contract: Option<&ContractRecord>, website_id: Uuid, principal: &Principal) -> Result<()> {
+pub(super) fn check(contract: Option<&ContractRecord>, website_id: Uuid, principal: &Principal) -> Result<()> {
     let contract = contract.ok_or_else(|| Error::not_found("contract"))?;
     if contract.website_id != website_id {
         // To a visitor the contracts of other websites do not exist.
@@ -138,7 +141,10 @@ impl Opening {
         let closed = before.state.closes();
         let mut added = Vec::new();
         if !contracts.is_empty() {
-            added = sql::insert_chats(connection, &race.record, contracts, request, closed).await?;
+            let record = &race.record;
+            let offers: Vec<Offer<'_>> =
+                contracts.iter().map(|contract| Offer { race: record, contract, request }).collect();
+            added = sql::insert_chats(connection, record.company_id, &offers, closed).await?;
             race.chats.extend(added.iter().cloned());
             race.renew_agents();
         }
@@ -185,6 +191,12 @@ impl Chats {
     pub async fn create_chat(&self, principal: &Principal, new: NewChat) -> Result<ChatRecord> {
         require_creator(principal)?;
         let key = new.key.unwrap_or_else(clock::new_id);
+        // With the others that ask now. What cannot be done so, is done alone.
+        let asked = Asked { principal: principal.clone(), key, new: new.clone() };
+        if let Some(chat) = self.creates.submit(principal.company_id, asked).await {
+            metrics::counter!("switchboard_chat_creates_total", "outcome" => "offered").increment(1);
+            return Ok(chat);
+        }
         let _turn = self.turns.take(principal.company_id, key).await;
         let opened = db::retrying(|| self.create_chat_once(principal, key, &new)).await?;
         let label = if opened.changed { "offered" } else { "repeated" };

@@ -1,6 +1,7 @@
 //! Races through the service, as two servers on one database: what holds whoever comes when.
 
 mod api;
+mod batches;
 mod contest;
 mod interleaved;
 mod offers;
