@@ -167,6 +167,8 @@ create index chat_newest on switchboard.chat (company_id, inserted_at);
 create index chat_contract on switchboard.chat (company_id, contract_id, inserted_at);
 create index chat_agent on switchboard.chat (company_id, agent_id, inserted_at);
 create index chat_visitor on switchboard.chat (company_id, visitor, inserted_at);
+-- What a stream shows at first: the few that are not over, however many are.
+create index chat_unfinished on switchboard.chat (company_id, agent_id) where status <> 'FINISHED';
 
 create table switchboard.chat_message (
     company_id  uuid        not null,
