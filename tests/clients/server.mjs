@@ -6,14 +6,16 @@
 //   fetch(server.url, …)         // http://127.0.0.1:PORT/graphql
 //   new WebSocket(server.socketUrl, 'graphql-transport-ws')
 //   await server.restart();      // a deployment: SIGTERM, then another process at the same address, on the same data
+//   await server.command('token', '--role', 'agent'); // what a command of the binary prints, with the server's settings
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BINARY = path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'debug', 'switchboard');
@@ -25,10 +27,12 @@ function at(url) {
   return { url, origin: new URL(url).origin, socketUrl: url.replace(/^http/, 'ws') };
 }
 
+const environment = (settings) => ({ ...process.env, SWITCHBOARD_DEV: 'true', ...settings });
+
 /** Starts the binary; `address` is where it listens, `stop` ends it as a deployment would and answers its exit code. */
 async function run(settings) {
   const server = spawn(BINARY, ['serve'], {
-    env: { ...process.env, SWITCHBOARD_DEV: 'true', ...settings },
+    env: environment(settings),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const stop = async () => {
@@ -71,8 +75,10 @@ async function run(settings) {
 
 /**
  * @param {Record<string, string>} settings environment variables besides the defaults
- * @returns {Promise<{url: string, origin: string, socketUrl: string, stop: () => Promise<void>, restart: () => Promise<number>}>}
- *   `restart` answers the exit code of the process that was stopped; it is absent for a server that was not started here.
+ * @returns {Promise<{url: string, origin: string, socketUrl: string, stop: () => Promise<void>,
+ *   restart: () => Promise<number>, command: (...words: string[]) => Promise<string>}>}
+ *   `restart` answers the exit code of the process that was stopped; it and `command` are absent for a server that was
+ *   not started here.
  */
 export async function startServer(settings = {}) {
   if (process.env.SWITCHBOARD_URL) {
@@ -99,6 +105,7 @@ export async function startServer(settings = {}) {
         running = await run({ ...place, SWITCHBOARD_LISTEN: address });
         return code;
       },
+      command: async (...words) => (await promisify(execFile)(BINARY, words, { env: environment(place) })).stdout.trim(),
     };
   } catch (error) {
     remove();
