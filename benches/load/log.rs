@@ -33,7 +33,7 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
     let mut best = 0.0_f64;
     for size in [1, 10, 50] {
         let server = stage.switchboard().await?;
-        let measured = stream(arguments, stage, &server, size).await?;
+        let measured = Box::pin(stream(arguments, stage, &server, size)).await?;
         server.stop().await?;
         best = best.max(measured.received);
         table.row([

@@ -54,7 +54,7 @@ impl Socket {
         match u16::try_from(payload.len())? {
             short @ ..126 => frame.push(0x80 | u8::try_from(short)?),
             long => {
-                frame.push(0x80 | 126);
+                frame.push(0x80 | 0x7e);
                 frame.extend(long.to_be_bytes());
             }
         }

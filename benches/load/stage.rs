@@ -73,7 +73,7 @@ impl Stage {
         demo::seed(&pool).await?;
         let postgres_version: String = sqlx::query_scalar("show server_version").fetch_one(&pool).await?;
         pool.close().await;
-        let token = token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "load"), Duration::from_secs(86_400))?;
+        let token = token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "load"), Duration::from_hours(24))?;
         let postgraphile = postgraphile && install_peers().await;
         let stage = Self { path, postgres_version, token, directory, postgres, postgraphile };
         stage.offer("", CHATS).await?;

@@ -151,6 +151,7 @@ fn count(size: usize) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -158,8 +159,11 @@ mod tests {
 
     use super::*;
 
+    /// How many jobs each batch had, in the order in which they were written.
+    type Sizes = Arc<Mutex<Vec<usize>>>;
+
     /// Batches that wait for a permit each; they double even numbers, leave odd ones, and panic at 13.
-    fn gated() -> (Batches<&'static str, u32, u32>, Arc<Semaphore>, Arc<Mutex<Vec<usize>>>) {
+    fn gated() -> (Batches<&'static str, u32, u32>, Arc<Semaphore>, Sizes) {
         let gate = Arc::new(Semaphore::new(0));
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let (behind, seen) = (Arc::clone(&gate), Arc::clone(&sizes));
