@@ -49,7 +49,6 @@ pub use open::{CustomerRequest, NewChat, NewRace};
 pub use record::{ChatRecord, Failure, Race, RaceRecord};
 pub use search::ChatSearch;
 pub use service::Started;
-pub use sql::FINISHED_IN_SNAPSHOT;
 pub(super) use sql::{chats, find_chat, now};
 pub use state::{ChatStatus, CloseReason, RaceState, Side, StartOutcome};
 pub use timers::{CapTimer, MissTimer};

@@ -1,6 +1,8 @@
 //! What streams of chats and races show. Everything is decided from the event's own record, as it is now and as it
 //! was before, so that an offer that leaves a filter, or goes to another agent, is told as DELETE.
 
+mod sql;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -10,7 +12,8 @@ use uuid::Uuid;
 
 use super::{
     record::{ChatRecord, Race, RaceRecord},
-    search, sql,
+    search,
+    sql::{chats_of_race, find_chat, find_race},
     state::{ChatStatus, CloseReason},
 };
 use crate::{
@@ -149,7 +152,7 @@ impl Feed for ChatFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             let chats = if let Some(id) = self.filter.chat_id {
-                let chat = sql::find_chat(connection, self.company_id(), id).await?;
+                let chat = find_chat(connection, self.company_id(), id).await?;
                 let chat = chat.filter(|chat| self.reader.sees_chat(chat));
                 vec![chat.ok_or_else(|| Error::not_found("chat"))?]
             } else {
@@ -256,8 +259,8 @@ impl Feed for RaceFeed {
         Box::pin(async move {
             let company_id = self.principal.company_id;
             let unknown = || Error::not_found("race");
-            let record = sql::find_race(connection, company_id, self.key).await?.ok_or_else(unknown)?;
-            let race = Race::new(record, sql::chats_of_race(connection, company_id, self.key).await?);
+            let record = find_race(connection, company_id, self.key).await?.ok_or_else(unknown)?;
+            let race = Race::new(record, chats_of_race(connection, company_id, self.key).await?);
             if !rights::sees_race(&self.principal, &race.record) {
                 return Err(unknown());
             }

@@ -4,12 +4,13 @@
 //! dropped. The floor (how far the log has been dropped) is committed first, so that a resume whose cursor lies
 //! below it gets an honest resync. One server at a time does this; a crash anywhere is finished by the next.
 
+mod sql;
+
 use std::time::Duration;
 
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::sql;
 use crate::error::Result;
 
 /// Days attached ahead of today: as many days as the servers may be unable to do this without a write failing.
