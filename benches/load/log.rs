@@ -24,6 +24,8 @@ use crate::{
     stage::Stage,
 };
 
+/// Silence after which what has not come will not come.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Sessions that append at once.
 const WRITERS: u32 = 8;
 
@@ -105,21 +107,20 @@ async fn stream(arguments: &Arguments, stage: &Stage, server: &Server, size: i32
     let total = Arc::clone(&appended);
     let began = Instant::now();
     let receive = tokio::spawn(async move {
-        let mut count = 0_u64;
-        // All have been appended once the time is up and the count stands still.
-        while Instant::now() < until + Duration::from_secs(20) {
-            let message = tokio::time::timeout(Duration::from_millis(500), socket.next()).await;
-            let late = Instant::now() > until + Duration::from_millis(200);
-            match message {
-                Ok(message) => count += u64::from(contains(&message?, "\"UPDATE\"")),
-                Err(_) if !late => {}
-                Err(_) => break,
+        let (mut count, mut last) = (0_u64, Instant::now());
+        loop {
+            // All have come once the writers' time is up and nothing is missing.
+            let over = Instant::now() > until + Duration::from_millis(500);
+            if over && (count >= total.load(Ordering::Relaxed) || last.elapsed() > PATIENCE) {
+                return Ok::<_, Box<dyn std::error::Error + Send + Sync>>((count, last));
             }
-            if late && count >= total.load(Ordering::Relaxed) {
-                break;
+            if !socket.is_readable_within(Duration::from_millis(100)).await? {
+                continue;
+            }
+            if contains(&socket.next().await?, "\"UPDATE\"") {
+                (count, last) = (count + 1, Instant::now());
             }
         }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((count, Instant::now()))
     });
     let work = async { (write.await, receive.await) };
     let ((written, received), _, cpu) = watched(server, work).await?;

@@ -91,6 +91,17 @@ impl Socket {
         }
     }
 
+    /// True as soon as there is something to read, false when nothing came for so long.
+    pub(crate) async fn is_readable_within(&self, limit: std::time::Duration) -> Result<bool> {
+        if !self.rest.is_empty() {
+            return Ok(true);
+        }
+        match tokio::time::timeout(limit, self.stream.readable()).await {
+            Ok(readable) => Ok(readable.map(|()| true)?),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Reads up to a message that contains `word`.
     pub(crate) async fn until(&mut self, word: &str) -> Result<Vec<u8>> {
         loop {
