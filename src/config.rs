@@ -134,8 +134,8 @@ pub struct GuardSettings {
     /// Bytes of one document
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_BYTES", default_value_t = 65_536, value_parser = size(64..=1_048_576))]
     pub document_bytes: usize,
-    /// Lexical tokens of one document
-    #[arg(long, env = "SWITCHBOARD_DOCUMENT_TOKENS", default_value_t = 4_000, value_parser = size(16..=100_000))]
+    /// Lexical tokens and comments of one document (the standard introspection query has about 400)
+    #[arg(long, env = "SWITCHBOARD_DOCUMENT_TOKENS", default_value_t = 2_000, value_parser = size(16..=100_000))]
     pub document_tokens: usize,
     /// Depth of fields, fragments expanded
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_DEPTH", default_value_t = 16, value_parser = size(2..=100))]

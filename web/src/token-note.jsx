@@ -41,7 +41,7 @@ export function TokenNote() {
   if (!refused) return null;
   const use = (event) => {
     event.preventDefault();
-    headerEditor?.setValue(withToken(headerEditor.getValue(), token.trim()));
+    headerEditor.setValue(withToken(headerEditor.getValue(), token.trim()));
     setToken('');
     introspect();
   };
@@ -60,7 +60,8 @@ export function TokenNote() {
         value={token}
         onChange={(event) => setToken(event.target.value)}
       />
-      <button type="submit" disabled={!token.trim()}>
+      {/* The headers editor is loaded a moment after the page: before that there is nowhere to put the token. */}
+      <button type="submit" disabled={!token.trim() || !headerEditor}>
         Use it
       </button>
     </form>

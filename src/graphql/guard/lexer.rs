@@ -3,8 +3,8 @@
 //! The parser is a recursive-descent one with backtracking, so it must only meet text whose tokens, nesting
 //! and names are bounded and whose strings are closed (an open block string makes it read to the end again
 //! and again). The tokens are the specification's, split exactly where the parser splits them (`-1-1` is two
-//! numbers, `00` too), so that nothing can hide from the count. Bytes that start no token count as one each;
-//! refusing them is the parser's work.
+//! numbers, `00` too), so that nothing can hide from the count. A comment counts as one: the parser steps over it again
+//! and again. Bytes that start no token count as one each; refusing them is the parser's work.
 
 use async_graphql::Pos;
 
@@ -36,10 +36,7 @@ pub(super) fn scan(text: &str, max_tokens: usize, max_nesting: usize) -> Result<
                 at += 1;
                 continue;
             }
-            b'#' => {
-                at += count(&bytes[at..], |byte| !matches!(byte, b'\n' | b'\r'));
-                continue;
-            }
+            b'#' => count(&bytes[at..], |byte| !matches!(byte, b'\n' | b'\r')),
             0xEF if bytes[at..].starts_with("\u{feff}".as_bytes()) => {
                 at += 3;
                 continue;
@@ -152,7 +149,7 @@ mod tests {
         assert_eq!(tokens("\u{feff}query Q($x: [Int!]! = 1) @d { a: b(c: $x) ...F }"), 29);
         assert_eq!(tokens("[-1-1 00 1.5e-3 1.x 1e]"), 12);
         assert_eq!(tokens(r#""" "a\"b" """x " "" \""" y""""#), 3);
-        assert_eq!(tokens("# only { comments ,,,\n# more"), 0);
+        assert_eq!(tokens("# only { comments ,,,\n# more"), 2);
         assert_eq!(tokens("....§"), 4); // spread, dot, and one for each byte of §
     }
 
