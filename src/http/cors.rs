@@ -82,20 +82,18 @@ impl Origins {
     }
 }
 
-/// In development, refuses what a foreign web page sends. WebSocket upgrades pass here too.
+/// For development: refuses what a foreign web page sends. WebSocket upgrades pass here too.
 pub async fn fence(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
-    if origins.development {
-        let headers = request.headers();
-        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-        let host = request.uri().host().map(str::to_owned).or_else(|| header(header::HOST).map(host_of));
-        if host.is_some_and(|host| !is_loopback(&host)) {
-            return refused("in development mode the Host must be a loopback name");
-        }
-        if let Some(origin) = header(header::ORIGIN)
-            && !origins.allows(origin).await
-        {
-            return refused("in development mode web pages of other origins may not call");
-        }
+    let headers = request.headers();
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = request.uri().host().map(str::to_owned).or_else(|| header(header::HOST).map(host_of));
+    if host.is_some_and(|host| !is_loopback(&host)) {
+        return refused("in development mode the Host must be a loopback name");
+    }
+    if let Some(origin) = header(header::ORIGIN)
+        && !origins.allows(origin).await
+    {
+        return refused("in development mode web pages of other origins may not call");
     }
     next.run(request).await
 }

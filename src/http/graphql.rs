@@ -11,6 +11,8 @@
 //!
 //! When the client goes away the request is dropped at its next `await`; a transaction under way rolls back.
 
+use std::sync::Arc;
+
 use async_graphql::parser::types::OperationType;
 use axum::{
     extract::{Request, State},
@@ -37,7 +39,7 @@ const SUBSCRIPTIONS: &str =
     "subscriptions run over WebSocket: connect to /graphql with the subprotocol graphql-transport-ws";
 
 /// `POST /graphql`.
-pub(super) async fn post(State(state): State<HttpState>, request: Request) -> Response {
+pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(kind) = negotiation::response_type(&parts.headers) else { return not_acceptable() };
     if let Err(error) = negotiation::check_content_type(&parts.headers) {
@@ -66,7 +68,7 @@ pub(super) async fn post(State(state): State<HttpState>, request: Request) -> Re
 }
 
 /// `GET /graphql`, for queries; HEAD comes here too.
-pub(super) async fn get(State(state): State<HttpState>, request: Request) -> Response {
+pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     let Some(kind) = negotiation::response_type(request.headers()) else { return not_acceptable() };
     let queried = match parameters::queried(request.uri().query().unwrap_or_default()) {
         Ok(queried) => queried,

@@ -3,7 +3,7 @@
 //! Ready means all three: the database answers, the event listener is connected (without it subscriptions are
 //! late), and no shutdown has begun. The answer names what is wrong and nothing else of the inside.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use serde::Serialize;
@@ -61,7 +61,7 @@ pub async fn live() -> impl IntoResponse {
 }
 
 /// `GET /ready`.
-pub async fn ready(State(state): State<HttpState>) -> impl IntoResponse {
+pub async fn ready(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let report = state.readiness.probe().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))

@@ -3,7 +3,10 @@
 //! Any part of the server counts by the `metrics` macros; the recorder is installed once for the process, by
 //! [`recorder`], before the first count. Labels are bounded: no id, path or text of a client ever becomes one.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{extract::State, http::header, response::IntoResponse};
 use metrics::gauge;
@@ -68,7 +71,7 @@ pub(super) async fn upkeep() {
 }
 
 /// `GET /metrics`.
-pub async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
+pub async fn metrics(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let handle = recorder();
     let pool = &state.readiness.database;
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);

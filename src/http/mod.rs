@@ -63,8 +63,7 @@ pub use self::{
 const ROUTES: [&str; 8] =
     ["/", "/graphql", "/graphql/ws", "/assets/{name}", "/api/time", "/live", "/ready", "/metrics"];
 
-/// What the routes need. Cheap to clone.
-#[derive(Clone)]
+/// What the routes need.
 pub struct HttpState {
     /// Executes GraphQL.
     pub engine: Engine,
@@ -82,22 +81,22 @@ pub struct HttpState {
     pub development: bool,
 }
 
-/// The state of the router: each handler takes the part that it needs.
+/// The state of the router: each handler takes the part that it needs. Cloned for each request at every layer.
 #[derive(Clone)]
 struct RouterState {
-    http: HttpState,
-    sockets: SocketState,
+    http: Arc<HttpState>,
+    sockets: Arc<SocketState>,
 }
 
-impl FromRef<RouterState> for HttpState {
+impl FromRef<RouterState> for Arc<HttpState> {
     fn from_ref(state: &RouterState) -> Self {
-        state.http.clone()
+        Arc::clone(&state.http)
     }
 }
 
-impl FromRef<RouterState> for SocketState {
+impl FromRef<RouterState> for Arc<SocketState> {
     fn from_ref(state: &RouterState) -> Self {
-        state.sockets.clone()
+        Arc::clone(&state.sockets)
     }
 }
 
@@ -114,8 +113,9 @@ pub fn router(state: HttpState) -> Router {
         [state.shutdown.drain.clone(), state.shutdown.now.clone()],
         state.shutdown.tasks.clone(),
     );
+    let development = state.development;
     let only = |route: routing::MethodRouter<RouterState>| route.fallback(wrong_method);
-    Router::new()
+    let routes = Router::new()
         .route("/", only(routing::get(page::root)))
         .route("/graphql", only(routing::get(get_graphql).post(graphql::post)))
         .route("/graphql/ws", only(routing::get(get_socket)))
@@ -125,14 +125,15 @@ pub fn router(state: HttpState) -> Router {
         .route("/ready", only(routing::get(health::ready)))
         .route("/metrics", only(routing::get(metrics::metrics)))
         .fallback(unknown_path)
-        .layer(origins.layer())
-        .layer(middleware::from_fn_with_state(origins, cors::fence))
+        .layer(origins.layer());
+    let fenced = if development { routes.layer(middleware::from_fn_with_state(origins, cors::fence)) } else { routes };
+    fenced
         .layer(middleware::from_fn(observe::observe))
-        .with_state(RouterState { http: state, sockets })
+        .with_state(RouterState { http: Arc::new(state), sockets: Arc::new(sockets) })
 }
 
 /// `GET /graphql` serves three kinds of clients: GraphQL ones, sockets, and persons.
-async fn get_graphql(state: State<HttpState>, sockets: State<SocketState>, request: Request) -> Response {
+async fn get_graphql(state: State<Arc<HttpState>>, sockets: State<Arc<SocketState>>, request: Request) -> Response {
     if negotiation::has_token(request.headers(), header::UPGRADE, "websocket") {
         return get_socket(sockets, request).await;
     }
@@ -143,7 +144,7 @@ async fn get_graphql(state: State<HttpState>, sockets: State<SocketState>, reque
 }
 
 /// `GET /graphql/ws`, and `/graphql` for who asks for a WebSocket.
-async fn get_socket(sockets: State<SocketState>, request: Request) -> Response {
+async fn get_socket(sockets: State<Arc<SocketState>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => websocket::upgrade(sockets, Peer(parts.extensions), parts.headers, upgrade).await,
@@ -155,7 +156,7 @@ async fn get_socket(sockets: State<SocketState>, request: Request) -> Response {
 }
 
 /// `GET /api/time`: a JSON string, RFC 3339 in UTC, to the millisecond (all that JavaScript keeps).
-async fn api_time(State(state): State<HttpState>) -> Response {
+async fn api_time(State(state): State<Arc<HttpState>>) -> Response {
     let now = state.clock.now();
     let now = now.replace_millisecond(now.millisecond()).unwrap_or(now);
     match now.format(&Rfc3339) {

@@ -85,8 +85,7 @@ use self::{
 use super::remote;
 use crate::{auth::ClientAddress, config::HttpSettings, error::Code, graphql::engine::Engine};
 
-/// What all sockets of a server share. Cheap to clone.
-#[derive(Clone)]
+/// What all sockets of a server share.
 pub struct SocketState {
     engine: Engine,
     callers: Arc<dyn Callers>,
@@ -131,7 +130,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 
 /// Answers a request to open a socket.
 pub async fn upgrade(
-    State(state): State<SocketState>,
+    State(state): State<Arc<SocketState>>,
     Peer(extensions): Peer,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -158,7 +157,7 @@ pub async fn upgrade(
     // Not an async closure, and what it returns holds only a box: an idle socket costs what its task's future does.
     upgrade.on_upgrade(move |socket| {
         let running = serve(socket, protocol, &state, (credential, address));
-        let now = state.now;
+        let now = state.now.clone();
         async move {
             now.run_until_cancelled_owned(running).await;
             drop((permit, task));

@@ -144,7 +144,7 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) probe: Probe,
     pub(super) drain: CancellationToken,
-    state: SocketState,
+    state: Arc<SocketState>,
     tasks: TaskTracker,
 }
 
@@ -170,8 +170,8 @@ impl Server {
         let schema = || Schema::build(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
         let engine = Engine::new(schema, &read::<GuardSettings>(&[]), |request| request);
         let door = Arc::new(Door(probe.lapse.clone()));
-        let state = SocketState::new(engine, door, settings, [drain.clone(), now], tasks.clone());
-        let router = Router::new().route("/graphql", any(upgrade)).with_state(state.clone());
+        let state = Arc::new(SocketState::new(engine, door, settings, [drain.clone(), now], tasks.clone()));
+        let router = Router::new().route("/graphql", any(upgrade)).with_state(Arc::clone(&state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
