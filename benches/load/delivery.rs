@@ -34,9 +34,9 @@ const CHANGE: &str = "
     )
     insert into event (company_id, subject_type, subject_id, version, type, payload, previous)
     select 'COMPANY', 'chat', id::text, version, 'ChatMissed',
-        (($2::json ->> id::text)::jsonb || jsonb_build_object('version', version))::json,
+        (record.value || jsonb_build_object('version', version))::json,
         json_build_object('version', version - 1)
-    from changed";
+    from changed join jsonb_each($2::jsonb) as record on record.key = changed.id::text";
 
 /// What was found out about one number of subscribers.
 #[derive(Default)]

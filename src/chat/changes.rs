@@ -67,6 +67,11 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
+    /// And these.
+    pub(super) fn add(&mut self, events: Vec<NewEvent>) {
+        self.events.extend(events);
+    }
+
     /// For a transaction with changes of several callers, which appends all of them together.
     pub(super) fn into_events(self) -> Vec<NewEvent> {
         self.events

@@ -43,7 +43,7 @@ mod turns;
 use sqlx::PgPool;
 
 use crate::{config::ChatSettings, event::Bell, timer::Alarm};
-use race::batch::Creates;
+use race::{answer::batch::Answers, lookup::Lookups, open::batch::Creates};
 use turns::Turns;
 
 /// Subject of a chat's events.
@@ -64,14 +64,18 @@ pub struct Chats {
     alarm: Alarm,
     settings: ChatSettings,
     turns: Turns,
+    lookups: Lookups,
     creates: Creates,
+    answers: Answers,
 }
 
 impl Chats {
     /// The service on this database.
     pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, settings: ChatSettings) -> Self {
-        let creates = race::batch::creates(pool.clone(), bell.clone(), alarm.clone(), settings.race_cap);
-        Self { pool, bell, alarm, settings, turns: Turns::default(), creates }
+        let lookups = race::lookup::lookups(pool.clone());
+        let creates = race::open::batch::creates(pool.clone(), bell.clone(), alarm.clone(), settings.race_cap);
+        let answers = race::answer::batch::answers(pool.clone(), bell.clone());
+        Self { pool, bell, alarm, settings, turns: Turns::default(), lookups, creates, answers }
     }
 
     /// Whether callers without a token may subscribe to `chatChanged`.

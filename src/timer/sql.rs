@@ -35,14 +35,19 @@ pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<(
     Ok(())
 }
 
-/// Clears the timers of `subjects` (all of one kind), whatever their purpose. The subjects are locked.
+/// Clears the timers of `subjects`, whatever their purpose. The subjects are locked.
 pub async fn clear(connection: &mut PgConnection, company_id: Uuid, subjects: &[Subject]) -> Result<()> {
-    let Some(first) = subjects.first() else { return Ok(()) };
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<&str> = subjects.iter().map(|subject| subject.kind).collect();
     let ids: Vec<&str> = subjects.iter().map(|subject| subject.id.as_str()).collect();
     sqlx::query!(
-        "delete from timer where company_id = $1 and subject_type = $2 and subject_id = any($3)",
+        "delete from timer
+         using unnest($2::text[], $3::text[]) as subject (type, id)
+         where timer.company_id = $1 and timer.subject_type = subject.type and timer.subject_id = subject.id",
         company_id,
-        first.kind,
+        &types as &[&str],
         &ids as &[&str],
     )
     .execute(connection)

@@ -104,35 +104,48 @@ pub(super) async fn insert(connection: &mut PgConnection, mut message: MessageRe
     Ok((message, row.message_count))
 }
 
-/// Writes the headline of a chat that starts as its first message. The race is locked; a second opening message is
-/// refused by a unique index.
-pub(in crate::chat) async fn insert_opening(connection: &mut PgConnection, chat: &ChatRecord) -> Result<MessageRecord> {
-    let message = sqlx::query!(
+/// Writes the headline of each of these chats, which start, as its first message. Their races are locked; a second
+/// opening message is refused by a unique index.
+pub(in crate::chat) async fn insert_openings(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    chats: &[ChatRecord],
+) -> Result<Vec<MessageRecord>> {
+    let ids: Vec<Uuid> = chats.iter().map(|_| crate::clock::new_id()).collect();
+    let chat_ids: Vec<Uuid> = chats.iter().map(|chat| chat.id).collect();
+    let texts: Vec<&str> = chats.iter().map(|chat| chat.headline.as_str()).collect();
+    let authors: Vec<&str> = chats.iter().map(|chat| chat.customer_name.as_str()).collect();
+    let rows = sqlx::query!(
         "insert into chat_message (company_id, chat_id, id, text, author, is_agent, opening)
-         values ($1, $2, $3, $4, $5, false, true)
-         returning id, inserted_at, updated_at",
-        chat.company_id,
-        chat.id,
-        crate::clock::new_id(),
-        chat.headline,
-        chat.customer_name,
+         select $1, opening.chat_id, opening.id, opening.text, opening.author, false, true
+         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[]) as opening (chat_id, id, text, author)
+         returning chat_id, id, inserted_at, updated_at",
+        company_id,
+        &chat_ids,
+        &ids,
+        &texts as &[&str],
+        &authors as &[&str],
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(MessageRecord {
-        company_id: chat.company_id,
-        chat_id: chat.id,
-        id: message.id,
-        website_id: chat.website_id,
-        agent_id: chat.agent_id,
-        visitor: chat.visitor.clone(),
-        text: chat.headline.clone(),
-        author: chat.customer_name.clone(),
-        is_agent: false,
-        opening: true,
-        inserted_at: message.inserted_at,
-        updated_at: message.updated_at,
-    })
+    let written = rows.into_iter().filter_map(|row| {
+        let chat = chats.iter().find(|chat| chat.id == row.chat_id)?;
+        Some(MessageRecord {
+            company_id,
+            chat_id: chat.id,
+            id: row.id,
+            website_id: chat.website_id,
+            agent_id: chat.agent_id,
+            visitor: chat.visitor.clone(),
+            text: chat.headline.clone(),
+            author: chat.customer_name.clone(),
+            is_agent: false,
+            opening: true,
+            inserted_at: row.inserted_at,
+            updated_at: row.updated_at,
+        })
+    });
+    Ok(written.collect())
 }
 
 /// At most `limit` messages of a chat between two places, both outside: oldest first, or newest first.

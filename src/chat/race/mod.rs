@@ -17,23 +17,25 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `open.rs` | making offers |
-//! | `batch.rs` | making the simple ones together |
-//! | `service.rs` | start and end |
+//! | `open/` | making offers |
+//! | `answer/` | `startChat`: the first answer wins |
+//! | `service.rs` | a race under its lock; the end of a chat |
 //! | `reoffer/` | a winner who vanished gives way to the other offers |
 //! | `edit/` | cancel, updates, ratings |
+//! | `lookup.rs` | a chat by its id |
 //! | `search/` | lists; chats found by their id alone |
 //! | `timers.rs` | missed, expired |
-//! | `feed.rs` | what streams show |
+//! | `feed/` | what streams show |
 
-pub(super) mod batch;
+pub(super) mod answer;
 mod edit;
 mod feed;
 pub mod graphql;
 mod loader;
+pub(super) mod lookup;
 pub mod mutation;
 pub mod objects;
-mod open;
+pub(super) mod open;
 mod record;
 mod reoffer;
 mod search;
@@ -42,13 +44,13 @@ mod sql;
 pub mod state;
 mod timers;
 
+pub use answer::Started;
 pub use edit::{CancelOutcome, ChatEdit};
 pub(super) use feed::operation;
 pub use feed::{ChatFeed, ChatFilter, RaceFeed, WidgetFeed};
 pub use open::{CustomerRequest, NewChat, NewRace};
 pub use record::{ChatRecord, Failure, Race, RaceRecord};
 pub use search::ChatSearch;
-pub use service::Started;
 pub(super) use sql::{chats, find_chat, now};
 pub use state::{ChatStatus, CloseReason, RaceState, Side, StartOutcome};
 pub use timers::{CapTimer, MissTimer};

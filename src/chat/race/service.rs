@@ -1,4 +1,7 @@
-//! Decisions about a race: start and end. Offers are made in `open.rs`, what comes due is in `timers.rs`.
+//! A race under its lock, and the end of a chat. Offers are made in `open/`, answered in `answer/`; what comes due is
+//! in `timers.rs`.
+
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -8,26 +11,15 @@ use super::{
     record::{ChatRecord, Race, RaceRecord},
     reoffer::{self, Candidates},
     sql,
-    state::{self, ChatStatus, CloseReason, End, RaceState, Side, StartOutcome},
+    state::{self, ChatStatus, CloseReason, End, RaceState, Side},
     timers,
 };
 use crate::{
     auth::{Principal, Role},
-    chat::{Chats, changes::Changes, message, rights},
+    chat::{Chats, changes::Changes, rights},
     db,
     error::{Error, Result},
 };
-
-/// What became of an agent's answer.
-#[derive(Debug, Clone)]
-pub struct Started {
-    /// Whether this call won.
-    pub outcome: StartOutcome,
-    /// The chat.
-    pub chat: ChatRecord,
-    /// Its race.
-    pub race: RaceRecord,
-}
 
 /// Locks a race and reads its chats under the lock; `None` if there is no such race.
 pub(in crate::chat) async fn lock(connection: &mut PgConnection, company_id: Uuid, key: Uuid) -> Result<Option<Race>> {
@@ -42,12 +34,25 @@ pub(in crate::chat) async fn lock_many(
 ) -> Result<Vec<Race>> {
     // The locks in a statement of their own: what a decision rests on is read in the next, whose snapshot is newer.
     let records = sql::lock_races(connection, company_id, keys).await?;
-    let mut races = Vec::with_capacity(records.len());
-    for record in records {
-        let chats = sql::chats_of_race(connection, company_id, record.key).await?;
-        races.push(Race::new(record, chats));
+    with_chats(connection, company_id, records).await
+}
+
+/// Races that are locked, with their chats as they are now.
+pub(super) async fn with_chats(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    records: Vec<RaceRecord>,
+) -> Result<Vec<Race>> {
+    let keys: Vec<Uuid> = records.iter().map(|record| record.key).collect();
+    let mut chats: HashMap<Uuid, Vec<ChatRecord>> = HashMap::new();
+    for chat in sql::chats_of_races(connection, &vec![company_id; keys.len()], &keys).await? {
+        chats.entry(chat.key).or_default().push(chat);
     }
-    Ok(races)
+    let races = records.into_iter().map(|record| {
+        let own = chats.remove(&record.key).unwrap_or_default();
+        Race::new(record, own)
+    });
+    Ok(races.collect())
 }
 
 /// Moves a contract's unfinished chats to `agent_id`. The contract is locked for update, so that none is added; the
@@ -98,33 +103,6 @@ pub(super) fn side_of(principal: &Principal) -> Result<Side> {
     }
 }
 
-/// An agent's answer to a chat whose race is locked. Changes nothing unless it wins.
-pub(super) async fn start_locked(
-    connection: &mut PgConnection,
-    mut race: Race,
-    chat: ChatRecord,
-    changes: &mut Changes<'_>,
-) -> Result<Started> {
-    let outcome = state::start(chat.status, chat.close_reason);
-    if outcome != StartOutcome::Started {
-        return Ok(Started { outcome, chat, race: race.record });
-    }
-    let (company_id, key) = (chat.company_id, chat.key);
-    let before = race.clone();
-    let started = sql::start_chat(connection, company_id, chat.id).await?;
-    let rescinded = sql::withdraw_offers(connection, company_id, key, CloseReason::Rescinded).await?;
-    let opening = message::sql::insert_opening(connection, &started).await?;
-    race.record.state = RaceState::Won;
-    race.record.winner_id = Some(chat.id);
-    sql::save_race(connection, &mut race.record, None).await?;
-    timers::clear_all(connection, &before).await?;
-    changes.race("RaceWon", &race.record, Some(&before.record))?;
-    changes.chat("ChatStarted", &started, Some(&chat))?;
-    changes.chats("ChatRescinded", &rescinded, &before.chats)?;
-    changes.message(&opening, started.message_count)?;
-    Ok(Started { outcome, chat: started, race: race.record })
-}
-
 /// What became of an end.
 pub(super) struct Ended {
     pub(super) chat: ChatRecord,
@@ -154,7 +132,7 @@ pub(super) async fn end_locked(
         sql::save_race(connection, &mut race.record, None).await?;
         let kind = if decided == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
         changes.race(kind, &race.record, Some(&before))?;
-        timers::clear_all(connection, race).await?;
+        timers::clear_all(connection, race.record.company_id, std::slice::from_ref(race)).await?;
     } else if chat.status == ChatStatus::Active {
         timers::clear_miss(connection, std::slice::from_ref(&chat)).await?;
     } else if side == Side::Company {
@@ -168,7 +146,7 @@ pub(super) async fn end_locked(
 impl Chats {
     /// The chat, if the caller may see it.
     pub async fn chat(&self, principal: &Principal, id: Uuid) -> Result<Option<ChatRecord>> {
-        let chat = sql::find_chat(&mut *self.pool.acquire().await?, principal.company_id, id).await?;
+        let chat = self.find(principal.company_id, id).await?;
         Ok(chat.filter(|chat| rights::sees_chat(principal, chat)))
     }
 
@@ -180,42 +158,6 @@ impl Chats {
         let mut race = Race::new(record, chats);
         race.chats.retain(|chat| rights::sees_chat(principal, chat));
         Ok(rights::sees_race(principal, &race.record).then_some(race))
-    }
-
-    /// The agent answers. The first of a race wins: in one transaction its chat is STARTED, the other offers are
-    /// withdrawn, the headline becomes the first message, and all timers go. All later answers change nothing; they
-    /// learn what the chat came to.
-    ///
-    /// # Errors
-    /// `FORBIDDEN` for visitors and participants, `NOT_FOUND` for a chat that the caller may not see.
-    #[tracing::instrument(name = "chat.start", skip_all, fields(chat.id = %chat_id))]
-    pub async fn start(&self, principal: &Principal, chat_id: Uuid) -> Result<Started> {
-        if matches!(principal.role, Role::Consumer | Role::Participant) {
-            return Err(Error::forbidden("only the chat's agent or the company may start it"));
-        }
-        let key = self.key_of(principal, chat_id).await?;
-        let _turn = self.turns.take(principal.company_id, key).await;
-        let started = db::retrying(|| self.start_once(principal, key, chat_id)).await?;
-        metrics::counter!("switchboard_chat_starts_total", "outcome" => started.outcome.as_str()).increment(1);
-        if started.outcome == StartOutcome::Started {
-            self.bell.ring();
-        }
-        Ok(started)
-    }
-
-    async fn start_once(&self, principal: &Principal, key: Uuid, chat_id: Uuid) -> Result<Started> {
-        let mut transaction = self.pool.begin().await?;
-        let connection = &mut *transaction;
-        let (race, chat) = lock_for(connection, principal, key, chat_id).await?;
-        let mut changes = Changes::by(principal.company_id, Some(&principal.subject));
-        let started = start_locked(connection, race, chat, &mut changes).await?;
-        if started.outcome == StartOutcome::Started {
-            changes.append(connection).await?;
-            transaction.commit().await?;
-        } else {
-            transaction.rollback().await?;
-        }
-        Ok(started)
     }
 
     /// Ends a chat that is being held, or takes back an offer: its customer leaves, or its agent declines. A customer
@@ -281,11 +223,5 @@ impl Chats {
         if let Some(due_at) = ended.due_at {
             self.alarm.set(due_at);
         }
-    }
-
-    /// The race of a chat. Read without a lock: a chat never changes its race.
-    pub(super) async fn key_of(&self, principal: &Principal, chat_id: Uuid) -> Result<Uuid> {
-        let chat = sql::find_chat(&mut *self.pool.acquire().await?, principal.company_id, chat_id).await?;
-        chat.map(|chat| chat.key).ok_or_else(|| Error::not_found("chat"))
     }
 }

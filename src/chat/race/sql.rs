@@ -1,16 +1,14 @@
 //! Every query on races and chats. Writers hold the race's lock, unless said otherwise.
 
-use ipnet::IpNet;
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    open::CustomerRequest,
     record::{ChatRecord, Failure, RaceRecord},
     state::{ChatStatus, CloseReason, RaceState},
 };
-use crate::{chat::contract::ContractRecord, error::Result};
+use crate::error::{Error, Result};
 
 /// A statement whose rows are whole chats: what comes before their columns, what comes after, the arguments.
 macro_rules! chats {
@@ -29,25 +27,42 @@ macro_rules! chats {
 }
 pub(in crate::chat) use chats;
 
+/// A statement whose rows are whole races, still without their agents; [`RaceRow::into_record`] makes the records.
+macro_rules! races {
+    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            RaceRow,
+            $head
+                + r#" chat_race.company_id, chat_race.key, chat_race.website_id, chat_race.owner,
+                    chat_race.state as "state: RaceState", chat_race.winner_id,
+                    chat_race.failures as "failures: Json<Vec<Failure>>", chat_race.reoffers, chat_race.expires_at,
+                    chat_race.version, chat_race.inserted_at, chat_race.updated_at "#
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+pub(super) use races;
+
 /// A row of `chat_race`.
-struct RaceRow {
-    company_id: Uuid,
-    key: Uuid,
-    website_id: Uuid,
-    owner: String,
-    state: RaceState,
-    winner_id: Option<Uuid>,
-    failures: Json<Vec<Failure>>,
-    reoffers: bool,
-    expires_at: OffsetDateTime,
-    version: i32,
-    inserted_at: OffsetDateTime,
-    updated_at: OffsetDateTime,
+pub(super) struct RaceRow {
+    pub(super) company_id: Uuid,
+    pub(super) key: Uuid,
+    pub(super) website_id: Uuid,
+    pub(super) owner: String,
+    pub(super) state: RaceState,
+    pub(super) winner_id: Option<Uuid>,
+    pub(super) failures: Json<Vec<Failure>>,
+    pub(super) reoffers: bool,
+    pub(super) expires_at: OffsetDateTime,
+    pub(super) version: i32,
+    pub(super) inserted_at: OffsetDateTime,
+    pub(super) updated_at: OffsetDateTime,
 }
 
 impl RaceRow {
     /// The record, still without its agents.
-    fn into_record(self) -> RaceRecord {
+    pub(super) fn into_record(self) -> RaceRecord {
         RaceRecord {
             company_id: self.company_id,
             key: self.key,
@@ -81,19 +96,23 @@ pub(in crate::chat) async fn find_chat(
     Ok(chat.fetch_optional(connection).await?)
 }
 
+/// Those of these chats that are there. Takes no lock.
+pub(super) async fn find_chats(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<ChatRecord>> {
+    let chats = chats!("select", "from chat where chat.company_id = $1 and chat.id = any($2)", company_id, ids);
+    Ok(chats.fetch_all(connection).await?)
+}
+
 /// The chats of one race, oldest first.
 pub(super) async fn chats_of_race(
     connection: &mut PgConnection,
     company_id: Uuid,
     key: Uuid,
 ) -> Result<Vec<ChatRecord>> {
-    let chats = chats!(
-        "select",
-        "from chat where chat.company_id = $1 and chat.key = $2 order by chat.inserted_at, chat.id",
-        company_id,
-        key
-    );
-    Ok(chats.fetch_all(connection).await?)
+    chats_of_races(connection, &[company_id], &[key]).await
 }
 
 /// The chats of several races, each race's oldest first. Takes no lock.
@@ -119,44 +138,34 @@ pub(super) async fn find_race(
     company_id: Uuid,
     key: Uuid,
 ) -> Result<Option<RaceRecord>> {
-    let row = sqlx::query_as!(
-        RaceRow,
-        r#"select company_id, key, website_id, owner, state as "state: RaceState", winner_id,
-               failures as "failures: Json<Vec<Failure>>", reoffers, expires_at, version, inserted_at, updated_at
-           from chat_race where company_id = $1 and key = $2"#,
-        company_id,
-        key,
-    )
-    .fetch_optional(connection)
-    .await?;
+    let row =
+        races!("select", "from chat_race where chat_race.company_id = $1 and chat_race.key = $2", company_id, key)
+            .fetch_optional(connection)
+            .await?;
     Ok(row.map(RaceRow::into_record))
 }
 
-/// Inserts the race unless its key is taken; false if it was. Waits for another transaction that inserts it now.
-/// Its version is 0 until [`save_race`] raises it at the end of the transaction.
-pub(super) async fn insert_race(
+/// Locks the races of these chats that nobody else holds, ascending, and answers them as [`lock_races`] does: without
+/// waiting, so that a race that is being decided elsewhere holds up no batch.
+pub(super) async fn lock_free_races(
     connection: &mut PgConnection,
     company_id: Uuid,
-    key: Uuid,
-    website_id: Uuid,
-    owner: &str,
-    cap_seconds: f64,
-    reoffers: bool,
-) -> Result<bool> {
-    let inserted = sqlx::query!(
-        "insert into chat_race (company_id, key, website_id, owner, state, expires_at, reoffers, version)
-         values ($1, $2, $3, $4, 'OFFLINE', switchboard.now() + make_interval(secs => $5), $6, 0)
-         on conflict (company_id, key) do nothing",
+    chat_ids: &[Uuid],
+) -> Result<Vec<RaceRecord>> {
+    let rows = races!(
+        "select",
+        "from chat_race
+         where chat_race.company_id = $1
+             -- A chat never changes its race.
+             and chat_race.key in (select chat.key from chat where chat.company_id = $1 and chat.id = any($2))
+         order by chat_race.key
+         for no key update of chat_race skip locked",
         company_id,
-        key,
-        website_id,
-        owner,
-        cap_seconds,
-        reoffers,
+        chat_ids
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(rows.into_iter().map(RaceRow::into_record).collect())
 }
 
 /// Locks these races, ascending, and answers them as they are under the lock, without their agents. Nothing else is
@@ -166,15 +175,14 @@ pub(super) async fn lock_races(
     company_id: Uuid,
     keys: &[Uuid],
 ) -> Result<Vec<RaceRecord>> {
-    let rows = sqlx::query_as!(
-        RaceRow,
-        r#"select company_id, key, website_id, owner, state as "state: RaceState", winner_id,
-               failures as "failures: Json<Vec<Failure>>", reoffers, expires_at, version, inserted_at, updated_at
-           from chat_race where company_id = $1 and key = any($2)
-           order by key
-           for no key update"#,
+    let rows = races!(
+        "select",
+        "from chat_race
+         where chat_race.company_id = $1 and chat_race.key = any($2)
+         order by chat_race.key
+         for no key update",
         company_id,
-        keys,
+        keys
     )
     .fetch_all(connection)
     .await?;
@@ -187,147 +195,45 @@ pub(super) async fn save_race(
     race: &mut RaceRecord,
     cap_seconds: Option<f64>,
 ) -> Result<()> {
-    let saved = sqlx::query!(
-        "update chat_race
-         set state = $3, winner_id = $4, failures = $5,
-             expires_at = coalesce(switchboard.now() + make_interval(secs => $6), expires_at),
-             version = version + 1, updated_at = switchboard.now()
-         where company_id = $1 and key = $2
-         returning expires_at, version, updated_at",
-        race.company_id,
-        race.key,
-        race.state.as_str(),
-        race.winner_id,
-        Json(&race.failures) as _,
-        cap_seconds,
-    )
-    .fetch_one(connection)
-    .await?;
-    race.expires_at = saved.expires_at;
-    race.version = saved.version;
-    race.updated_at = saved.updated_at;
-    Ok(())
+    save_races(connection, race.company_id, &mut [race], cap_seconds).await
 }
 
-/// A race that is about to be inserted with its first offers.
-pub(super) struct NewOpenRace<'a> {
-    /// The key.
-    pub(super) key: Uuid,
-    /// Where the customer asks.
-    pub(super) website_id: Uuid,
-    /// Who asks.
-    pub(super) owner: &'a str,
-}
-
-/// Inserts those of these races whose keys are free, ascending, already waiting; answers them, without their agents.
-/// Their offers are to be inserted in the same transaction. Waits for others that insert the same keys now.
-pub(super) async fn insert_open_races(
+/// The same for several of one company.
+pub(super) async fn save_races(
     connection: &mut PgConnection,
     company_id: Uuid,
-    races: &[NewOpenRace<'_>],
-    cap_seconds: f64,
-) -> Result<Vec<RaceRecord>> {
-    if races.is_empty() {
-        return Ok(Vec::new());
-    }
+    races: &mut [&mut RaceRecord],
+    cap_seconds: Option<f64>,
+) -> Result<()> {
     let keys: Vec<Uuid> = races.iter().map(|race| race.key).collect();
-    let website_ids: Vec<Uuid> = races.iter().map(|race| race.website_id).collect();
-    let owners: Vec<&str> = races.iter().map(|race| race.owner).collect();
-    let rows = sqlx::query_as!(
-        RaceRow,
-        r#"insert into chat_race (company_id, key, website_id, owner, state, expires_at)
-           select $1, new.key, new.website_id, new.owner, 'WAITING', switchboard.now() + make_interval(secs => $5)
-           from unnest($2::uuid[], $3::uuid[], $4::text[]) as new (key, website_id, owner)
-           order by new.key
-           on conflict (company_id, key) do nothing
-           returning company_id, key, website_id, owner, state as "state: RaceState", winner_id,
-               failures as "failures: Json<Vec<Failure>>", expires_at, reoffers, version, inserted_at, updated_at"#,
+    let states: Vec<&str> = races.iter().map(|race| race.state.as_str()).collect();
+    let winner_ids: Vec<Option<Uuid>> = races.iter().map(|race| race.winner_id).collect();
+    let failures: Vec<Json<&[Failure]>> = races.iter().map(|race| Json(race.failures.as_slice())).collect();
+    let saved = sqlx::query!(
+        "update chat_race
+         set state = saved.state, winner_id = saved.winner_id, failures = saved.failures,
+             expires_at = coalesce(switchboard.now() + make_interval(secs => $6), expires_at),
+             version = version + 1, updated_at = switchboard.now()
+         from unnest($2::uuid[], $3::text[], $4::uuid[], $5::jsonb[]) as saved (key, state, winner_id, failures)
+         where chat_race.company_id = $1 and chat_race.key = saved.key
+         returning chat_race.key, expires_at, version, updated_at",
         company_id,
         &keys,
-        &website_ids,
-        &owners as &[&str],
+        &states as &[&str],
+        &winner_ids as &[Option<Uuid>],
+        &failures as _,
         cap_seconds,
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(RaceRow::into_record).collect())
-}
-
-/// A chat that is about to be inserted.
-pub(super) struct Offer<'a> {
-    /// Of which race.
-    pub(super) race: &'a RaceRecord,
-    /// To whom.
-    pub(super) contract: &'a ContractRecord,
-    /// What the customer asked.
-    pub(super) request: &'a CustomerRequest,
-}
-
-/// Makes these offers: one chat each, finished from birth where `closed` gives a reason. The times are the database's,
-/// read here, under the lock.
-pub(super) async fn insert_chats(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    offers: &[Offer<'_>],
-    closed: Option<CloseReason>,
-) -> Result<Vec<ChatRecord>> {
-    let ids: Vec<Uuid> = offers.iter().map(|_| crate::clock::new_id()).collect();
-    let keys: Vec<Uuid> = offers.iter().map(|offer| offer.race.key).collect();
-    let website_ids: Vec<Uuid> = offers.iter().map(|offer| offer.race.website_id).collect();
-    let visitors: Vec<&str> = offers.iter().map(|offer| offer.race.owner.as_str()).collect();
-    let contract_ids: Vec<Uuid> = offers.iter().map(|offer| offer.contract.id).collect();
-    let agent_ids: Vec<Option<Uuid>> = offers.iter().map(|offer| offer.contract.agent_id).collect();
-    let miss_times: Vec<Option<i32>> = offers.iter().map(|offer| offer.contract.chat_miss_time).collect();
-    let headlines: Vec<&str> = offers.iter().map(|offer| offer.request.headline.as_str()).collect();
-    let names: Vec<&str> = offers.iter().map(|offer| offer.request.customer_name.as_str()).collect();
-    let addresses: Vec<Option<IpNet>> = offers.iter().map(|offer| offer.request.ip_address).collect();
-    let origins: Vec<Option<IpNet>> = offers.iter().map(|offer| offer.request.created_from).collect();
-    let chats = chats!(
-        "with moment as materialized (select switchboard.now() as now)
-         insert into chat (company_id, id, key, website_id, contract_id, agent_id, visitor, status, close_reason,
-             headline, customer_name, ip_address, miss_at, inserted_at, updated_at, finished_at, created_from)
-         select $1, offer.id, offer.key, offer.website_id, offer.contract_id, offer.agent_id, offer.visitor,
-             case when $2::text is null then 'ACTIVE' else 'FINISHED' end, $2, offer.headline, offer.customer_name,
-             offer.ip_address,
-             case when $2::text is null and offer.miss_time > 0
-                 then moment.now + make_interval(secs => offer.miss_time) end,
-             moment.now, moment.now, case when $2::text is not null then moment.now end, offer.created_from
-         from moment, unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::uuid[], $9::int[],
-             $10::text[], $11::text[], $12::inet[], $13::inet[])
-             as offer (id, key, website_id, visitor, contract_id, agent_id, miss_time, headline, customer_name,
-                 ip_address, created_from)
-         returning",
-        "",
-        company_id,
-        closed.map(CloseReason::as_str),
-        &ids,
-        &keys,
-        &website_ids,
-        &visitors as &[&str],
-        &contract_ids,
-        &agent_ids as &[Option<Uuid>],
-        &miss_times as &[Option<i32>],
-        &headlines as &[&str],
-        &names as &[&str],
-        &addresses as &[Option<IpNet>],
-        &origins as &[Option<IpNet>],
-    );
-    Ok(chats.fetch_all(connection).await?)
-}
-
-/// Starts an active chat, which gets its opening message in the same transaction.
-pub(super) async fn start_chat(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<ChatRecord> {
-    let chat = chats!(
-        "update chat
-         set status = 'STARTED', started_at = switchboard.now(), message_count = message_count + 1,
-             version = version + 1, updated_at = switchboard.now()
-         where chat.company_id = $1 and chat.id = $2 and chat.status = 'ACTIVE'
-         returning",
-        "",
-        company_id,
-        id
-    );
-    Ok(chat.fetch_one(connection).await?)
+    for race in races {
+        let row = saved.iter().find(|row| row.key == race.key);
+        let row = row.ok_or_else(|| Error::internal("a race that is locked is not there"))?;
+        race.expires_at = row.expires_at;
+        race.version = row.version;
+        race.updated_at = row.updated_at;
+    }
+    Ok(())
 }
 
 /// Finishes one chat.

@@ -40,10 +40,12 @@ pub(super) async fn clear_miss(connection: &mut PgConnection, chats: &[ChatRecor
     timer::clear(connection, first.company_id, &subjects).await
 }
 
-/// Clears the timers of a race and of all its chats. The race is locked.
-pub(super) async fn clear_all(connection: &mut PgConnection, race: &Race) -> Result<()> {
-    clear_miss(connection, &race.chats).await?;
-    timer::clear(connection, race.record.company_id, &[Subject::new(RACE, race.record.key)]).await
+/// Clears the timers of these races and of all their chats. The races are locked.
+pub(super) async fn clear_all(connection: &mut PgConnection, company_id: Uuid, races: &[Race]) -> Result<()> {
+    let of_races = races.iter().map(|race| Subject::new(RACE, race.record.key));
+    let of_chats = races.iter().flat_map(|race| &race.chats).map(|chat| Subject::new(CHAT, chat.id));
+    let subjects: Vec<Subject> = of_races.chain(of_chats).collect();
+    timer::clear(connection, company_id, &subjects).await
 }
 
 fn subject_id(timer: &Timer) -> Result<Uuid> {

@@ -8,8 +8,9 @@ mod sql;
 use uuid::Uuid;
 
 use super::{
+    answer::{self, Answer},
     record::{ChatRecord, Race},
-    service::{self, Ended, end_locked, lock_for, side_of, start_locked},
+    service::{self, Ended, end_locked, lock_for, side_of},
     sql as race_sql,
     state::{self, ChatStatus, CloseReason, RaceState, Side, StartOutcome},
     timers,
@@ -80,7 +81,7 @@ impl Chats {
         race.replace(&canceled);
         race.record.state = RaceState::Canceled;
         race_sql::save_race(connection, &mut race.record, None).await?;
-        timers::clear_all(connection, &before).await?;
+        timers::clear_all(connection, company_id, std::slice::from_ref(&before)).await?;
         let mut changes = Changes::by(company_id, Some(&principal.subject));
         changes.race("RaceCanceled", &race.record, Some(&before.record))?;
         changes.chats("ChatCanceled", &canceled, &before.chats)?;
@@ -165,7 +166,11 @@ impl Chats {
         race.replace(std::slice::from_ref(&chat));
         let mut edited = Edited { changed: chat.version != version, chat, started: None, ended: None };
         if edit.status == Some(ChatStatus::Started) {
-            let started = start_locked(connection, race, edited.chat, &mut changes).await?;
+            let answer = [Answer { principal: principal.clone(), chat_id }];
+            let races = std::slice::from_mut(&mut race);
+            let (mut started, events) = answer::decide(connection, principal.company_id, races, &answer).await?;
+            let started = started.pop().flatten().ok_or_else(|| Error::not_found("chat"))?;
+            changes.add(events);
             if matches!(started.outcome, StartOutcome::LostRace | StartOutcome::Closed) {
                 let label = started.outcome.as_str();
                 metrics::counter!("switchboard_chat_starts_total", "outcome" => label).increment(1);

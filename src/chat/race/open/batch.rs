@@ -20,16 +20,18 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    open::{NewChat, check},
-    record::{ChatRecord, Race},
+    NewChat, check,
     sql::{self, NewOpenRace, Offer},
-    timers,
 };
 use crate::{
     auth::Principal,
     chat::{
         changes::Changes,
         contract::{self, ContractRecord},
+        race::{
+            record::{ChatRecord, Race},
+            timers,
+        },
         rights,
     },
     db::batch::Batches,

@@ -3,6 +3,9 @@
 //! Both are the same step. With the contracts and the race locked, each contract that has no chat in the race yet
 //! is checked and offered one. Repeating a request therefore changes nothing, also after an answer was lost.
 
+pub(in crate::chat) mod batch;
+mod sql;
+
 use std::collections::HashSet;
 
 use ipnet::IpNet;
@@ -10,12 +13,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::{batch::Asked, sql::Offer};
 use super::{
-    batch::Asked,
     record::{ChatRecord, Failure, Race},
-    service,
-    sql::{self, Offer},
-    state, timers,
+    service, sql as race_sql, state, timers,
 };
 use crate::{
     auth::{Principal, Role},
@@ -110,7 +111,7 @@ async fn lock_or_insert(
 }
 
 /// Why this contract cannot be offered a chat of a race of `website_id`.
-pub(super) fn check(contract: Option<&ContractRecord>, website_id: Uuid, principal: &Principal) -> Result<()> {
+fn check(contract: Option<&ContractRecord>, website_id: Uuid, principal: &Principal) -> Result<()> {
     let contract = contract.ok_or_else(|| Error::not_found("contract"))?;
     if contract.website_id != website_id {
         // To a visitor the contracts of other websites do not exist.
@@ -160,7 +161,7 @@ impl Opening {
         }
         // A race without offers has no time that runs; with the first one it begins anew.
         let begins = before.state != race.record.state && race.is_offered(None);
-        sql::save_race(connection, &mut race.record, begins.then_some(cap_seconds)).await?;
+        race_sql::save_race(connection, &mut race.record, begins.then_some(cap_seconds)).await?;
         let mut set: Vec<_> = added.iter().filter_map(timers::miss).collect();
         if begins {
             set.push(timers::expire(&race.record));
@@ -266,7 +267,7 @@ impl Chats {
         } else {
             let session = match new.session {
                 Some(session) => session,
-                None => state::shift_of(sql::now(connection).await?),
+                None => state::shift_of(race_sql::now(connection).await?),
             };
             let most = self.settings.race_contracts;
             contract::sql::lock_on_shift(connection, company_id, website_id, session, most).await?

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{
     feed::{Own, own_chats},
     record::ChatRecord,
-    sql as race_sql,
     state::ChatStatus,
 };
 use crate::{
@@ -70,16 +69,15 @@ impl Chats {
     /// # Errors
     /// `UNAUTHENTICATED` for a credential that is not valid.
     pub async fn chat_of_caller(&self, caller: &Caller, id: Uuid) -> Result<Option<(Reader, ChatRecord)>> {
-        let mut connection = self.pool.acquire().await?;
         let (reader, chat) = match caller {
             Caller::Anonymous => {
+                let mut connection = self.pool.acquire().await?;
                 let Some(chat) = sql::find_anywhere(&mut connection, id).await? else { return Ok(None) };
                 (Reader::OfChat { company_id: chat.company_id, chat_id: id }, chat)
             }
             caller => {
                 let principal = caller.principal()?;
-                let chat = race_sql::find_chat(&mut connection, principal.company_id, id).await?;
-                let Some(chat) = chat else { return Ok(None) };
+                let Some(chat) = self.find(principal.company_id, id).await? else { return Ok(None) };
                 (Reader::Known(Arc::clone(principal)), chat)
             }
         };

@@ -1,0 +1,60 @@
+//! `startChat` for many agents in one transaction.
+//!
+//! The batch locks the races that are free and leaves the others: an answer whose race is just being decided
+//! elsewhere, like one that must fail, is done alone. Several answers to one race are decided in the order in which
+//! they came.
+
+use futures_util::FutureExt as _;
+use sqlx::PgPool;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use super::{Answer, Started, decide};
+use crate::{
+    chat::race::{service, sql, state::StartOutcome},
+    db::batch::Batches,
+    error::Result,
+    event::{self, Bell},
+};
+
+/// The lane of each company.
+pub(in crate::chat) type Answers = Batches<Uuid, Answer, Started>;
+
+/// Batches of `startChat` on this database.
+pub(in crate::chat) fn answers(pool: PgPool, bell: Bell) -> Answers {
+    Batches::new("start_chat", move |company_id, answers: Arc<[Answer]>| {
+        let (pool, bell) = (pool.clone(), bell.clone());
+        async move {
+            match start(&pool, company_id, &answers).await {
+                Ok(started) => {
+                    if started.iter().flatten().any(|started| started.outcome == StartOutcome::Started) {
+                        bell.ring();
+                    }
+                    started
+                }
+                // Whatever it was, each of them meets it again alone, and answers it.
+                Err(error) => {
+                    tracing::debug!(error = error.chain(), size = answers.len(), "a batch of startChat failed");
+                    Vec::new()
+                }
+            }
+        }
+        .boxed()
+    })
+}
+
+async fn start(pool: &PgPool, company_id: Uuid, answers: &[Answer]) -> Result<Vec<Option<Started>>> {
+    let mut transaction = pool.begin().await?;
+    let connection = &mut *transaction;
+    let chat_ids: Vec<Uuid> = answers.iter().map(|answer| answer.chat_id).collect();
+    let records = sql::lock_free_races(connection, company_id, &chat_ids).await?;
+    let mut races = service::with_chats(connection, company_id, records).await?;
+    let (started, events) = decide(connection, company_id, &mut races, answers).await?;
+    if events.is_empty() {
+        transaction.rollback().await?;
+    } else {
+        event::append(connection, &events).await?;
+        transaction.commit().await?;
+    }
+    Ok(started)
+}
