@@ -43,6 +43,7 @@ mod turns;
 use sqlx::PgPool;
 
 use crate::{config::ChatSettings, event::Bell, timer::Alarm};
+use message::batch::Posts;
 use race::{answer::batch::Answers, lookup::Lookups, open::batch::Creates};
 use turns::Turns;
 
@@ -67,6 +68,7 @@ pub struct Chats {
     lookups: Lookups,
     creates: Creates,
     answers: Answers,
+    posts: Posts,
 }
 
 impl Chats {
@@ -75,7 +77,8 @@ impl Chats {
         let lookups = race::lookup::lookups(pool.clone());
         let creates = race::open::batch::creates(pool.clone(), bell.clone(), alarm.clone(), settings.race_cap);
         let answers = race::answer::batch::answers(pool.clone(), bell.clone());
-        Self { pool, bell, alarm, settings, turns: Turns::default(), lookups, creates, answers }
+        let posts = message::batch::posts(pool.clone(), bell.clone());
+        Self { pool, bell, alarm, settings, turns: Turns::default(), lookups, creates, answers, posts }
     }
 
     /// Whether callers without a token may subscribe to `chatChanged`.

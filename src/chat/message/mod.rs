@@ -1,5 +1,6 @@
 //! Messages of a chat. The first is the headline: written by the transaction that starts the chat, exactly once.
 
+pub(super) mod batch;
 mod feed;
 pub mod graphql;
 mod service;

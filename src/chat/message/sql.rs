@@ -10,20 +10,17 @@ use crate::{
     error::Result,
 };
 
-/// A statement whose rows are whole messages of the chat whose website, agent and visitor are the first arguments: what
-/// comes before their columns, what comes after, the further arguments.
+/// A statement whose rows are whole messages, of a `message` and its `chat`: what comes before their columns, what comes
+/// after, the arguments.
 macro_rules! messages {
-    ($head:literal, $tail:literal, $chat:expr $(, $argument:expr)* $(,)?) => {
+    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             MessageRecord,
             $head
-                + r#" message.company_id, message.chat_id, message.id, $1::uuid as "website_id!",
-                    $2::uuid as agent_id, $3::text as "visitor!", message.text, message.author, message.is_agent,
-                    message.opening, message.inserted_at, message.updated_at "#
-                + $tail,
-            $chat.website_id,
-            $chat.agent_id,
-            $chat.visitor
+                + r#" message.company_id, message.chat_id, message.id, chat.website_id, chat.agent_id, chat.visitor,
+                    message.text, message.author, message.is_agent, message.opening, message.inserted_at,
+                    message.updated_at "#
+                + $tail
             $(, $argument)*
         )
     };
@@ -36,72 +33,116 @@ pub(super) async fn lock_chat(connection: &mut PgConnection, company_id: Uuid, i
     Ok(chat.fetch_optional(connection).await?)
 }
 
-/// The message that has this id, or was written again by the customer's client under it.
-pub(super) async fn find(connection: &mut PgConnection, chat: &ChatRecord, id: Uuid) -> Result<Option<MessageRecord>> {
-    let message = messages!(
+/// Locks those of these chats' rows that nobody else holds, ascending; without waiting, so that a chat that is being
+/// written elsewhere holds up no batch.
+pub(super) async fn lock_free_chats(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<ChatRecord>> {
+    let chats = chats!(
         "select",
-        "from chat_message as message
-         where message.company_id = $4 and message.chat_id = $5 and (message.id = $6 or message.echo_id = $6)",
-        chat,
-        chat.company_id,
-        chat.id,
-        id
+        "from chat
+         where chat.company_id = $1 and chat.id = any($2)
+         order by chat.id
+         for no key update skip locked",
+        company_id,
+        ids
     );
-    Ok(message.fetch_optional(connection).await?)
+    Ok(chats.fetch_all(connection).await?)
 }
 
-/// The opening message, if it says `text` and the customer's side has written nothing else; notes the client's `id` for
-/// it. The chat is locked.
-pub(super) async fn echoed_opening(
+/// Of each chat the message that has the id beside it, or was written again by the customer's client under it.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    chat_ids: &[Uuid],
+    ids: &[Uuid],
+) -> Result<Vec<MessageRecord>> {
+    let messages = messages!(
+        "select",
+        "from unnest($2::uuid[], $3::uuid[]) as wanted (chat_id, id)
+         join chat_message as message on message.company_id = $1 and message.chat_id = wanted.chat_id
+             and (message.id = wanted.id or message.echo_id = wanted.id)
+         join chat on chat.company_id = message.company_id and chat.id = message.chat_id",
+        company_id,
+        chat_ids,
+        ids
+    );
+    Ok(messages.fetch_all(connection).await?)
+}
+
+/// The opening message, unless the customer's side has written something else; notes the client's `id` for it. The chat
+/// is locked.
+pub(super) async fn echo_opening(
     connection: &mut PgConnection,
     chat: &ChatRecord,
-    text: &str,
     id: Option<Uuid>,
 ) -> Result<Option<MessageRecord>> {
     let message = messages!(
         "update chat_message as message
-         set echo_id = coalesce(message.echo_id, $7)
-         where message.company_id = $4 and message.chat_id = $5 and message.opening and message.text = $6
+         set echo_id = coalesce(message.echo_id, $3)
+         from chat
+         where message.company_id = $1 and message.chat_id = $2 and message.opening
+             and chat.company_id = $1 and chat.id = $2
              and not exists (
                  select from chat_message as other
-                 where other.company_id = $4 and other.chat_id = $5 and not other.opening and not other.is_agent
+                 where other.company_id = $1 and other.chat_id = $2 and not other.opening and not other.is_agent
              )
          returning",
         "",
-        chat,
         chat.company_id,
         chat.id,
-        text,
         id
     );
     Ok(message.fetch_optional(connection).await?)
 }
 
-/// Adds a message and counts it; answers it with its times, and which of the chat's it is. The chat is locked.
-pub(super) async fn insert(connection: &mut PgConnection, mut message: MessageRecord) -> Result<(MessageRecord, i32)> {
-    let row = sqlx::query!(
-        r#"with counted as (
-               update chat set message_count = message_count + 1
-               where company_id = $1 and id = $2
-               returning message_count
-           ), moment as materialized (select switchboard.now() as now), added as (
+/// A message that was added.
+pub(super) struct Added {
+    /// Of which chat.
+    pub(super) chat_id: Uuid,
+    /// Which of the chat's it is.
+    pub(super) number: i32,
+    /// When.
+    pub(super) inserted_at: OffsetDateTime,
+}
+
+/// Adds messages, at most one to each chat, and counts them. The chats are locked.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    messages: &[MessageRecord],
+) -> Result<Vec<Added>> {
+    let chat_ids: Vec<Uuid> = messages.iter().map(|message| message.chat_id).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
+    let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
+    let authors: Vec<&str> = messages.iter().map(|message| message.author.as_str()).collect();
+    let sides: Vec<bool> = messages.iter().map(|message| message.is_agent).collect();
+    let added = sqlx::query_as!(
+        Added,
+        r#"with moment as materialized (select switchboard.now() as now),
+           added as (
                insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at, updated_at)
-               select $1, $2, $3, $4, $5, $6, moment.now, moment.now from moment
-               returning inserted_at
+               select $1, new.chat_id, new.id, new.text, new.author, new.is_agent, moment.now, moment.now
+               from moment, unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::boolean[])
+                   as new (chat_id, id, text, author, is_agent)
+               returning chat_id, inserted_at
            )
-           select counted.message_count, added.inserted_at from counted, added"#,
-        message.company_id,
-        message.chat_id,
-        message.id,
-        message.text,
-        message.author,
-        message.is_agent,
+           update chat set message_count = message_count + 1
+           from added
+           where chat.company_id = $1 and chat.id = added.chat_id
+           returning added.chat_id, chat.message_count as number, added.inserted_at"#,
+        company_id,
+        &chat_ids,
+        &ids,
+        &texts as &[&str],
+        &authors as &[&str],
+        &sides,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    message.inserted_at = row.inserted_at;
-    message.updated_at = row.inserted_at;
-    Ok((message, row.message_count))
+    Ok(added)
 }
 
 /// Writes the headline of each of these chats, which start, as its first message. Their races are locked; a second
@@ -159,14 +200,13 @@ pub(in crate::chat) async fn page(
 ) -> Result<Vec<MessageRecord>> {
     let messages = messages!(
         "select",
-        "from chat_message as message
-         where message.company_id = $4 and message.chat_id = $5
-             and ($6::timestamptz is null or (message.inserted_at, message.id) > ($6, $7::uuid))
-             and ($8::timestamptz is null or (message.inserted_at, message.id) < ($8, $9::uuid))
-         order by case when $10 then message.inserted_at end desc, case when $10 then message.id end desc,
+        "from chat_message as message join chat on chat.company_id = message.company_id and chat.id = message.chat_id
+         where message.company_id = $1 and message.chat_id = $2
+             and ($3::timestamptz is null or (message.inserted_at, message.id) > ($3, $4::uuid))
+             and ($5::timestamptz is null or (message.inserted_at, message.id) < ($5, $6::uuid))
+         order by case when $7 then message.inserted_at end desc, case when $7 then message.id end desc,
              message.inserted_at, message.id
-         limit $11",
-        chat,
+         limit $8",
         chat.company_id,
         chat.id,
         after.map(|place| place.0),

@@ -1,4 +1,7 @@
 //! Chats and races as the API shows them.
+//!
+//! Fields that wait are boxed. async-graphql makes the future of every field of an object as large as that of its
+//! largest field, so that a query inlined in one would be allocated and copied for each scalar too.
 
 use std::sync::Arc;
 
@@ -81,7 +84,7 @@ impl Chat {
     /// Whom it is offered to; null when it has gone to another agent since.
     async fn contract(&self, context: &Context<'_>) -> Result<Option<Contract>> {
         let reader = reader(context, self.0.company_id)?;
-        let contract = loaders(context).contract(self.0.company_id, self.0.contract_id).await?;
+        let contract = Box::pin(loaders(context).contract(self.0.company_id, self.0.contract_id)).await?;
         Ok(contract.and_then(|contract| reader.shown(&contract)).map(Contract::from))
     }
 
@@ -94,7 +97,8 @@ impl Chat {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<Connection<String, Message, EmptyFields, EmptyFields>> {
-        messages(context.data_unchecked::<PgPool>(), &self.0, Window { first, after, last, before }).await
+        let window = Window { first, after, last, before };
+        Box::pin(messages(context.data_unchecked::<PgPool>(), &self.0, window)).await
     }
 
     /// By the customer, 1 to 5.
@@ -172,13 +176,13 @@ impl ChatRace {
 
     /// Its chats that the caller may see, oldest first.
     async fn chats(&self, context: &Context<'_>) -> Result<Vec<Chat>> {
-        Ok(self.visible_chats(context).await?.into_iter().map(Chat::from).collect())
+        Ok(Box::pin(self.visible_chats(context)).await?.into_iter().map(Chat::from).collect())
     }
 
     /// The chat that was started, if the caller may see it.
     async fn winner(&self, context: &Context<'_>) -> Result<Option<Chat>> {
         let Some(winner) = self.0.winner_id else { return Ok(None) };
-        let chats = self.visible_chats(context).await?;
+        let chats = Box::pin(self.visible_chats(context)).await?;
         Ok(chats.into_iter().find(|chat| chat.id == winner).map(Chat::from))
     }
 
