@@ -104,9 +104,9 @@ impl Authenticator {
         let checked = if bearer.len() > LONGEST {
             Err(Refusal::TooLong)
         } else if bearer.starts_with(PREFIX) {
-            shared.keyring.check(bearer).await
+            Box::pin(shared.keyring.check(bearer)).await
         } else {
-            shared.verifier.verify(bearer).await.map(Arc::new)
+            shared.verifier.verify(bearer).await
         };
         checked.map_or_else(refused, Caller::Known)
     }
@@ -116,7 +116,7 @@ impl Authenticator {
     pub async fn lapse(&self, principal: &Arc<Principal>) -> String {
         match (principal.credential, principal.expires_at) {
             (Credential::ApiKey(id), _) => {
-                self.shared.keyring.lapse(principal.company_id, id).await;
+                Box::pin(self.shared.keyring.lapse(principal.company_id, id)).await;
                 "API key revoked".to_owned()
             }
             (Credential::Token, Some(expires_at)) => {

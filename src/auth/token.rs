@@ -6,6 +6,10 @@
 //!    │       └───────── 3. only then read: exp, nbf, role, and the claims that this role needs
 //!    └───────────────── 1. alg names a family, kid a key; neither is trusted beyond choosing
 //! ```
+//! What a token signed with this server's own secret proved is remembered until it expires: the secret never changes
+//! while the server runs, and a caller sends the same token with each request. Keys of a JWKS do change, so tokens that
+//! they signed are checked each time.
+//!
 //! Claims that a role does not need are ignored, whatever they hold: an identity provider's service token may carry a
 //! `user_id` of its own. Times may be fractions of a second, as the standard allows.
 
@@ -13,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, crypto};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -30,6 +35,10 @@ pub(super) const LONGEST: usize = 8 * 1024;
 pub const SHORTEST_SECRET: usize = 32;
 /// Longest text claim, in characters.
 const LONGEST_TEXT: usize = 255;
+/// Most tokens whose principals are remembered; the least used are forgotten first.
+const REMEMBERED: usize = 4_096;
+/// Longest token that is remembered, in bytes: longer ones are checked each time.
+const LONGEST_REMEMBERED: usize = 1_024;
 /// Longest life of a token that is issued here: ten years.
 const LONGEST_LIFE: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -144,6 +153,8 @@ fn check_secret(secret: &str) -> Result<()> {
 /// Checks tokens.
 pub(super) struct Verifier {
     secret: Option<DecodingKey>,
+    /// By tokens that the secret has signed.
+    proven: Cache<Box<str>, Arc<Principal>>,
     jwks: Option<Arc<Jwks>>,
     clock: Clock,
 }
@@ -151,11 +162,18 @@ pub(super) struct Verifier {
 impl Verifier {
     pub(super) fn new(secret: Option<&str>, jwks: Option<Arc<Jwks>>, clock: Clock) -> Result<Self> {
         secret.map_or(Ok(()), check_secret)?;
-        Ok(Self { secret: secret.map(|secret| DecodingKey::from_secret(secret.as_bytes())), jwks, clock })
+        let secret = secret.map(|secret| DecodingKey::from_secret(secret.as_bytes()));
+        Ok(Self { secret, proven: Cache::new(REMEMBERED), jwks, clock })
     }
 
     /// The principal that this token proves.
-    pub(super) async fn verify(&self, token: &str) -> Result<Principal, Refusal> {
+    pub(super) async fn verify(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
+        let now = self.clock.now();
+        if let Some(principal) = self.proven.get(token)
+            && principal.expires_at.is_some_and(|expires_at| now < expires_at)
+        {
+            return Ok(principal);
+        }
         let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(Refusal::Malformed)?;
         let header: Header = decode(header)?;
@@ -166,20 +184,23 @@ impl Verifier {
         let algorithm: Algorithm = header.alg.parse().map_err(|_| Refusal::Algorithm)?;
         let matches =
             |key: &DecodingKey| crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false);
+        let is_own = algorithm == Algorithm::HS256;
         let genuine = match algorithm.family() {
-            AlgorithmFamily::Hmac if algorithm == Algorithm::HS256 => {
-                matches(self.secret.as_ref().ok_or(Refusal::Algorithm)?)
-            }
+            AlgorithmFamily::Hmac if is_own => matches(self.secret.as_ref().ok_or(Refusal::Algorithm)?),
             AlgorithmFamily::Hmac => return Err(Refusal::Algorithm),
             AlgorithmFamily::Rsa | AlgorithmFamily::Ec | AlgorithmFamily::Ed => {
                 let jwks = self.jwks.as_ref().ok_or(Refusal::Algorithm)?;
-                matches(jwks.key(header.kid.as_deref(), algorithm).await?.verifier())
+                matches(Box::pin(jwks.key(header.kid.as_deref(), algorithm)).await?.verifier())
             }
         };
         if !genuine {
             return Err(Refusal::Signature);
         }
-        principal(decode(payload)?, self.clock.now())
+        let principal = Arc::new(principal(decode(payload)?, self.clock.now())?);
+        if is_own && token.len() <= LONGEST_REMEMBERED {
+            self.proven.insert(token.into(), Arc::clone(&principal));
+        }
+        Ok(principal)
     }
 }
 

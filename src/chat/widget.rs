@@ -111,7 +111,7 @@ impl WidgetSubscription {
         context: &Context<'a>,
         id: Uuid,
     ) -> Result<impl Stream<Item = Result<Option<Chat>>> + use<'a>> {
-        let (reader, _) = chats(context).reader_of_chat(caller(context), id).await?;
+        let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
         let changes = subscribe::subscribe(sources(context), ChatFeed { reader, filter }, None);
         Ok(changes.filter_map(|change| {
@@ -133,7 +133,7 @@ impl WidgetSubscription {
         order_by: Option<Vec<MessagesOrderBy>>,
     ) -> Result<impl Stream<Item = Result<Option<Vec<Message>>>> + use<'a>> {
         let (chat_id, order) = asked(condition, order_by)?;
-        let (reader, _) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, None);
         let lists = changes.scan(List::default(), move |list, change| {
             future::ready(Some(match change {
@@ -167,7 +167,7 @@ impl WidgetSubscription {
         context: &Context<'a>,
         chat_id: Uuid,
     ) -> Result<impl Stream<Item = Result<MessageEvent>> + use<'a>> {
-        let (reader, _) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::changes(sources(context), MessageFeed { reader, chat_id });
         Ok(changes.map(|change| change.map(MessageEvent::from)))
     }

@@ -1,8 +1,8 @@
-//! Hot writes in batches: while some are being written, those of the same kind that arrive gather, and the next
-//! transaction takes them all.
+//! Hot statements in batches: while some are being written, those of the same kind that arrive gather, and the next
+//! transaction takes them all. Reads of single rows gather in the same way.
 //!
 //! ```text
-//! request ─ submit ─► lane of its company ─┐ at most PARALLEL batches under way, each a task of its own
+//! request ─ submit ─► lane of its company ─┐ at most `parallel` batches under way, each a task of its own
 //! request ─ submit ─►                      ├─► write(jobs) ─► one outcome for each job
 //! request ─ submit ─►                      ┘
 //! ```
@@ -32,8 +32,10 @@ use std::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::oneshot;
 
-/// Batches of one lane under way at once: while one is being flushed, the next is made.
-const PARALLEL: usize = 2;
+/// For writes: while one batch is being flushed, the next is made.
+pub const OVERLAPPING: usize = 2;
+/// For reads, which flush nothing: fewer and larger statements cost the least.
+pub const ONE_AT_A_TIME: usize = 1;
 /// Most jobs in one batch: beyond it the rows cost more than the round trips that they share.
 const MOST: usize = 128;
 
@@ -45,6 +47,7 @@ pub struct Batches<L, J, O>(Arc<Shared<L, J, O>>);
 
 struct Shared<L, J, O> {
     kind: &'static str,
+    parallel: usize,
     write: Box<Write<L, J, O>>,
     lanes: Mutex<HashMap<L, Lane<J, O>>>,
 }
@@ -82,12 +85,13 @@ where
     J: Send + Sync + 'static,
     O: Send + 'static,
 {
-    /// Batches of `kind` (a label of metrics), written by `write`.
+    /// Batches of `kind` (a label of metrics), written by `write`; of one lane at most `parallel` at once.
     pub fn new(
         kind: &'static str,
+        parallel: usize,
         write: impl Fn(L, Arc<[J]>) -> BoxFuture<'static, Vec<Option<O>>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(Shared { kind, write: Box::new(write), lanes: Mutex::default() }))
+        Self(Arc::new(Shared { kind, parallel, write: Box::new(write), lanes: Mutex::default() }))
     }
 
     /// Has `job` written with others of its lane. `None`: it was not, do it alone.
@@ -97,7 +101,7 @@ where
             let mut lanes = self.0.lanes();
             let here = lanes.entry(lane.clone()).or_insert_with(|| Lane { waiting: VecDeque::new(), under_way: 0 });
             here.waiting.push_back((job, outcome));
-            let begins = here.under_way < PARALLEL;
+            let begins = here.under_way < self.0.parallel;
             here.under_way += usize::from(begins);
             begins
         };
@@ -167,7 +171,7 @@ mod tests {
         let gate = Arc::new(Semaphore::new(0));
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let (behind, seen) = (Arc::clone(&gate), Arc::clone(&sizes));
-        let batches = Batches::new("test", move |_, jobs: Arc<[u32]>| {
+        let batches = Batches::new("test", OVERLAPPING, move |_, jobs: Arc<[u32]>| {
             let (gate, seen) = (Arc::clone(&behind), Arc::clone(&seen));
             async move {
                 gate.acquire().await.unwrap().forget();
@@ -221,15 +225,16 @@ mod tests {
     async fn lanes_do_not_wait_for_each_other_and_no_job_is_lost() {
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
-        let batches: Batches<usize, usize, usize> = Batches::new("test", move |lane, jobs: Arc<[usize]>| {
-            let count = Arc::clone(&count);
-            async move {
-                count.fetch_add(jobs.len(), Ordering::Relaxed);
-                tokio::task::yield_now().await;
-                jobs.iter().map(|job| Some(lane + job)).collect()
-            }
-            .boxed()
-        });
+        let batches: Batches<usize, usize, usize> =
+            Batches::new("test", OVERLAPPING, move |lane, jobs: Arc<[usize]>| {
+                let count = Arc::clone(&count);
+                async move {
+                    count.fetch_add(jobs.len(), Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    jobs.iter().map(|job| Some(lane + job)).collect()
+                }
+                .boxed()
+            });
         let tasks: Vec<_> = (0..2_000)
             .map(|job| {
                 let batches = batches.clone();

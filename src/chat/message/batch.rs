@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    db::batch::Batches,
+    db::batch::{Batches, OVERLAPPING},
     error::Result,
     event::{self, Bell},
 };
@@ -39,7 +39,7 @@ pub(in crate::chat) type Posts = Batches<Uuid, Arc<Post>, Result<Written>>;
 
 /// Batches of `createMessage` on this database.
 pub(in crate::chat) fn posts(pool: PgPool, bell: Bell) -> Posts {
-    Batches::new("create_message", move |company_id, posts: Arc<[Arc<Post>]>| {
+    Batches::new("create_message", OVERLAPPING, move |company_id, posts: Arc<[Arc<Post>]>| {
         let (pool, bell) = (pool.clone(), bell.clone());
         async move {
             match post(&pool, company_id, &posts).await {

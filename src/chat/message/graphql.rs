@@ -248,7 +248,7 @@ impl MessageSubscription {
         chat_id: Uuid,
         after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<MessageEvent>> + use<'a>> {
-        let (reader, _) = chats(context).reader_of_chat(caller(context), chat_id).await?;
+        let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
         Ok(changes.map(|change| change.map(MessageEvent::from)))
     }

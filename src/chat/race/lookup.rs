@@ -12,7 +12,7 @@ use super::{ChatRecord, sql};
 use crate::{
     auth::Principal,
     chat::Chats,
-    db::batch::Batches,
+    db::batch::{Batches, ONE_AT_A_TIME},
     error::{Error, Result},
 };
 
@@ -21,7 +21,7 @@ pub(in crate::chat) type Lookups = Batches<Uuid, Uuid, Result<Option<ChatRecord>
 
 /// Reads of chats on this database.
 pub(in crate::chat) fn lookups(pool: PgPool) -> Lookups {
-    Batches::new("chat", move |company_id, ids: Arc<[Uuid]>| {
+    Batches::new("chat", ONE_AT_A_TIME, move |company_id, ids: Arc<[Uuid]>| {
         let pool = pool.clone();
         async move {
             match find(&pool, company_id, &ids).await {

@@ -145,9 +145,29 @@ pub(super) async fn find_race(
     Ok(row.map(RaceRow::into_record))
 }
 
-/// Locks the races of these chats that nobody else holds, ascending, and answers them as [`lock_races`] does: without
+/// Locks those of these races that nobody else holds, ascending, and answers them as [`lock_races`] does: without
 /// waiting, so that a race that is being decided elsewhere holds up no batch.
 pub(super) async fn lock_free_races(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    keys: &[Uuid],
+) -> Result<Vec<RaceRecord>> {
+    let rows = races!(
+        "select",
+        "from chat_race
+         where chat_race.company_id = $1 and chat_race.key = any($2)
+         order by chat_race.key
+         for no key update skip locked",
+        company_id,
+        keys
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(RaceRow::into_record).collect())
+}
+
+/// The same for the races of these chats.
+pub(super) async fn lock_free_races_of(
     connection: &mut PgConnection,
     company_id: Uuid,
     chat_ids: &[Uuid],

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Answer, Started, decide};
 use crate::{
     chat::race::{service, sql, state::StartOutcome},
-    db::batch::Batches,
+    db::batch::{Batches, OVERLAPPING},
     error::Result,
     event::{self, Bell},
 };
@@ -22,7 +22,7 @@ pub(in crate::chat) type Answers = Batches<Uuid, Answer, Started>;
 
 /// Batches of `startChat` on this database.
 pub(in crate::chat) fn answers(pool: PgPool, bell: Bell) -> Answers {
-    Batches::new("start_chat", move |company_id, answers: Arc<[Answer]>| {
+    Batches::new("start_chat", OVERLAPPING, move |company_id, answers: Arc<[Answer]>| {
         let (pool, bell) = (pool.clone(), bell.clone());
         async move {
             match start(&pool, company_id, &answers).await {
@@ -47,7 +47,7 @@ async fn start(pool: &PgPool, company_id: Uuid, answers: &[Answer]) -> Result<Ve
     let mut transaction = pool.begin().await?;
     let connection = &mut *transaction;
     let chat_ids: Vec<Uuid> = answers.iter().map(|answer| answer.chat_id).collect();
-    let records = sql::lock_free_races(connection, company_id, &chat_ids).await?;
+    let records = sql::lock_free_races_of(connection, company_id, &chat_ids).await?;
     let mut races = service::with_chats(connection, company_id, records).await?;
     let (started, events) = decide(connection, company_id, &mut races, answers).await?;
     if events.is_empty() {

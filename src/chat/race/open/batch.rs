@@ -1,21 +1,23 @@
-//! `createChat` for many customers in one transaction: the simple case, which is nearly every call.
+//! `createChat` for many customers in one transaction: the simple cases, which are nearly every call.
 //!
-//! Simple is: the key is new, the contract is there, active, and the caller's to use. Then there is nothing to decide
-//! under the race's lock, because nobody else can see the race before the commit: it is inserted waiting, with its
-//! chats, its timers and its events. A request whose key is taken, by another transaction under way too, is left to
-//! be done alone, as is every request that must fail.
+//! Simple is: the contract is there, active, and the caller's to use; the key is new, or its race waits for an answer, is
+//! the caller's and its website's, and nobody holds it just now. A new race nobody else can see before the commit, so
+//! there is nothing to decide under its lock: it is inserted waiting, with its chats, its timers and its events. A race
+//! that waits is locked and gets the chats that it does not have yet. Everything else, as every request that must fail,
+//! is left to be done alone.
 //!
 //! ```text
-//! contracts, for key share, ascending ──► races, on conflict do nothing, ascending ──► chats ──► timers ──► events
+//! contracts, for key share ──► races, on conflict do nothing ──► races that were there, skip locked
+//!                                                       └──► chats ──► timers ──► events      (all ascending)
 //! ```
 //!
-//! The order of locks is that of every other writer. Requests of one batch with the same key and the same owner open
-//! one race with a chat for each of their contracts.
+//! The order of locks is that of every other writer. Requests of one batch with the same key and the same caller are
+//! offers of one race.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,20 +26,22 @@ use super::{
     sql::{self, NewOpenRace, Offer},
 };
 use crate::{
-    auth::Principal,
+    auth::{Principal, Role},
     chat::{
         changes::Changes,
         contract::{self, ContractRecord},
         race::{
             record::{ChatRecord, Race},
+            service, sql as race_sql,
+            state::RaceState,
             timers,
         },
         rights,
     },
-    db::batch::Batches,
+    db::batch::{Batches, OVERLAPPING},
     error::Result,
-    event::Bell,
-    timer::{self, Alarm},
+    event::{self, Bell},
+    timer::{self, Alarm, NewTimer},
 };
 
 /// One customer's request.
@@ -51,21 +55,32 @@ pub(in crate::chat) struct Asked {
     pub(in crate::chat) new: NewChat,
 }
 
+/// What a request came to.
+#[derive(Debug)]
+pub(in crate::chat) struct Offered {
+    /// The chat.
+    pub(super) chat: ChatRecord,
+    /// False for a repeat: the chat was there.
+    pub(super) is_new: bool,
+}
+
 /// The lane of each company.
-pub(in crate::chat) type Creates = Batches<Uuid, Asked, ChatRecord>;
+pub(in crate::chat) type Creates = Batches<Uuid, Asked, Offered>;
 
 /// Batches of `createChat` on this database.
 pub(in crate::chat) fn creates(pool: PgPool, bell: Bell, alarm: Alarm, cap: Duration) -> Creates {
-    Batches::new("create_chat", move |company_id, asked: Arc<[Asked]>| {
+    Batches::new("create_chat", OVERLAPPING, move |company_id, asked: Arc<[Asked]>| {
         let (pool, bell, alarm) = (pool.clone(), bell.clone(), alarm.clone());
         async move {
             match open(&pool, company_id, &asked, cap).await {
-                Ok(Opened { chats, due_at }) => {
-                    if let Some(due_at) = due_at {
+                Ok(Opened { offered, due_at }) => {
+                    if offered.iter().flatten().any(|offered| offered.is_new) {
                         bell.ring();
+                    }
+                    if let Some(due_at) = due_at {
                         alarm.set(due_at);
                     }
-                    chats
+                    offered
                 }
                 // Whatever it was, each of them meets it again alone, and answers it.
                 Err(error) => {
@@ -81,8 +96,8 @@ pub(in crate::chat) fn creates(pool: PgPool, bell: Bell, alarm: Alarm, cap: Dura
 /// What a batch came to.
 struct Opened {
     /// Of each request; `None` for one that is not simple.
-    chats: Vec<Option<ChatRecord>>,
-    /// When the first of the timers comes due; `None` if no race was opened.
+    offered: Vec<Option<Offered>>,
+    /// When the first of the timers that were set comes due; `None` if there are none.
     due_at: Option<OffsetDateTime>,
 }
 
@@ -94,6 +109,18 @@ struct Opening<'a> {
 impl<'a> Opening<'a> {
     fn first(&self) -> (&'a Asked, &'a ContractRecord) {
         self.asked[0]
+    }
+
+    /// True if the race, which waits, is the caller's to join, and this is all that there is to do.
+    fn may_use(&self, race: &Race) -> bool {
+        let (first, contract) = self.first();
+        let is_own = first.principal.role != Role::Consumer || first.principal.subject == race.record.owner;
+        // A contract that failed before is to be struck off the list: not simple.
+        let is_known =
+            |contract: &ContractRecord| race.record.failures.iter().any(|failure| failure.contract_id == contract.id);
+        is_own
+            && contract.website_id == race.record.website_id
+            && !self.asked.iter().any(|(_, contract)| is_known(contract))
     }
 
     /// True if `other` asks for one more chat of this race, as its owner.
@@ -135,6 +162,48 @@ async fn open(pool: &PgPool, company_id: Uuid, asked: &[Asked], cap: Duration) -
     ids.dedup();
     let contracts = contract::sql::hold(connection, company_id, &ids).await?;
     let openings = openings(asked, &contracts);
+    let fresh = insert_races(connection, company_id, &openings, cap).await?;
+    let taken: Vec<Uuid> =
+        openings.iter().map(|(key, _)| *key).filter(|key| fresh.iter().all(|race| race.record.key != *key)).collect();
+    let waiting = waiting_races(connection, company_id, &taken).await?;
+    let mut races: Vec<(Race, &Opening<'_>)> = Vec::new();
+    for race in fresh.into_iter().chain(waiting) {
+        let opening = openings.iter().find(|(key, opening)| *key == race.record.key && opening.may_use(&race));
+        races.extend(opening.map(|(_, opening)| (race, opening)));
+    }
+    let mut offers = Vec::new();
+    for (race, opening) in &races {
+        for &(asked, contract) in &opening.asked {
+            if race.chat_of(contract.id).is_none() {
+                offers.push(Offer { race: &race.record, contract, request: &asked.new.request });
+            }
+        }
+    }
+    let written =
+        if offers.is_empty() { Vec::new() } else { sql::insert_chats(connection, company_id, &offers, None).await? };
+    let due_at = write(connection, company_id, &mut races, &written).await?;
+    if written.is_empty() {
+        transaction.rollback().await?;
+    } else {
+        transaction.commit().await?;
+    }
+    // Whether a request was simple is told by whether it is in an opening, not by its name: an equal one is a repeat.
+    let offered = |asked: &Asked| {
+        let (race, opening) = races.iter().find(|(race, _)| race.record.key == asked.key)?;
+        opening.asked.iter().find(|(member, _)| std::ptr::eq(*member, asked))?;
+        let chat = race.chat_of(asked.new.contract_id)?.clone();
+        Some(Offered { is_new: written.iter().any(|new| new.id == chat.id), chat })
+    };
+    Ok(Opened { offered: asked.iter().map(offered).collect(), due_at })
+}
+
+/// Inserts the races whose keys are free.
+async fn insert_races(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    openings: &[(Uuid, Opening<'_>)],
+    cap: Duration,
+) -> Result<Vec<Race>> {
     let new: Vec<NewOpenRace<'_>> = openings
         .iter()
         .map(|(key, opening)| {
@@ -143,40 +212,59 @@ async fn open(pool: &PgPool, company_id: Uuid, asked: &[Asked], cap: Duration) -
         })
         .collect();
     let inserted = sql::insert_open_races(connection, company_id, &new, cap.as_secs_f64()).await?;
-    if inserted.is_empty() {
-        transaction.rollback().await?;
-        return Ok(Opened { chats: vec![None; asked.len()], due_at: None });
+    Ok(inserted.into_iter().map(|record| Race::new(record, Vec::new())).collect())
+}
+
+/// Locks those of these races that are free, and answers those that wait for an answer.
+async fn waiting_races(connection: &mut PgConnection, company_id: Uuid, keys: &[Uuid]) -> Result<Vec<Race>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut offers = Vec::new();
-    for (key, opening) in &openings {
-        let Some(race) = inserted.iter().find(|race| race.key == *key) else { continue };
-        for &(asked, contract) in &opening.asked {
-            offers.push(Offer { race, contract, request: &asked.new.request });
-        }
+    let mut records = race_sql::lock_free_races(connection, company_id, keys).await?;
+    records.retain(|race| race.state == RaceState::Waiting);
+    service::with_chats(connection, company_id, records).await
+}
+
+/// What follows from the chats that were `written`: they are their races', which tell it, and have timers. Answers when
+/// the first of those comes due.
+async fn write(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    races: &mut [(Race, &Opening<'_>)],
+    written: &[ChatRecord],
+) -> Result<Option<OffsetDateTime>> {
+    let before: Vec<Race> = races.iter().map(|(race, _)| race.clone()).collect();
+    for (race, _) in races.iter_mut() {
+        race.chats.extend(written.iter().filter(|chat| chat.key == race.record.key).cloned());
+        race.renew_agents();
     }
-    let chats = sql::insert_chats(connection, company_id, &offers, None).await?;
-    let races = inserted.iter().map(|race| {
-        let own = chats.iter().filter(|chat| chat.key == race.key).cloned().collect();
-        Race::new(race.clone(), own)
-    });
-    let mut set: Vec<_> = chats.iter().filter_map(timers::miss).collect();
+    let is_joined = |race: &Race, before: &Race| !before.chats.is_empty() && race.chats.len() > before.chats.len();
+    let mut joined: Vec<_> = races
+        .iter_mut()
+        .zip(&before)
+        .filter(|((race, _), before)| is_joined(race, before))
+        .map(|((race, _), _)| &mut race.record)
+        .collect();
+    if !joined.is_empty() {
+        race_sql::save_races(connection, company_id, &mut joined, None).await?;
+    }
+    let mut set: Vec<NewTimer> = written.iter().filter_map(timers::miss).collect();
     let mut events = Vec::new();
-    for race in races {
-        set.push(timers::expire(&race.record));
-        let mut changes = Changes::by(company_id, Some(&race.record.owner));
-        changes.race("RaceOpened", &race.record, None)?;
-        changes.chats("ChatOffered", &race.chats, &[])?;
+    for ((race, opening), before) in races.iter().zip(&before) {
+        let actor = &opening.first().0.principal.subject;
+        let mut changes = Changes::by(company_id, Some(actor));
+        if before.chats.is_empty() {
+            set.push(timers::expire(&race.record));
+            changes.race("RaceOpened", &race.record, None)?;
+        } else if is_joined(race, before) {
+            changes.race("RaceJoined", &race.record, Some(&before.record))?;
+        }
+        changes.chats("ChatOffered", &race.chats[before.chats.len()..], &[])?;
         events.extend(changes.into_events());
     }
     timer::set(connection, &set).await?;
-    crate::event::append(connection, &events).await?;
-    transaction.commit().await?;
-    let due_at = set.iter().map(|timer| timer.due_at).min();
-    // Whether a request's chat is among them is told by whether it was offered, not by its name: an equal one is a repeat.
-    let written = |asked: &Asked| {
-        let opening = openings.iter().find(|(key, _)| *key == asked.key)?;
-        opening.1.asked.iter().find(|(member, _)| std::ptr::eq(*member, asked))?;
-        chats.iter().find(|chat| chat.key == asked.key && chat.contract_id == asked.new.contract_id).cloned()
-    };
-    Ok(Opened { chats: asked.iter().map(written).collect(), due_at })
+    if !events.is_empty() {
+        event::append(connection, &events).await?;
+    }
+    Ok(set.iter().map(|timer| timer.due_at).min())
 }

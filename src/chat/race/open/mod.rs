@@ -13,7 +13,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::{batch::Asked, sql::Offer};
+use self::{
+    batch::{Asked, Offered},
+    sql::Offer,
+};
 use super::{
     record::{ChatRecord, Failure, Race},
     service, sql as race_sql, state, timers,
@@ -194,17 +197,22 @@ impl Chats {
         let key = new.key.unwrap_or_else(clock::new_id);
         // With the others that ask now. What cannot be done so, is done alone.
         let asked = Asked { principal: principal.clone(), key, new: new.clone() };
-        if let Some(chat) = self.creates.submit(principal.company_id, asked).await {
-            metrics::counter!("switchboard_chat_creates_total", "outcome" => "offered").increment(1);
-            return Ok(chat);
-        }
-        let _turn = self.turns.take(principal.company_id, key).await;
-        let opened = db::retrying(|| self.create_chat_once(principal, key, &new)).await?;
-        let label = if opened.changed { "offered" } else { "repeated" };
+        let Offered { chat, is_new } = match self.creates.submit(principal.company_id, asked).await {
+            Some(offered) => offered,
+            None => Box::pin(self.create_chat_alone(principal, key, &new)).await?,
+        };
+        let label = if is_new { "offered" } else { "repeated" };
         metrics::counter!("switchboard_chat_creates_total", "outcome" => label).increment(1);
+        Ok(chat)
+    }
+
+    async fn create_chat_alone(&self, principal: &Principal, key: Uuid, new: &NewChat) -> Result<Offered> {
+        let _turn = self.turns.take(principal.company_id, key).await;
+        let opened = db::retrying(|| self.create_chat_once(principal, key, new)).await?;
         self.announce(&opened);
         let chat = opened.race.chat_of(new.contract_id).cloned();
-        chat.ok_or_else(|| Error::internal("a chat that was just offered is not there"))
+        let chat = chat.ok_or_else(|| Error::internal("a chat that was just offered is not there"))?;
+        Ok(Offered { chat, is_new: opened.changed })
     }
 
     async fn create_chat_once(&self, principal: &Principal, key: Uuid, new: &NewChat) -> Result<Opened> {
