@@ -214,8 +214,8 @@ async fn create(plain: &Plain, new: NewChat, events: bool) -> sqlx::Result<Json<
     .execute(&mut *connection)
     .await?;
     let answer = chat.json();
+    set_timers(connection, &chat).await?;
     if events {
-        set_timers(connection, &chat).await?;
         append(connection, &chat, &answer).await?;
     }
     transaction.commit().await?;

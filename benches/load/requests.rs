@@ -201,7 +201,7 @@ async fn creates(arguments: &Arguments, stage: &Stage, servers: &Servers) -> Res
     let mut contenders = vec![
         ("switchboard", Turn::Server(&servers.switchboard, asks)),
         ("plain handler, the race's statements", Turn::Server(&servers.plain, plain("/race"))),
-        ("the same without log and timers", Turn::Server(&servers.plain, plain("/race-quiet"))),
+        ("the same without the log", Turn::Server(&servers.plain, plain("/race-quiet"))),
         ("plain handler, one insert", Turn::Server(&servers.plain, plain("/insert"))),
         ("pgbench, one insert", Turn::Pgbench(pgbench::INSERT)),
     ];
@@ -225,7 +225,7 @@ async fn creates(arguments: &Arguments, stage: &Stage, servers: &Servers) -> Res
             aim(what, ratio, wanted, true);
         }
     }
-    let (on, off) = ("plain handler, the race's statements", "the same without log and timers");
+    let (on, off) = ("plain handler, the race's statements", "the same without the log");
     if let Some(ratio) = ratio(&turns, on, off) {
         aim("events on, of events off", ratio, 0.8, true);
     }

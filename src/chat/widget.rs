@@ -30,7 +30,10 @@ use super::{
 use crate::{
     auth::{Caller, Credential},
     error::{Error, Result},
-    graphql::subscribe::{self, Change, ChangeOperation},
+    graphql::{
+        shared::Shared,
+        subscribe::{self, Change, ChangeOperation},
+    },
 };
 
 /// The status of this name, in any case.
@@ -152,12 +155,12 @@ impl WidgetSubscription {
         context: &Context<'a>,
         contract_id: Option<Uuid>,
         #[graphql(name = "status")] named: Option<String>,
-    ) -> Result<impl Stream<Item = Result<ChatEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<ChatEvent>>> + use<'a>> {
         let status = named.map(|text| status(&text)).transpose()?;
         let reader = widget(context, contract_id).await?;
         let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
         let changes = subscribe::changes(sources(context), WidgetFeed(ChatFeed { reader, filter }));
-        Ok(changes.map(|change| change.map(ChatEvent::from)))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 
     /// Messages as they are added to a chat.
@@ -166,10 +169,10 @@ impl WidgetSubscription {
         &self,
         context: &Context<'a>,
         chat_id: Uuid,
-    ) -> Result<impl Stream<Item = Result<MessageEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<MessageEvent>>> + use<'a>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::changes(sources(context), MessageFeed { reader, chat_id });
-        Ok(changes.map(|change| change.map(MessageEvent::from)))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 
     /// Changes of the contracts that the caller may see; without a token of the company that it names, without prices
@@ -179,13 +182,13 @@ impl WidgetSubscription {
         &self,
         context: &Context<'a>,
         company_id: Option<Uuid>,
-    ) -> Result<impl Stream<Item = Result<ContractEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<ContractEvent>>> + use<'a>> {
         let reader = match (caller(context), company_id) {
             (Caller::Anonymous, None) => return Err(Error::invalid("companyId", "required without a token")),
             (_, company_id) => reader(context, company_id.unwrap_or_default())?,
         };
         let feed = ContractFeed { reader, company_id, website_id: None };
         let changes = subscribe::changes(sources(context), feed);
-        Ok(changes.map(|change| change.map(ContractEvent::from)))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 }

@@ -22,6 +22,7 @@ fn event(company_id: Uuid, id: &str, version: i32, colour: &str, before: Option<
         record: Decoded::default(),
         before: Decoded::default(),
         fields: OnceLock::default(),
+        memo: crate::event::Memo::default(),
     }
 }
 

@@ -24,6 +24,7 @@
 pub mod graphql;
 pub mod hub;
 pub mod listener;
+pub mod memo;
 pub mod notifier;
 pub mod position;
 pub mod retention;
@@ -40,6 +41,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use hub::{Hub, Interest};
+pub use memo::Memo;
 pub use notifier::Bell;
 pub use position::{Cursor, Incarnation, Position};
 pub use sql::{Resumed, append, hold_log, position_now, resume, resume_subject};
@@ -141,6 +143,8 @@ pub struct Event {
     before: Decoded,
     /// `payload` and `previous` for routing by field.
     fields: OnceLock<(Value, Value)>,
+    /// What readers made of it.
+    pub memo: Memo,
 }
 
 impl Event {

@@ -78,6 +78,7 @@ impl EventRow {
             record: OnceLock::default(),
             before: OnceLock::default(),
             fields: OnceLock::default(),
+            memo: super::Memo::default(),
         }))
     }
 }

@@ -40,6 +40,7 @@ use tokio::time::timeout;
 use super::{
     document::{Document, Documents, Operation},
     guard::Guard,
+    shared::{Answer, Reading},
     types::Types,
     variables, wire,
 };
@@ -182,25 +183,27 @@ impl Engine {
         response
     }
 
-    /// Runs any operation as a stream of responses: one for a query or mutation, any number for a subscription.
-    pub fn stream(&self, prepared: Prepared, caller: &Caller) -> BoxStream<'static, Response> {
+    /// Runs any operation as a stream of answers: one for a query or mutation, any number for a subscription.
+    pub fn stream(&self, prepared: Prepared, caller: &Caller) -> BoxStream<'static, Answer> {
         if prepared.operation != OperationType::Subscription {
             let (engine, caller) = (self.clone(), caller.clone());
-            return stream::once(async move { engine.execute(prepared, &caller).await }).boxed();
+            return stream::once(async move { Answer::Own(engine.execute(prepared, &caller).await.into()) }).boxed();
         }
         if let Err(error) = admit(&prepared, caller) {
-            return stream::once(async move { wire::refuse_error(&error).response }).boxed();
+            return stream::once(async move { Answer::Own(wire::refuse_error(&error).response.into()) }).boxed();
         }
         let Prepared { request, plan, .. } = prepared;
         metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
-        let responses = self.shared.backend.stream((self.shared.begin)(request).data(caller.clone()));
+        let reading = Reading::new(Arc::clone(&plan), request.variables.clone(), caller.clone());
+        let request = (self.shared.begin)(request).data(caller.clone()).data(reading.clone());
+        let responses = self.shared.backend.stream(request);
         let shared = Arc::clone(&self.shared);
         // After a panic the stream ends with that answer.
         AssertUnwindSafe(responses)
             .catch_unwind()
             .map(move |response| match response {
-                Ok(response) => wire::finish(response, &plan, &shared.types),
-                Err(panic) => wire::refuse_panic(&plan.label, &*panic).response,
+                Ok(response) => reading.answer(response, |response| wire::finish(response, &plan, &shared.types)),
+                Err(panic) => Answer::Own(wire::refuse_panic(&plan.label, &*panic).response.into()),
             })
             .boxed()
     }

@@ -14,6 +14,7 @@ mod nulls;
 pub mod page;
 pub mod scalars;
 mod schema;
+pub mod shared;
 pub mod subscribe;
 mod types;
 mod variables;

@@ -17,7 +17,7 @@
 //!
 //! An open subscription outlives the database: while it is away nothing is sent, afterwards it catches up.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use async_graphql::Enum;
 use futures_util::{Stream, future::BoxFuture};
@@ -64,6 +64,8 @@ pub struct Change<R> {
     pub cursor: Cursor,
     /// True when the state is sent again because changes are missing in between.
     pub resync: bool,
+    /// What it tells of, where other subscriptions are told of it too.
+    pub event: Option<Arc<Event>>,
 }
 
 /// What a concept tells the driver about one subscription.
@@ -144,13 +146,14 @@ fn stream<F: Feed>(
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let sources = sources.clone();
+    // Reads of the database are boxed, so that a stream that waits, as nearly all do, does not keep room for them.
     async_stream::try_stream! {
         let subscription = sources.hub.subscribe(feed.interests());
         let driver = Driver { sources, feed, changes_only: matches!(opening, Opening::Changes) };
         let opening = match opening {
-            Opening::Present => driver.present(false).await?,
-            Opening::After(cursor) => driver.resume(&cursor).await?,
-            Opening::Changes => driver.first().await?,
+            Opening::Present => Box::pin(driver.present(false)).await?,
+            Opening::After(cursor) => Box::pin(driver.resume(&cursor)).await?,
+            Opening::Changes => Box::pin(driver.first()).await?,
         };
         let mut behind = opening.position;
         for change in opening.changes {
@@ -159,15 +162,15 @@ fn stream<F: Feed>(
         loop {
             let again = match subscription.mailbox().next().await {
                 Mail::Delivery(delivery) => {
-                    let new = delivery.events.iter().map(AsRef::as_ref).filter(|event| !behind.contains(event.xid));
+                    let new = delivery.events.into_iter().filter(|event| !behind.contains(event.xid));
                     let passed = later(&delivery.read.before, &behind);
                     for change in driver.project(new, passed, &delivery.read.after)? {
                         yield change;
                     }
                     continue;
                 }
-                Mail::Lagged(position) => persistently(|| driver.catch_up(&position, &behind)).await?,
-                Mail::Resync => persistently(|| driver.present(true)).await?,
+                Mail::Lagged(position) => Box::pin(persistently(|| driver.catch_up(&position, &behind))).await?,
+                Mail::Resync => Box::pin(persistently(|| driver.present(true))).await?,
             };
             behind = again.position;
             for change in again.changes {
@@ -232,6 +235,7 @@ impl<F: Feed> Driver<F> {
             record: Some(record),
             cursor: Cursor::At(position.clone()),
             resync: false,
+            event: None,
         });
         Ok(Batch { changes: changes.collect(), position })
     }
@@ -251,11 +255,12 @@ impl<F: Feed> Driver<F> {
                 None => Cursor::Restart,
             };
             let operation = if self.changes_only { ChangeOperation::Update } else { ChangeOperation::Snapshot };
-            Change { operation, record: Some(record), cursor, resync }
+            Change { operation, record: Some(record), cursor, resync, event: None }
         });
         let mut changes: Vec<_> = snapshot.collect();
         if !self.changes_only {
-            changes.push(Change { operation: ChangeOperation::Ready, record: None, cursor: complete, resync });
+            let operation = ChangeOperation::Ready;
+            changes.push(Change { operation, record: None, cursor: complete, resync, event: None });
         }
         Batch { changes, position }
     }
@@ -304,12 +309,13 @@ impl<F: Feed> Driver<F> {
         };
         transaction.commit().await?;
         let before = if let Cursor::At(since) = cursor { since } else { &position };
-        let mut changes = self.project(events.iter(), before, &position)?;
+        let mut changes = self.project(events.into_iter().map(Arc::new), before, &position)?;
         let ready = match &subject {
             Some(subject) => subject_cursor(&position, subject, newest(&state)),
             None => Cursor::At(position.clone()),
         };
-        changes.push(Change { operation: ChangeOperation::Ready, record: None, cursor: ready, resync: false });
+        let operation = ChangeOperation::Ready;
+        changes.push(Change { operation, record: None, cursor: ready, resync: false, event: None });
         Ok(Batch { changes, position })
     }
 
@@ -330,7 +336,7 @@ impl<F: Feed> Driver<F> {
             return Ok(self.state_as_batch(state, position, true));
         };
         transaction.commit().await?;
-        let missed = events.iter().filter(|event| !behind.contains(event.xid));
+        let missed = events.into_iter().filter(|event| !behind.contains(event.xid)).map(Arc::new);
         let changes = self.project(missed, later(since, behind), &position)?;
         Ok(Batch { changes, position })
     }
@@ -344,21 +350,21 @@ impl<F: Feed> Driver<F> {
 
     /// What `events`, all from one read between `before` and `after`, mean to this reader. All but the last carry the
     /// position before the read, so that a client dropped among them gets the rest again.
-    fn project<'a>(
+    fn project(
         &self,
-        events: impl Iterator<Item = &'a Event>,
+        events: impl Iterator<Item = Arc<Event>>,
         before: &Position,
         after: &Position,
     ) -> Result<Vec<Change<F::Record>>> {
         let subject = self.feed.subject();
         let mut changes = Vec::new();
         for event in events {
-            let Some((operation, record)) = self.feed.project(event)? else { continue };
+            let Some((operation, record)) = self.feed.project(&event)? else { continue };
             let cursor = match &subject {
                 Some(subject) => subject_cursor(after, subject, event.version),
                 None => Cursor::At(before.clone()),
             };
-            changes.push(Change { operation, record: Some(record), cursor, resync: false });
+            changes.push(Change { operation, record: Some(record), cursor, resync: false, event: Some(event) });
         }
         if let (None, Some(last)) = (subject, changes.last_mut()) {
             last.cursor = Cursor::At(after.clone());

@@ -18,6 +18,7 @@ use crate::{
     event::Cursor,
     graphql::{
         scalars::Datetime,
+        shared::Shared,
         subscribe::{self, ChangeOperation},
     },
 };
@@ -316,7 +317,7 @@ pub struct ContractEvent {
 
 impl From<subscribe::Change<Arc<ContractRecord>>> for ContractEvent {
     fn from(change: subscribe::Change<Arc<ContractRecord>>) -> Self {
-        let subscribe::Change { operation, record, cursor, resync } = change;
+        let subscribe::Change { operation, record, cursor, resync, .. } = change;
         Self { operation, record: record.map(Contract::from), cursor, resync }
     }
 }
@@ -387,9 +388,9 @@ impl ContractSubscription {
         company_id: Option<Uuid>,
         website_id: Option<Uuid>,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<ContractEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<ContractEvent>>> + use<'a>> {
         let feed = ContractFeed { reader: Arc::clone(principal(context)?).into(), company_id, website_id };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| change.map(ContractEvent::from)))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     graphql::{
         page::{self, Page, Place},
         scalars::Datetime,
+        shared::Shared,
         subscribe::{self, Change, ChangeOperation},
     },
 };
@@ -191,7 +192,7 @@ pub struct MessageEvent {
 
 impl From<Change<Arc<MessageRecord>>> for MessageEvent {
     fn from(change: Change<Arc<MessageRecord>>) -> Self {
-        let Change { operation, record, cursor, resync } = change;
+        let Change { operation, record, cursor, resync, .. } = change;
         Self { operation, record: record.map(Message), cursor, resync }
     }
 }
@@ -247,9 +248,9 @@ impl MessageSubscription {
         context: &Context<'a>,
         chat_id: Uuid,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<MessageEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<MessageEvent>>> + use<'a>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
-        Ok(changes.map(|change| change.map(MessageEvent::from)))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 }

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
 
 use super::{
-    ChatFeed, ChatFilter, ChatRecord, ChatSearch, ChatStatus, RaceFeed,
+    ChatFeed, ChatFilter, ChatRecord, ChatSearch, ChatStatus, RaceFeed, RaceRecord,
     objects::{Chat, ChatRace},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     event::Cursor,
     graphql::{
         page::{self, Place},
+        shared::Shared,
         subscribe::{self, ChangeOperation},
     },
 };
@@ -38,7 +39,7 @@ pub struct ChatEvent {
 
 impl From<subscribe::Change<Arc<ChatRecord>>> for ChatEvent {
     fn from(change: subscribe::Change<Arc<ChatRecord>>) -> Self {
-        let subscribe::Change { operation, record, cursor, resync } = change;
+        let subscribe::Change { operation, record, cursor, resync, .. } = change;
         Self { operation, record: record.map(Chat::from), cursor, resync }
     }
 }
@@ -54,6 +55,13 @@ pub struct ChatRaceEvent {
     cursor: Cursor,
     /// True when the state is sent again because changes are missing in between.
     resync: bool,
+}
+
+impl From<subscribe::Change<Arc<RaceRecord>>> for ChatRaceEvent {
+    fn from(change: subscribe::Change<Arc<RaceRecord>>) -> Self {
+        let subscribe::Change { operation, record, cursor, resync, .. } = change;
+        Self { operation, record: record.map(ChatRace::from), cursor, resync }
+    }
 }
 
 /// Queries on chats and races.
@@ -106,11 +114,11 @@ impl RaceSubscription {
         contract_id: Option<Uuid>,
         status: Option<ChatStatus>,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<ChatEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<ChatEvent>>> + use<'a>> {
         let filter = ChatFilter { chat_id, key, contract_id, status };
         let feed = ChatFeed { reader: Arc::clone(principal(context)?).into(), filter };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| change.map(ChatEvent::from)))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 
     /// One race, then every change of it.
@@ -119,12 +127,9 @@ impl RaceSubscription {
         context: &Context<'a>,
         key: Uuid,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<ChatRaceEvent>> + use<'a>> {
+    ) -> Result<impl Stream<Item = Result<Shared<ChatRaceEvent>>> + use<'a>> {
         let feed = RaceFeed { principal: Arc::clone(principal(context)?), key };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| {
-            let subscribe::Change { operation, record, cursor, resync } = change?;
-            Ok(ChatRaceEvent { operation, record: record.map(ChatRace::from), cursor, resync })
-        }))
+        Ok(changes.map(|change| change.map(Shared::from)))
     }
 }

@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use async_graphql::{Response, ServerError, parser::types::OperationType};
+use async_graphql::{ServerError, parser::types::OperationType};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -38,12 +38,15 @@ use crate::{
     auth::{Caller, ClientAddress},
     config::HttpSettings,
     error::Code,
-    graphql::engine::{Engine, GraphqlRequest, Refusal},
+    graphql::{
+        engine::{Engine, GraphqlRequest, Refusal},
+        shared::Answer,
+    },
 };
 
 enum Event {
     Read(Read),
-    Outcome(OperationId, Outcome<Response>),
+    Outcome(OperationId, Outcome<Answer>),
     Caller(Caller),
     Lapsed(String),
     Drain,
@@ -69,7 +72,7 @@ pub(super) struct Connection {
     draining: bool,
     /// What the last message asked for; waits while a caller is being authenticated.
     actions: VecDeque<Action>,
-    operations: Operations<Response>,
+    operations: Operations<Answer>,
     pulse: Pulse,
     timer: Pin<Box<Sleep>>,
     meter: Meter,
@@ -358,9 +361,9 @@ impl Connection {
         }
     }
 
-    fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<Response>) {
+    fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<Answer>) {
         match outcome {
-            Outcome::Item(response) => match self.protocol.result(id, &response) {
+            Outcome::Item(answer) => match self.protocol.result(id, &answer) {
                 Ok(text) if text.len() <= LARGEST_MESSAGE => self.wire.outbox.push_result(text),
                 Ok(_) => {
                     self.operations.remove(id);

@@ -14,7 +14,7 @@
 //!
 //! A message that is not JSON is answered by `connection_error`, an unknown type by `error`; the socket stays.
 
-use async_graphql::{Response, ServerError};
+use async_graphql::ServerError;
 use serde_json::json;
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     message::{Incoming, OperationId, write, write_plain},
     protocol::{Action, Close, Protocol},
 };
+use crate::graphql::shared::Answer;
 
 /// The subprotocol's name.
 pub(super) const NAME: &str = "graphql-ws";
@@ -132,8 +133,8 @@ impl Protocol for Legacy {
         Some(self.complete(id))
     }
 
-    fn result(&self, id: &OperationId, response: &Response) -> Result<String, serde_json::Error> {
-        write(Some(id), "data", Some(response))
+    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
+        write(Some(id), "data", Some(answer))
     }
 
     /// Clients expect one error; the reference client also looks for a list under `errors`.

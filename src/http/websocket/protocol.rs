@@ -4,10 +4,10 @@
 //! it words what the server has to say. It never waits, holds no stream and knows no clock, so a test drives it
 //! with text alone.
 
-use async_graphql::{Response, ServerError};
+use async_graphql::ServerError;
 
 use super::message::OperationId;
-use crate::graphql::engine::GraphqlRequest;
+use crate::graphql::{engine::GraphqlRequest, shared::Answer};
 
 /// Longest close reason that fits a WebSocket close frame.
 const REASON_BYTES: usize = 123;
@@ -102,7 +102,7 @@ pub(super) trait Protocol: Send {
     /// `id` was under way and the client stopped it: what it is told.
     fn on_stopped(&self, id: &OperationId) -> Option<String>;
     /// One result.
-    fn result(&self, id: &OperationId, response: &Response) -> Result<String, serde_json::Error>;
+    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error>;
     /// The operation failed as a whole; nothing follows under this id.
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String;
     /// The operation has ended by itself.

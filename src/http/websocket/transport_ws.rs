@@ -9,7 +9,7 @@
 //! `ping`, `pong` and a `complete` for an id that is not under way are welcome in every state. All else that the
 //! protocol does not name, or names for the other direction, closes with 4400.
 
-use async_graphql::{Response, ServerError};
+use async_graphql::ServerError;
 use serde_json::value::RawValue;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     message::{Incoming, OperationId, write, write_plain},
     protocol::{Action, Close, Protocol},
 };
+use crate::graphql::shared::Answer;
 
 /// The subprotocol's name.
 pub(super) const NAME: &str = "graphql-transport-ws";
@@ -117,8 +118,8 @@ impl Protocol for TransportWs {
         None
     }
 
-    fn result(&self, id: &OperationId, response: &Response) -> Result<String, serde_json::Error> {
-        write(Some(id), "next", Some(response))
+    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
+        write(Some(id), "next", Some(answer))
     }
 
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String {

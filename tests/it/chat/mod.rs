@@ -5,6 +5,7 @@ mod edits;
 mod lists;
 mod messages;
 mod reoffer;
+mod streams;
 mod visitors;
 mod widgets;
 

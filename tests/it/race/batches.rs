@@ -1,20 +1,30 @@
-//! Many customers ask at once: their chats are made in batches, and nobody can tell.
+//! Many customers ask, many agents answer, many write at once: it is done in batches, and nobody can tell.
 
 use std::collections::HashMap;
 
 use async_graphql::MaybeUndefined;
 use futures_util::future::join_all;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use switchboard::{
+    auth::Principal,
     chat::{
         contract::{ContractPatch, ContractStatus},
-        race::NewChat,
+        message::{MessageRecord, NewMessage},
+        race::{ChatRecord, NewChat, StartOutcome, Started},
     },
-    error::Code,
+    error::{Code, Result},
 };
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{Place, request};
+
+/// Holds up all writers, so that what one server is asked gathers, until the transaction ends.
+async fn gather<'a>(blocker: &'a mut PgConnection, tables: &'static str) -> Transaction<'a, Postgres> {
+    let mut held = blocker.begin().await.unwrap();
+    sqlx::raw_sql(tables).execute(&mut *held).await.unwrap();
+    held
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_request_of_a_batch_has_its_own_outcome() {
@@ -28,8 +38,7 @@ async fn each_request_of_a_batch_has_its_own_outcome() {
 
     // Everything that one server is asked while nothing can be written, so that it gathers.
     let mut blocker = place.sql().await;
-    let mut held = blocker.begin().await.unwrap();
-    sqlx::raw_sql("lock table switchboard.chat_race in exclusive mode").execute(&mut *held).await.unwrap();
+    let held = gather(&mut blocker, "lock table switchboard.chat_race in exclusive mode").await;
     let shared = Uuid::now_v7();
     let ask = |subject: &str, contract_id: Uuid, key: Uuid, headline: &str| {
         let (server, who) = (place.servers[0].clone(), place.visitor(subject));
@@ -104,4 +113,116 @@ async fn a_storm_on_two_servers_neither_deadlocks_nor_doubles() {
     let after = place.count("select deadlocks from pg_stat_database where datname = current_database()").await;
     assert_eq!(after, before, "the order of locks holds");
     place.check().await;
+}
+
+/// One agent's answer, asked of the first server.
+fn answer(place: &Place, who: Principal, chat_id: Uuid) -> JoinHandle<Result<Started>> {
+    let server = place.servers[0].clone();
+    tokio::spawn(async move { server.start(&who, chat_id).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_answer_of_a_batch_has_its_own_outcome_and_a_race_that_is_held_holds_up_no_other() {
+    let place = Place::new().await;
+    let contracts = place.contracts(20).await;
+    let hot = place.race(&place.visitor("ada"), &contracts).await;
+    let mut quiet = Vec::new();
+    for number in 0..30 {
+        quiet.push(place.race(&place.visitor(&format!("visitor {number}")), &contracts[..2]).await);
+    }
+    let stuck = place.race(&place.visitor("grace"), &contracts[..2]).await;
+    let mut holder = place.sql().await;
+    let mut holding = holder.begin().await.unwrap();
+    sqlx::query("select from switchboard.chat_race where key = $1 for no key update")
+        .bind(stuck.record.key)
+        .execute(&mut *holding)
+        .await
+        .unwrap();
+
+    let mut blocker = place.sql().await;
+    let held = gather(&mut blocker, "lock table switchboard.chat_message in exclusive mode").await;
+    let ask = |chat: &ChatRecord| answer(&place, place.agent(chat.agent_id), chat.id);
+    let all: Vec<_> = hot.chats.iter().chain(&hot.chats[..3]).map(ask).collect();
+    let alone: Vec<_> = quiet.iter().map(|race| ask(&race.chats[0])).collect();
+    let waits = ask(&stuck.chats[0]);
+    let stranger = answer(&place, place.agent(Some(Uuid::now_v7())), quiet[0].chats[1].id);
+    let unknown = answer(&place, place.service.clone(), Uuid::now_v7());
+    let leaving = ask(&quiet[29].chats[1]);
+    tokio::task::yield_now().await;
+    leaving.abort();
+    held.rollback().await.unwrap();
+
+    let outcomes: Vec<_> = join_all(all).await.into_iter().map(|started| started.unwrap().unwrap()).collect();
+    let won: Vec<_> = outcomes.iter().filter(|started| started.outcome == StartOutcome::Started).collect();
+    let [Started { chat: winner, .. }] = won[..] else { panic!("{} answers won", won.len()) };
+    for Started { outcome, chat, race } in &outcomes {
+        let is_winner = chat.id == winner.id;
+        assert_eq!(*outcome == StartOutcome::LostRace, !is_winner, "told once more, the winner's is ALREADY_STARTED");
+        assert_eq!(race.winner_id, Some(winner.id));
+    }
+    for (race, started) in quiet.iter().zip(alone).take(29) {
+        let started = started.await.unwrap().unwrap();
+        assert_eq!((started.outcome, started.chat.id), (StartOutcome::Started, race.chats[0].id));
+    }
+    assert_eq!(stranger.await.unwrap().unwrap_err().code(), Code::NotFound);
+    assert_eq!(unknown.await.unwrap().unwrap_err().code(), Code::NotFound);
+    assert!(!waits.is_finished(), "its race is held, all others were decided");
+    holding.rollback().await.unwrap();
+    assert_eq!(waits.await.unwrap().unwrap().outcome, StartOutcome::Started);
+    place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_message_of_a_batch_has_its_own_outcome_and_none_is_written_twice() {
+    let place = Place::new().await;
+    let contracts = place.contracts(2).await;
+    let mut chats = Vec::new();
+    for number in 0..30 {
+        let race = place.race(&place.visitor(&format!("visitor {number}")), &contracts).await;
+        let chat = &race.chats[0];
+        chats.push(place.servers[0].start(&place.agent(chat.agent_id), chat.id).await.unwrap().chat);
+    }
+    let waiting = place.race(&place.visitor("grace"), &contracts).await;
+    let write = |who: Principal, chat_id: Uuid, id: Option<Uuid>, text: &str| -> JoinHandle<Result<MessageRecord>> {
+        let new = NewMessage { id, chat_id, text: text.to_owned(), author: "somebody".to_owned(), is_agent: None };
+        let server = place.servers[0].clone();
+        tokio::spawn(async move { server.create_message(&who, new).await })
+    };
+    let agent = |chat: &ChatRecord| place.agent(chat.agent_id);
+    let known = Uuid::now_v7();
+    write(agent(&chats[1]), chats[1].id, Some(known), "before").await.unwrap().unwrap();
+
+    let mut blocker = place.sql().await;
+    let held = gather(&mut blocker, "lock table switchboard.chat_message in share row exclusive mode").await;
+    let first = write(place.service.clone(), chats[0].id, None, "first of all");
+    tokio::task::yield_now().await;
+    let repeated = write(agent(&chats[1]), chats[1].id, Some(known), "before");
+    let other = write(agent(&chats[2]), chats[2].id, Some(known), "its id is another chat's, which is no matter");
+    let fresh: Vec<_> = chats[3..].iter().map(|chat| write(agent(chat), chat.id, None, "hello")).collect();
+    let mismatch = write(agent(&chats[1]), chats[1].id, Some(known), "something else");
+    let echo = write(place.visitor("visitor 0"), chats[0].id, None, &request().headline);
+    let second = write(agent(&chats[3]), chats[3].id, None, "one more in this chat");
+    let stranger = write(place.visitor("grace"), chats[4].id, None, "not mine");
+    let early = write(place.agent(waiting.chats[0].agent_id), waiting.chats[0].id, None, "too early");
+    let leaving = write(agent(&chats[5]), chats[5].id, Some(Uuid::now_v7()), "goes away");
+    tokio::task::yield_now().await;
+    leaving.abort();
+    held.rollback().await.unwrap();
+
+    assert_eq!(first.await.unwrap().unwrap().text, "first of all");
+    assert_eq!(repeated.await.unwrap().unwrap().id, known);
+    assert_eq!(other.await.unwrap().unwrap().id, known);
+    for (chat, message) in chats[3..].iter().zip(fresh) {
+        let message = message.await.unwrap().unwrap();
+        assert_eq!((message.chat_id, message.visitor, message.is_agent), (chat.id, chat.visitor.clone(), true));
+    }
+    assert_eq!(mismatch.await.unwrap().unwrap_err().code(), Code::IdempotencyMismatch);
+    let echo = echo.await.unwrap().unwrap();
+    assert!(echo.opening && echo.chat_id == chats[0].id);
+    assert_eq!(second.await.unwrap().unwrap().text, "one more in this chat");
+    assert_eq!(stranger.await.unwrap().unwrap_err().code(), Code::NotFound);
+    assert_eq!(early.await.unwrap().unwrap_err().code(), Code::Conflict);
+    place.check().await;
+    assert_eq!(place.count("select count(*) from chat_message where text = 'hello'").await, 27);
+    assert!(place.count("select count(*) from chat_message where text = 'goes away'").await <= 1);
 }
