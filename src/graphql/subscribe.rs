@@ -149,7 +149,8 @@ fn stream<F: Feed>(
     // Reads of the database are boxed, so that a stream that waits, as nearly all do, does not keep room for them.
     async_stream::try_stream! {
         let subscription = sources.hub.subscribe(feed.interests());
-        let driver = Driver { sources, feed, changes_only: matches!(opening, Opening::Changes) };
+        let (subject, changes_only) = (feed.subject(), matches!(opening, Opening::Changes));
+        let driver = Driver { sources, feed, subject, changes_only };
         let opening = match opening {
             Opening::Present => Box::pin(driver.present(false)).await?,
             Opening::After(cursor) => Box::pin(driver.resume(&cursor)).await?,
@@ -204,6 +205,8 @@ struct Batch<R> {
 struct Driver<F> {
     sources: Sources,
     feed: F,
+    /// The feed's.
+    subject: Option<Subject>,
     changes_only: bool,
 }
 
@@ -241,14 +244,14 @@ impl<F: Feed> Driver<F> {
     }
 
     fn state_as_batch(&self, state: Vec<Versioned<F::Record>>, position: Position, resync: bool) -> Batch<F::Record> {
-        let subject = self.feed.subject();
-        let complete = match &subject {
+        let subject = &self.subject;
+        let complete = match subject {
             Some(subject) => subject_cursor(&position, subject, newest(&state)),
             None => Cursor::At(position.clone()),
         };
         let last = state.len().saturating_sub(1);
         let snapshot = state.into_iter().enumerate().map(|(index, Versioned { record, version })| {
-            let cursor = match &subject {
+            let cursor = match subject {
                 Some(subject) => subject_cursor(&position, subject, version),
                 None if index == last => complete.clone(),
                 // Dropped here, a client has only part of the state: no position describes that.
@@ -270,14 +273,14 @@ impl<F: Feed> Driver<F> {
     async fn resume(&self, cursor: &Cursor) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, floor) = event::position_now(&mut transaction).await?;
-        let subject = self.feed.subject();
+        let subject = &self.subject;
         // Also for a resume: it tells whether the caller may see the subject at all, and its version.
         let state = match subject {
             Some(_) => self.feed.snapshot(&mut transaction).await?,
             None => Vec::new(),
         };
         let limit = self.sources.replay_limit;
-        let resumed = match (cursor, &subject) {
+        let resumed = match (cursor, subject) {
             (Cursor::Restart, _) => Resumed::Gap,
             (Cursor::At(since), _) => {
                 let (kinds, id) = (self.kinds(), subject.as_ref().map(|subject| subject.id.as_str()));
@@ -310,7 +313,7 @@ impl<F: Feed> Driver<F> {
         transaction.commit().await?;
         let before = if let Cursor::At(since) = cursor { since } else { &position };
         let mut changes = self.project(events.into_iter().map(Arc::new), before, &position)?;
-        let ready = match &subject {
+        let ready = match subject {
             Some(subject) => subject_cursor(&position, subject, newest(&state)),
             None => Cursor::At(position.clone()),
         };
@@ -324,7 +327,7 @@ impl<F: Feed> Driver<F> {
     async fn catch_up(&self, since: &Position, behind: &Position) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, floor) = event::position_now(&mut transaction).await?;
-        let subject = self.feed.subject();
+        let subject = &self.subject;
         let id = subject.as_ref().map(|subject| subject.id.as_str());
         let (company_id, kinds) = (self.feed.company_id(), self.kinds());
         let bounds = (&position, floor);
@@ -356,11 +359,11 @@ impl<F: Feed> Driver<F> {
         before: &Position,
         after: &Position,
     ) -> Result<Vec<Change<F::Record>>> {
-        let subject = self.feed.subject();
+        let subject = &self.subject;
         let mut changes = Vec::new();
         for event in events {
             let Some((operation, record)) = self.feed.project(&event)? else { continue };
-            let cursor = match &subject {
+            let cursor = match subject {
                 Some(subject) => subject_cursor(after, subject, event.version),
                 None => Cursor::At(before.clone()),
             };

@@ -54,6 +54,7 @@ mod operations;
 mod outbox;
 mod protocol;
 mod pulse;
+mod signal;
 mod transport_ws;
 mod wire;
 

@@ -8,14 +8,15 @@
 //! [`Connection::handle`]. While a caller is being authenticated nothing is read, so that nothing a client sends
 //! ahead has to be kept. Reader and operations take turns, and after a number of events the task yields.
 
+mod poll;
+
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    future::poll_fn,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
 };
 
 use async_graphql::{ServerError, parser::types::OperationType};
@@ -32,7 +33,8 @@ use super::{
     outbox::Outbox,
     protocol::{Action, Close, Credential, Protocol},
     pulse::{Due, Pulse},
-    wire::{LARGEST_MESSAGE, Lost, Read, Wire},
+    signal::Signal,
+    wire::{LARGEST_MESSAGE, Read, Wire},
 };
 use crate::{
     auth::{Caller, ClientAddress},
@@ -80,6 +82,12 @@ pub(super) struct Connection {
     closing: bool,
     /// Whether operations come before the reader this time.
     operations_first: bool,
+    /// What the client sends, or who it turns out to be.
+    client: Signal,
+    /// The lapse and the drain.
+    ending: Signal,
+    /// The timer.
+    due: Signal,
 }
 
 impl Connection {
@@ -113,6 +121,9 @@ impl Connection {
             settings,
             closing: false,
             operations_first: false,
+            client: Signal::new(),
+            ending: Signal::new(),
+            due: Signal::new(),
         }
     }
 
@@ -127,65 +138,6 @@ impl Connection {
             self.meter.operations(self.operations.len());
             // A client and a stream that both never pause must not keep a worker thread to themselves.
             tokio::task::coop::consume_budget().await;
-        }
-    }
-
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        match self.wire.poll_write(context) {
-            Ok(count) => self.meter.sent(count),
-            Err(Lost) => return Poll::Ready(Event::Lost),
-        }
-        let moved = self.wire.moved();
-        self.pulse.outbox(Instant::now(), self.wire.outbox.is_full(), moved);
-        // Before the reader: nothing may begin after the credential has lapsed.
-        if let Some(Poll::Ready(why)) = self.lapse.as_mut().map(|lapse| lapse.poll_unpin(context)) {
-            return Poll::Ready(Event::Lapsed(why));
-        }
-        if let Some(Poll::Ready(())) = self.drain.as_mut().map(|drain| drain.poll_unpin(context)) {
-            return Poll::Ready(Event::Drain);
-        }
-        if let Poll::Ready(due) = self.poll_due(context) {
-            return Poll::Ready(Event::Due(due));
-        }
-        self.operations_first = !self.operations_first;
-        for turn in [self.operations_first, !self.operations_first] {
-            let polled = if turn { self.poll_operations(context) } else { self.poll_client(context) };
-            if polled.is_ready() {
-                return polled;
-            }
-        }
-        match self.wire.poll_flush(context) {
-            Poll::Ready(Err(Lost)) => Poll::Ready(Event::Lost),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// A full outbox leaves the streams alone: they hold what they have until the reader has caught up.
-    fn poll_operations(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        if self.wire.outbox.is_full() {
-            return Poll::Pending;
-        }
-        self.operations.poll_next(context).map(|(id, outcome)| Event::Outcome(id, outcome))
-    }
-
-    fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        match &mut self.authenticating {
-            Some(caller) => caller.poll_unpin(context).map(Event::Caller),
-            None => self.wire.poll_read(context).map(Event::Read),
-        }
-    }
-
-    /// The timer may be early, as deadlines move away with every message, but is never late.
-    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<Due> {
-        loop {
-            let (at, due) = self.pulse.next(&self.settings);
-            if at <= Instant::now() {
-                return Poll::Ready(due);
-            }
-            if at < self.timer.deadline() || self.timer.is_elapsed() {
-                self.timer.as_mut().reset(at);
-            }
-            ready!(self.timer.as_mut().poll(context));
         }
     }
 
@@ -298,13 +250,17 @@ impl Connection {
             given => given,
         };
         match credential {
-            Ok(bearer) => self.authenticating = Some(self.callers.caller(bearer)),
+            Ok(bearer) => {
+                self.authenticating = Some(self.callers.caller(bearer));
+                self.client.renew();
+            }
             Err(why) => self.on_caller(Caller::Refused(why)),
         }
     }
 
     fn on_caller(&mut self, caller: Caller) {
         self.authenticating = None;
+        self.ending.renew();
         self.pulse.known(Instant::now());
         let outcome = match &caller {
             Caller::Refused(why) => Err(why.clone()),
