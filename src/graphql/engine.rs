@@ -194,7 +194,7 @@ impl Engine {
         }
         let Prepared { request, plan, .. } = prepared;
         metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
-        let reading = Reading::new(Arc::clone(&plan), request.variables.clone(), caller.clone());
+        let reading = Reading::new(Arc::clone(&plan), &request.variables, caller.clone());
         let request = (self.shared.begin)(request).data(caller.clone()).data(reading.clone());
         let responses = self.shared.backend.stream(request);
         let shared = Arc::clone(&self.shared);

@@ -15,7 +15,7 @@ const REPLY_BYTES: usize = 64 * 1_024;
 /// What a waiting message costs besides its text.
 const OVERHEAD: usize = 64;
 /// Places kept when the line is empty.
-const KEPT_PLACES: usize = 8;
+const KEPT_PLACES: usize = 2;
 
 /// The client asks without reading the answers.
 #[derive(Debug, PartialEq, Eq)]
