@@ -82,6 +82,30 @@ impl EventRow {
     }
 }
 
+/// A statement whose rows are events: what comes after their columns, the arguments. With a head of its own, which
+/// then gives `snapshot` and `floor`, it may also have a row that is no event.
+macro_rules! events {
+    ($tail:literal $(, $argument:expr)* $(,)?) => {
+        events!("select null::text as snapshot, null::bigint as floor, "; $tail $(, $argument)*)
+    };
+    ($head:literal; $tail:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            EventRow,
+            $head
+                + r#" company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
+                    version as "version?", type as "kind?", actor, payload::text as "payload?",
+                    previous::text as "previous?", occurred_at as "occurred_at?", xid::text::bigint as "xid?" "#
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+/// The events among `rows`.
+fn collect(rows: Vec<EventRow>) -> Result<Vec<Event>> {
+    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+}
+
 /// What one read of the log found.
 pub(super) struct Found {
     /// In the order (company, subject, version).
@@ -96,22 +120,17 @@ pub(super) struct Found {
 /// one snapshot.
 pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<Found> {
     let (seen, pending) = parameters(position);
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"with state as (
-               select pg_current_snapshot()::text as snapshot, (select xid::text::bigint from event_floor where only_row) as floor
-           )
-           select found.company_id as "company_id?", found.subject_type as "subject_type?",
-               found.subject_id as "subject_id?", found.version as "version?", found.type as "kind?", found.actor,
-               found.payload::text as "payload?", found.previous::text as "previous?",
-               found.occurred_at as "occurred_at?", found.xid::text::bigint as "xid?", state.snapshot,
-               state.floor
-           from state
-           left join lateral (
-               select * from event
-               where event.xid > $1::text::xid8 or event.xid = any($2::text[]::xid8[])
-           ) as found on true
-           order by found.company_id, found.subject_type, found.subject_id, found.version"#,
+    let rows = events!(
+        "with state as (
+             select pg_current_snapshot()::text as snapshot, (select xid::text::bigint from event_floor where only_row) as floor
+         )
+         select snapshot, floor, ";
+        "from state
+         left join lateral (
+             select * from event
+             where event.xid > $1::text::xid8 or event.xid = any($2::text[]::xid8[])
+         ) as found on true
+         order by company_id, subject_type, subject_id, version",
         seen,
         &pending,
     )
@@ -121,7 +140,7 @@ pub(super) async fn read_after(connection: &mut PgConnection, position: &Positio
     let state = rows.first().and_then(|row| Some((row.snapshot.as_deref()?.parse(), row.floor?)));
     let (snapshot, floor) = state.ok_or_else(|| Error::internal("a read of the log gave no snapshot or floor"))?;
     let (snapshot, floor): (Snapshot, _) = (snapshot?, u64::try_from(floor).map_err(Error::internal)?);
-    let events: Vec<_> = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
+    let events = collect(rows)?;
     let after = position.advanced(events.iter().map(|event| event.xid), &snapshot);
     Ok(Found { events, after, floor })
 }
@@ -195,20 +214,16 @@ pub async fn resume(
         return Ok(Resumed::Gap);
     }
     let (seen, pending) = parameters(since);
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
-               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
-           from (
-               -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
-               select * from event
-               where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
-               offset 0
-           ) as missed
-           where subject_type = any($2) and ($3::text is null or subject_id = $3)
-           order by subject_type, subject_id, version
-           limit $6"#,
+    let rows = events!(
+        "from (
+             -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
+             select * from event
+             where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+             offset 0
+         ) as missed
+         where subject_type = any($2) and ($3::text is null or subject_id = $3)
+         order by subject_type, subject_id, version
+         limit $6",
         company_id,
         kinds as &[&str],
         subject_id,
@@ -221,7 +236,7 @@ pub async fn resume(
     if rows.len() > limit {
         return Ok(Resumed::Gap);
     }
-    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>().map(Resumed::Events)
+    Ok(Resumed::Events(collect(rows)?))
 }
 
 /// Events of one subject after `version`. A gap if the log does not hold the next one; whether the subject has moved
@@ -247,15 +262,11 @@ async fn subject_history(
     version: i32,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
-               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
-           from event
-           where company_id = $1 and subject_type = $2 and subject_id = $3 and version > $4
-           order by version
-           limit $5"#,
+    let rows = events!(
+        "from event
+         where company_id = $1 and subject_type = $2 and subject_id = $3 and version > $4
+         order by version
+         limit $5",
         company_id,
         subject_type,
         subject_id,
@@ -264,7 +275,7 @@ async fn subject_history(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+    collect(rows)
 }
 
 /// A place in the history of one id: the edge cursor of `events`.
@@ -309,16 +320,12 @@ pub(super) async fn history(
     after: Option<&HistoryPlace>,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
-               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
-           from event
-           where company_id = $1 and subject_type = any($2) and subject_id = $3
-               and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
-           order by occurred_at, subject_type, version
-           limit $7"#,
+    let rows = events!(
+        "from event
+         where company_id = $1 and subject_type = any($2) and subject_id = $3
+             and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
+         order by occurred_at, subject_type, version
+         limit $7",
         company_id,
         kinds as &[&str],
         subject_id,
@@ -329,7 +336,7 @@ pub(super) async fn history(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+    collect(rows)
 }
 
 /// Wakes the readers of other processes; `sender` lets the sending process ignore its own.
