@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Event, NewEvent, Position, Subject,
+    Event, EventKey, NewEvent, Position, Subject,
     position::{Incarnation, Snapshot},
 };
 use crate::error::{Error, Result};
@@ -198,45 +198,71 @@ pub enum Resumed {
     Gap,
 }
 
-/// Events of `company_id` about subjects of `kinds` (of the one `subject_id`, if given) that `since` does not contain.
-/// To be called in the transaction that gave `now` and `floor`.
-pub async fn resume(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    kinds: &[&str],
-    subject_id: Option<&str>,
-    since: &Position,
-    (now, floor): (&Position, u64),
-    limit: usize,
-) -> Result<Resumed> {
-    // A cursor from a future of this database (a restored backup) is a gap too.
-    if !since.is_kept(floor) || since.incarnation != now.incarnation || since.seen > now.seen {
+/// A stretch of the log that one stream looks at.
+#[derive(Debug)]
+pub struct Stretch {
+    /// The tenant.
+    pub company_id: Uuid,
+    /// Of subjects of these kinds.
+    pub kinds: Vec<&'static str>,
+    /// Of this one subject, if given.
+    pub subject_id: Option<String>,
+    /// What this does not contain.
+    pub since: Position,
+    /// What this contains.
+    pub until: Position,
+}
+
+/// Every event of `stretch`. To be called in the transaction that gave its end and `floor`.
+pub async fn resume(connection: &mut PgConnection, stretch: &Stretch, floor: u64, limit: usize) -> Result<Resumed> {
+    if !stretch.since.is_held(&stretch.until, floor) {
         return Ok(Resumed::Gap);
     }
-    let (seen, pending) = parameters(since);
+    let events = read_stretch(connection, stretch, None, limit.saturating_add(1)).await?;
+    Ok(if events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
+}
+
+/// The first `limit` events of `stretch` behind `last`, in the order (kind of subject, subject, version). Whether the
+/// log still holds the stretch is for the caller to ask, in the same transaction.
+pub async fn read_stretch(
+    connection: &mut PgConnection,
+    stretch: &Stretch,
+    last: Option<&EventKey>,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let (seen, pending) = parameters(&stretch.since);
+    let (end, open) = parameters(&stretch.until);
     let rows = events!(
         "from (
-             -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
-             select * from event
-             where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
-             offset 0
-         ) as missed
-         where subject_type = any($2) and ($3::text is null or subject_id = $3)
-         order by subject_type, subject_id, version
-         limit $6",
-        company_id,
-        kinds as &[&str],
-        subject_id,
+             select * from (
+                 -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
+                 select * from event
+                 where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+                 offset 0
+             ) as missed
+             -- The end is outside the fence: inside, a plan made while a day is empty looks for all before the end.
+             where xid <= $6::text::xid8 and xid <> all($7::text[]::xid8[])
+                 and subject_type = any($2) and ($3::text is null or subject_id = $3)
+                 and ($8::text is null or (subject_type, subject_id, version) > ($8, $9, $10))
+             order by subject_type, subject_id, version
+             limit $11
+         ) as page
+         order by subject_type, subject_id, version",
+        stretch.company_id,
+        &stretch.kinds as &[&str],
+        stretch.subject_id.as_deref(),
         seen,
         &pending,
-        i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
+        end,
+        &open,
+        last.map(|last| last.subject_type.as_str()),
+        last.map(|last| last.subject_id.as_str()),
+        last.map(|last| last.version),
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
     .fetch_all(connection)
     .await?;
-    if rows.len() > limit {
-        return Ok(Resumed::Gap);
-    }
-    Ok(Resumed::Events(collect(rows)?))
+    collect(rows)
 }
 
 /// Events of one subject after `version`. A gap if the log does not hold the next one; whether the subject has moved

@@ -32,7 +32,7 @@ use crate::support::{
     event_path::{PATIENCE, server_options},
 };
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Thing {
     id: String,
     value: String,
