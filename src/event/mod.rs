@@ -18,7 +18,7 @@
 //!   process sends at most one in a few milliseconds; lost ones are covered by the poll.
 //! - **Nobody is skipped.** A subscription whose [`Mailbox`](hub::Mailbox) is full is told from where to re-read
 //!   the log, and does so page by page, however long the gap. One that asks for what was already dropped is told so
-//!   and gets the present state again.
+//!   and gets the present state again. (What a stream makes of its events is its own affair: some prefer the newest.)
 //!
 //! This module knows no other concept: what a subject's record looks like is the concept's affair.
 

@@ -47,9 +47,8 @@ pub(super) struct CatchUp<R> {
 
 impl<R> CatchUp<R> {
     /// For a reader that has all of `since`.
-    pub(super) fn since(since: Position) -> Batch<R> {
-        let catch_up = Self { since, until: None, last: None, held: None };
-        Batch { changes: Vec::new(), then: Then::CatchUp(catch_up) }
+    pub(super) fn since(since: Position) -> Self {
+        Self { since, until: None, last: None, held: None }
     }
 }
 

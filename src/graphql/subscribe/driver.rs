@@ -162,14 +162,14 @@ impl<F: Feed> Driver<F> {
     }
 
     /// What the events of a delivery mean to this reader, which is `behind` that position already.
-    pub(super) fn delivered(&self, delivery: &Delivery, behind: Position) -> Result<Batch<F::Record>> {
+    pub(super) fn delivered(&self, delivery: &Delivery, behind: &Position) -> Result<Vec<Change<F::Record>>> {
         let new = delivery.events.iter().map(AsRef::as_ref).filter(|event| !behind.contains(event.xid));
         let Read { before, after } = &*delivery.read;
         // A server's reader may lag behind the state that a subscription was sent: a client dropped inside that read
         // must not be led back.
-        let mut changes = self.project(new, &before.union(&behind), after)?;
+        let mut changes = self.project(new, &before.union(behind), after)?;
         self.complete(&mut changes, after);
-        Ok(Batch { changes, then: Then::Listen(behind) })
+        Ok(changes)
     }
 
     /// What `events`, all between `before` and `after`, mean to this reader. All of them carry the position before,

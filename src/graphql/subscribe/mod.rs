@@ -15,10 +15,13 @@
 //! committed before is recognised by the position and left out. A concept only says, by its [`Feed`], what the
 //! present state is and what an event means to this reader; rights are decided there, for each event.
 //!
+//! A few streams [conflate](Newest): a slow reader is told the newest state of its one subject, not each change.
+//!
 //! An open subscription outlives the database: while it is away nothing is sent, afterwards it catches up.
 
 mod catch_up;
 mod driver;
+mod newest;
 
 use std::{future::Future, time::Duration};
 
@@ -27,9 +30,11 @@ use futures_util::{Stream, future::BoxFuture};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+pub use self::newest::Newest;
 use self::{
     catch_up::CatchUp,
-    driver::{Driver, Then},
+    driver::{Batch, Driver, Then},
+    newest::Told,
 };
 use crate::{
     error::{Code, Result},
@@ -65,7 +70,7 @@ pub struct Versioned<R> {
 pub struct Change<R> {
     /// What it says.
     pub operation: ChangeOperation,
-    /// About what; `None` on READY.
+    /// About what; `None` on READY, and on a DELETE that a [conflating](Newest) stream did not read the event of.
     pub record: Option<R>,
     /// Resumes the stream after this message.
     pub cursor: Cursor,
@@ -100,6 +105,11 @@ pub trait Feed: Send + Sync + 'static {
     /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
     fn first<'a>(&'a self, _connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// True if a slow reader is to be told the newest only. For a stream of one subject; see [`Newest`].
+    fn conflates(&self) -> bool {
+        false
     }
 
     /// What `event` means to this reader: `None` when it is not for it.
@@ -154,6 +164,8 @@ fn stream<F: Feed>(
     async_stream::try_stream! {
         let subscription = sources.hub.subscribe(feed.interests());
         let driver = Driver { sources, feed, changes_only: matches!(opening, Opening::Changes) };
+        let conflates = driver.feed.conflates();
+        let mut told = Told::default();
         let mut batch = match opening {
             Opening::Present => driver.present(false).await?,
             Opening::After(cursor) => driver.resume(&cursor).await?,
@@ -161,14 +173,30 @@ fn stream<F: Feed>(
         };
         loop {
             for change in batch.changes {
+                if conflates {
+                    told.note(&change);
+                }
                 yield change;
             }
-            // No connection is held here: the client may take its time.
+            // No connection is held up to here: the client may take its time.
             batch = match batch.then {
                 Then::CatchUp(rest) => persistently(|| driver.page(&rest)).await?,
                 Then::Listen(behind) => match subscription.mailbox().next().await {
-                    Mail::Delivery(delivery) => driver.delivered(&delivery, behind)?,
-                    Mail::Lagged(since) => CatchUp::since(since.union(&behind)),
+                    Mail::Delivery(delivery) if conflates => {
+                        let waiting = subscription.mailbox().waiting();
+                        let newest = driver.newest(&delivery, &waiting, &behind, &told)?;
+                        Batch { changes: Vec::from_iter(newest), then: Then::Listen(behind) }
+                    }
+                    Mail::Delivery(delivery) => {
+                        Batch { changes: driver.delivered(&delivery, &behind)?, then: Then::Listen(behind) }
+                    }
+                    Mail::Lagged(_) if conflates => persistently(|| driver.overtaken(&told)).await?,
+                    Mail::Lagged(since) => {
+                        let catch_up = CatchUp::since(since.union(&behind));
+                        Batch { changes: Vec::new(), then: Then::CatchUp(catch_up) }
+                    }
+                    // Of another history perhaps, in which what was told means nothing.
+                    Mail::Resync if conflates => persistently(|| driver.overtaken(&Told::Nothing)).await?,
                     Mail::Resync => persistently(|| driver.present(true)).await?,
                 },
             };
