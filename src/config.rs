@@ -176,10 +176,10 @@ pub struct EventSettings {
     /// A listener that heard nothing, not even its own probe, for so long is replaced
     #[arg(long, env = "SWITCHBOARD_LISTENER_PROBE", default_value = "5s", value_parser = duration(50..=60_000))]
     pub listener_probe: Duration,
-    /// Events that may wait for one subscription before it falls back to re-reading the log
+    /// Events that may wait for one subscription before it falls back to re-reading the log, page by page
     #[arg(long, env = "SWITCHBOARD_SUBSCRIPTION_QUEUE", default_value_t = 256, value_parser = size(1..=65_536))]
     pub subscription_queue: usize,
-    /// Most events that one resume replays; beyond it the present state is sent again with `resync: true`
+    /// Most events that one resume (`after`) replays; beyond it the present state is sent again with `resync: true`. A page of a slow subscription's re-reading is no larger either
     #[arg(long, env = "SWITCHBOARD_REPLAY_LIMIT", default_value_t = 10_000, value_parser = size(10..=1_000_000))]
     pub replay_limit: usize,
 }

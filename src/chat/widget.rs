@@ -32,7 +32,7 @@ use crate::{
     error::{Error, Result},
     graphql::{
         shared::Shared,
-        subscribe::{self, Change, ChangeOperation},
+        subscribe::{self, Change, ChangeOperation, Newest},
     },
 };
 
@@ -107,7 +107,8 @@ pub struct WidgetSubscription;
 
 #[Subscription]
 impl WidgetSubscription {
-    /// A chat as it is, then at every change; null when the caller may not see it any more.
+    /// A chat as it is, then as it changes: a slow reader may be told the newest only. Null when the caller may not see it
+    /// any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
     async fn chat<'a>(
         &self,
@@ -116,7 +117,7 @@ impl WidgetSubscription {
     ) -> Result<impl Stream<Item = Result<Option<Chat>>> + use<'a>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
-        let changes = subscribe::subscribe(sources(context), ChatFeed { reader, filter }, None);
+        let changes = subscribe::subscribe(sources(context), Newest(ChatFeed { reader, filter }), None);
         Ok(changes.filter_map(|change| {
             future::ready(match change {
                 Ok(Change { operation: ChangeOperation::Ready, .. }) => None,

@@ -133,6 +133,13 @@ impl Mailbox {
         contents.lagged.take().map(Mail::Lagged)
     }
 
+    /// The deliveries that wait, in order; what else there is comes with [`Mailbox::next`].
+    pub fn waiting(&self) -> Vec<Delivery> {
+        let mut contents = self.contents();
+        contents.events = 0;
+        contents.queue.drain(..).collect()
+    }
+
     /// The next mail. Cancel-safe: what was not returned stays.
     pub async fn next(&self) -> Mail {
         loop {

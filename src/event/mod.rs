@@ -17,7 +17,8 @@
 //! - **No request pays for NOTIFY**, whose commit takes a cluster-wide lock across its flush. A notifier in each
 //!   process sends at most one in a few milliseconds; lost ones are covered by the poll.
 //! - **Nobody is skipped.** A subscription whose [`Mailbox`](hub::Mailbox) is full is told from where to re-read
-//!   the log. One that asks for what was already dropped is told so and gets the present state again.
+//!   the log, and does so page by page, however long the gap. One that asks for what was already dropped is told so
+//!   and gets the present state again. (What a stream makes of its events is its own affair: some prefer the newest.)
 //!
 //! This module knows no other concept: what a subject's record looks like is the concept's affair.
 
@@ -44,7 +45,7 @@ pub use hub::{Hub, Interest};
 pub use memo::Memo;
 pub use notifier::Bell;
 pub use position::{Cursor, Incarnation, Position};
-pub use sql::{Resumed, append, hold_log, position_now, resume, resume_subject};
+pub use sql::{Resumed, Stretch, append, hold_log, position_now, read_stretch, resume, resume_subject};
 
 use crate::error::{Error, Result};
 
@@ -112,6 +113,17 @@ fn changed_fields(before: Value, after: &Value) -> Value {
     Value::Object(before.into_iter().filter(|(name, value)| after.get(name) != Some(value)).collect())
 }
 
+/// Names one event of a company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventKey {
+    /// The kind of subject.
+    pub subject_type: String,
+    /// Which one.
+    pub subject_id: String,
+    /// Its version after the change.
+    pub version: i32,
+}
+
 type Decoded = OnceLock<Option<Arc<dyn Any + Send + Sync>>>;
 
 /// An event as read from the log; shared by all who are interested in it.
@@ -148,6 +160,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Its name.
+    pub fn key(&self) -> EventKey {
+        EventKey { subject_type: self.subject_type.clone(), subject_id: self.subject_id.clone(), version: self.version }
+    }
+
     /// The subject's record at this version.
     ///
     /// # Errors

@@ -48,15 +48,23 @@ impl Position {
         xid <= self.seen && self.pending.binary_search(&xid).is_err()
     }
 
-    /// True if everything of `other`, a place in the same history, is behind this reader too.
-    pub fn covers(&self, other: &Self) -> bool {
-        other.seen <= self.seen
-            && self.pending.iter().all(|xid| *xid > other.seen || other.pending.binary_search(xid).is_ok())
+    /// What is behind either of two readers of the same history.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let (far, near) = if self.seen < other.seen { (other, self) } else { (self, other) };
+        let pending = far.pending.iter().copied().filter(|xid| !near.contains(*xid)).collect();
+        Self { pending, ..far.clone() }
     }
 
     /// True if a log that was dropped up to `floor` still holds all that is not behind this reader.
     pub fn is_kept(&self, floor: u64) -> bool {
         floor <= self.seen && self.pending.first().is_none_or(|oldest| floor < *oldest)
+    }
+
+    /// True if the log, which ends at `end` and was dropped up to `floor`, holds all that is not behind this reader. It
+    /// does not if the position is of another history, or of a future that this one has lost (a restored backup).
+    pub fn is_held(&self, end: &Self, floor: u64) -> bool {
+        self.is_kept(floor) && self.incarnation == end.incarnation && self.seen <= end.seen
     }
 
     /// The position after a read that found events of transactions `read` and was made under `snapshot`.
@@ -219,17 +227,19 @@ mod tests {
         }
 
         #[test]
-        fn a_position_covers_another_exactly_if_it_contains_all_of_it(
+        fn the_union_of_two_positions_contains_what_either_does(
             (one_seen, other_seen) in (0..12u64, 0..12u64),
             one_pending in prop::collection::btree_set(0..12u64, 0..4),
             other_pending in prop::collection::btree_set(0..12u64, 0..4),
         ) {
             let position = |seen: u64, pending: std::collections::BTreeSet<u64>| {
-                Position { incarnation: HERE, seen, pending: pending.into_iter().filter(|xid| *xid < seen).collect() }
+                Position { incarnation: HERE, seen, pending: pending.into_iter().filter(|xid| *xid <= seen).collect() }
             };
             let (one, other) = (position(one_seen, one_pending), position(other_seen, other_pending));
-            let contains_all = (0..12).all(|xid| one.contains(xid) || !other.contains(xid));
-            prop_assert_eq!(one.covers(&other), contains_all);
+            let union = one.union(&other);
+            for xid in 0..13 {
+                prop_assert_eq!(union.contains(xid), one.contains(xid) || other.contains(xid), "{}", xid);
+            }
         }
 
         #[test]

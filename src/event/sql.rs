@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Event, NewEvent, Position, Subject,
+    Event, EventKey, NewEvent, Position, Subject,
     position::{Incarnation, Snapshot},
 };
 use crate::error::{Error, Result};
@@ -83,6 +83,30 @@ impl EventRow {
     }
 }
 
+/// A statement whose rows are events: what comes after their columns, the arguments. With a head of its own, which
+/// then gives `snapshot` and `floor`, it may also have a row that is no event.
+macro_rules! events {
+    ($tail:literal $(, $argument:expr)* $(,)?) => {
+        events!("select null::text as snapshot, null::bigint as floor, "; $tail $(, $argument)*)
+    };
+    ($head:literal; $tail:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            EventRow,
+            $head
+                + r#" company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
+                    version as "version?", type as "kind?", actor, payload::text as "payload?",
+                    previous::text as "previous?", occurred_at as "occurred_at?", xid::text::bigint as "xid?" "#
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+/// The events among `rows`.
+fn collect(rows: Vec<EventRow>) -> Result<Vec<Event>> {
+    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+}
+
 /// What one read of the log found.
 pub(super) struct Found {
     /// In the order (company, subject, version).
@@ -97,22 +121,17 @@ pub(super) struct Found {
 /// one snapshot.
 pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<Found> {
     let (seen, pending) = parameters(position);
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"with state as (
-               select pg_current_snapshot()::text as snapshot, (select xid::text::bigint from event_floor where only_row) as floor
-           )
-           select found.company_id as "company_id?", found.subject_type as "subject_type?",
-               found.subject_id as "subject_id?", found.version as "version?", found.type as "kind?", found.actor,
-               found.payload::text as "payload?", found.previous::text as "previous?",
-               found.occurred_at as "occurred_at?", found.xid::text::bigint as "xid?", state.snapshot,
-               state.floor
-           from state
-           left join lateral (
-               select * from event
-               where event.xid > $1::text::xid8 or event.xid = any($2::text[]::xid8[])
-           ) as found on true
-           order by found.company_id, found.subject_type, found.subject_id, found.version"#,
+    let rows = events!(
+        "with state as (
+             select pg_current_snapshot()::text as snapshot, (select xid::text::bigint from event_floor where only_row) as floor
+         )
+         select snapshot, floor, ";
+        "from state
+         left join lateral (
+             select * from event
+             where event.xid > $1::text::xid8 or event.xid = any($2::text[]::xid8[])
+         ) as found on true
+         order by company_id, subject_type, subject_id, version",
         seen,
         &pending,
     )
@@ -122,7 +141,7 @@ pub(super) async fn read_after(connection: &mut PgConnection, position: &Positio
     let state = rows.first().and_then(|row| Some((row.snapshot.as_deref()?.parse(), row.floor?)));
     let (snapshot, floor) = state.ok_or_else(|| Error::internal("a read of the log gave no snapshot or floor"))?;
     let (snapshot, floor): (Snapshot, _) = (snapshot?, u64::try_from(floor).map_err(Error::internal)?);
-    let events: Vec<_> = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
+    let events = collect(rows)?;
     let after = position.advanced(events.iter().map(|event| event.xid), &snapshot);
     Ok(Found { events, after, floor })
 }
@@ -180,49 +199,71 @@ pub enum Resumed {
     Gap,
 }
 
-/// Events of `company_id` about subjects of `kinds` (of the one `subject_id`, if given) that `since` does not contain.
-/// To be called in the transaction that gave `now` and `floor`.
-pub async fn resume(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    kinds: &[&str],
-    subject_id: Option<&str>,
-    since: &Position,
-    (now, floor): (&Position, u64),
-    limit: usize,
-) -> Result<Resumed> {
-    // A cursor from a future of this database (a restored backup) is a gap too.
-    if !since.is_kept(floor) || since.incarnation != now.incarnation || since.seen > now.seen {
+/// A stretch of the log that one stream looks at.
+#[derive(Debug)]
+pub struct Stretch {
+    /// The tenant.
+    pub company_id: Uuid,
+    /// Of subjects of these kinds.
+    pub kinds: Vec<&'static str>,
+    /// Of this one subject, if given.
+    pub subject_id: Option<String>,
+    /// What this does not contain.
+    pub since: Position,
+    /// What this contains.
+    pub until: Position,
+}
+
+/// Every event of `stretch`. To be called in the transaction that gave its end and `floor`.
+pub async fn resume(connection: &mut PgConnection, stretch: &Stretch, floor: u64, limit: usize) -> Result<Resumed> {
+    if !stretch.since.is_held(&stretch.until, floor) {
         return Ok(Resumed::Gap);
     }
-    let (seen, pending) = parameters(since);
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
-               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
-           from (
-               -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
-               select * from event
-               where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
-               offset 0
-           ) as missed
-           where subject_type = any($2) and ($3::text is null or subject_id = $3)
-           order by subject_type, subject_id, version
-           limit $6"#,
-        company_id,
-        kinds as &[&str],
-        subject_id,
+    let events = read_stretch(connection, stretch, None, limit.saturating_add(1)).await?;
+    Ok(if events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
+}
+
+/// The first `limit` events of `stretch` behind `last`, in the order (kind of subject, subject, version). Whether the
+/// log still holds the stretch is for the caller to ask, in the same transaction.
+pub async fn read_stretch(
+    connection: &mut PgConnection,
+    stretch: &Stretch,
+    last: Option<&EventKey>,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let (seen, pending) = parameters(&stretch.since);
+    let (end, open) = parameters(&stretch.until);
+    let rows = events!(
+        "from (
+             select * from (
+                 -- Fenced: without statistics the primary key looks better to the planner, and reads the whole day.
+                 select * from event
+                 where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+                 offset 0
+             ) as missed
+             -- The end is outside the fence: inside, a plan made while a day is empty looks for all before the end.
+             where xid <= $6::text::xid8 and xid <> all($7::text[]::xid8[])
+                 and subject_type = any($2) and ($3::text is null or subject_id = $3)
+                 and ($8::text is null or (subject_type, subject_id, version) > ($8, $9, $10))
+             order by subject_type, subject_id, version
+             limit $11
+         ) as page
+         order by subject_type, subject_id, version",
+        stretch.company_id,
+        &stretch.kinds as &[&str],
+        stretch.subject_id.as_deref(),
         seen,
         &pending,
-        i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
+        end,
+        &open,
+        last.map(|last| last.subject_type.as_str()),
+        last.map(|last| last.subject_id.as_str()),
+        last.map(|last| last.version),
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
     .fetch_all(connection)
     .await?;
-    if rows.len() > limit {
-        return Ok(Resumed::Gap);
-    }
-    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>().map(Resumed::Events)
+    collect(rows)
 }
 
 /// Events of one subject after `version`. A gap if the log does not hold the next one; whether the subject has moved
@@ -248,15 +289,11 @@ async fn subject_history(
     version: i32,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
-               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
-           from event
-           where company_id = $1 and subject_type = $2 and subject_id = $3 and version > $4
-           order by version
-           limit $5"#,
+    let rows = events!(
+        "from event
+         where company_id = $1 and subject_type = $2 and subject_id = $3 and version > $4
+         order by version
+         limit $5",
         company_id,
         subject_type,
         subject_id,
@@ -265,7 +302,7 @@ async fn subject_history(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+    collect(rows)
 }
 
 /// A place in the history of one id: the edge cursor of `events`.
@@ -310,16 +347,12 @@ pub(super) async fn history(
     after: Option<&HistoryPlace>,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"select company_id as "company_id?", subject_type as "subject_type?", subject_id as "subject_id?",
-               version as "version?", type as "kind?", actor, payload::text as "payload?", previous::text as "previous?",
-               occurred_at as "occurred_at?", xid::text::bigint as "xid?", null::text as snapshot, null::bigint as floor
-           from event
-           where company_id = $1 and subject_type = any($2) and subject_id = $3
-               and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
-           order by occurred_at, subject_type, version
-           limit $7"#,
+    let rows = events!(
+        "from event
+         where company_id = $1 and subject_type = any($2) and subject_id = $3
+             and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
+         order by occurred_at, subject_type, version
+         limit $7",
         company_id,
         kinds as &[&str],
         subject_id,
@@ -330,7 +363,7 @@ pub(super) async fn history(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().filter_map(|row| row.into_event().transpose()).collect()
+    collect(rows)
 }
 
 /// Wakes the readers of other processes; `sender` lets the sending process ignore its own.

@@ -65,6 +65,41 @@ async fn a_widgets_story_with_a_token_and_without() {
 }
 
 #[tokio::test]
+async fn a_slow_widget_is_told_the_newest_of_its_chat_and_a_fast_one_every_change() {
+    const CHANGES: usize = 60;
+    let app = TestApp::new().await;
+    let node = app.node_with(&["--subscription-queue", "4", "--send-queue", "1024", "--send-timeout", "60s"]).await;
+    let eve = new_visitor();
+    let chat = ask_one(&node, &eve, &demo::demo().contracts[0].id.to_string(), None).await;
+    // Each message is larger than what the kernel takes for a socket at a time, or the slow one would not be slow.
+    let large: Vec<String> = (0..90).map(|number| format!("copy{number}: headline")).collect();
+    let document =
+        |fields: &str| format!("subscription($chat: UUID!) {{ chat(id: $chat) {{ version headline {fields} }} }}");
+    let variables = json!({ "chat": chat["id"] });
+    let mut slow = node.subscribe(&eve, &document(&large.join(" ")), variables.clone()).await;
+    let mut fast = node.subscribe(&eve, &document(""), variables).await;
+    let (mut of_slow, mut of_fast) = (vec![slow.event().await], vec![fast.event().await]);
+    let update = "mutation($id: UUID!, $headline: String!) {
+        updateChat(input: {id: $id, patch: {headline: $headline}}) { chat { version } } }";
+    let mut newest = Value::Null;
+    for turn in 0..CHANGES {
+        let headline = format!("{turn} {}", "\u{1d11e}".repeat(1_900));
+        let updated = node.fields(&eve, update, json!({ "id": chat["id"], "headline": headline })).await;
+        newest = updated["updateChat"]["chat"]["version"].clone();
+        of_fast.push(fast.event().await);
+    }
+    while of_slow.last().unwrap()["version"] != newest {
+        of_slow.push(slow.event().await);
+    }
+    let versions = |events: &[Value]| events.iter().map(|event| event["version"].as_i64().unwrap()).collect::<Vec<_>>();
+    let first = chat["version"].as_i64().unwrap();
+    assert_eq!(versions(&of_fast), (first..=newest.as_i64().unwrap()).collect::<Vec<_>>());
+    assert!(versions(&of_slow).is_sorted_by(|one, next| one < next), "{:?}", versions(&of_slow));
+    assert!(of_slow.len() < of_fast.len(), "{:?}", versions(&of_slow));
+    assert_eq!(of_slow.last().unwrap()["headline"], of_fast.last().unwrap()["headline"]);
+}
+
+#[tokio::test]
 async fn chat_changed_begins_with_the_started_chat_and_hides_withdrawn_offers() {
     let app = TestApp::new().await;
     let node = app.node().await;

@@ -1,11 +1,21 @@
-//! Bursts larger than every buffer: read from the log instead, in order; or one honest resync.
+//! Bursts larger than every buffer: read from the log instead, page by page, in order.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use switchboard::{config::EventSettings, graphql::subscribe::ChangeOperation};
+use switchboard::{
+    config::EventSettings,
+    event::retention,
+    graphql::subscribe::{Change, ChangeOperation, Sources},
+};
 
-use super::{Reader, World, change, connect, execute, order::Random};
+use super::{Reader, Thing, World, change, connect, execute, order::Random, resume::kept, set_clock, told, write};
 use crate::support::{
-    event_path::{EventPath, settings},
+    cluster::OwnCluster,
+    event_path::{EventPath, server_options, settings},
     proxy::{Proxy, Road},
 };
 
@@ -63,21 +73,93 @@ async fn a_burst_larger_than_any_buffer_arrives_whole_and_in_order() {
     assert_eq!(reader.state, world.state().await);
 }
 
-#[tokio::test]
-async fn a_gap_too_long_to_replay_is_one_resync_to_the_present_state() {
-    let ids = ids();
-    let mut world = World::new(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let small = EventSettings { subscription_queue: 4, replay_limit: 500, ..settings() };
-    let path = EventPath::start_with(&world.options, small).await;
-    let mut watching = Reader::ready(&path.sources, world.all()).await;
-    let mut reader = Reader::ready(&path.sources, world.all()).await;
-    burst(&world, &path, &ids[..100], 3).await;
+/// Writes a burst and then `zz`, and returns when this server has handed out all of it: who read nothing meanwhile has
+/// a full mailbox.
+async fn overwhelm(world: &mut World, path: &EventPath, ids: &[String], seed: u64) {
+    let mut watching = Reader::ready(&path.sources, world.only("zz")).await;
+    burst(world, path, &ids[..100], seed).await;
     world.change(&[("zz", "end")]).await;
     path.bell.ring();
-    watching.until("zz", 2).await; // all of the burst has been handed out by now, or is skipped
+    watching.next().await;
+}
+
+/// A small mailbox, and small pages.
+fn small() -> EventSettings {
+    EventSettings { subscription_queue: 4, replay_limit: 100, ..settings() }
+}
+
+/// Reads until a catch-up is well under way, which is where its cursor stands still.
+async fn into_the_catch_up(reader: &mut Reader) -> Vec<Change<Thing>> {
+    let mut messages = Vec::new();
+    for _ in 0..450 {
+        messages.push(reader.next().await);
+    }
+    assert!(messages[300..].iter().all(|message| message.cursor == messages[300].cursor));
+    messages
+}
+
+/// What the log says about things that were there when the stream began.
+async fn changes_in_log(world: &mut World) -> Vec<(String, i32)> {
+    let mut log = world.log().await;
+    log.retain(|(_, version)| *version > 1);
+    log
+}
+
+#[tokio::test]
+async fn a_gap_beyond_every_limit_is_read_page_by_page() {
+    let ids = ids();
+    let mut world = World::new(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.create(&["late"]).await;
+    let path = EventPath::start_with(&world.options, small()).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    let mut late = world.connect().await;
+    execute(&mut late, "begin").await;
+    write(&mut late, world.company_id, &[("late", "late")]).await.unwrap();
+    let smallest = Sources { replay_limit: 10, ..path.sources.clone() };
+    let mut of_one = Reader::ready(&smallest, world.only("thing-050")).await;
+    overwhelm(&mut world, &path, &ids, 3).await;
+    let mut messages = into_the_catch_up(&mut reader).await;
+    // Behind the end that the catch-up has set itself, but for being under way then.
+    execute(&mut late, "commit").await;
+    overwhelm(&mut world, &path, &ids, 4).await; // the mailbox overflows again meanwhile
+    messages.extend(reader.until("zz", 3).await);
+    let mut told_all = told(&messages);
+    told_all.sort();
+    assert_eq!(told_all, changes_in_log(&mut world).await, "each once");
+    assert!(messages.iter().all(|message| message.operation == ChangeOperation::Update));
+    assert_eq!(reader.state, world.state().await);
+    world.change(&[("thing-050", "after")]).await;
+    path.bell.ring();
+    let after = reader.next().await;
+    assert_eq!(told(&[after]).len(), 1, "changes go on");
+    assert!(reader.stream.as_mut().next().now_or_never().is_none());
+
+    let newest = world.state().await["thing-050"].version;
+    assert!(newest > 20, "several pages");
+    let told_of_one = told(&of_one.until("thing-050", newest).await);
+    assert_eq!(told_of_one, (2..=newest).map(|version| ("thing-050".to_owned(), version)).collect::<Vec<_>>());
+    assert_eq!((reader.resyncs, of_one.resyncs), (0, 0));
+}
+
+#[tokio::test]
+async fn a_log_dropped_between_two_pages_is_one_resync() {
+    // Of its own: transactions of other tests, pending while this one's are dropped, would force another resync.
+    let own = OwnCluster::start().await;
+    let ids = ids();
+    let mut world = World::on(own.options(), &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let path = EventPath::start_with(&world.options, small()).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    overwhelm(&mut world, &path, &ids, 5).await;
+    into_the_catch_up(&mut reader).await;
+    set_clock(&mut world.writer, "2040-01-01 12:00Z").await;
+    retention::tick(&server_options(&world.options), Duration::from_hours(24)).await.unwrap();
+    assert_eq!(world.log().await, []);
+    let mut read_before = 0;
     while reader.resyncs == 0 {
         reader.next().await;
+        read_before += 1;
     }
+    assert!(read_before <= small().replay_limit, "only what was in memory: {read_before}");
     let resync = reader.until_ready().await;
     assert!(resync.iter().all(|change| change.resync), "SNAPSHOT and READY say so");
     assert_eq!(resync.len(), ids.len(), "all but the first record, and READY");
@@ -88,6 +170,66 @@ async fn a_gap_too_long_to_replay_is_one_resync_to_the_present_state() {
     assert_eq!((after.operation, after.resync), (ChangeOperation::Update, false), "changes go on");
     assert_eq!(reader.resyncs, 1);
     assert!(reader.stream.as_mut().next().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_client_dropped_between_two_pages_resumes_without_a_loss() {
+    let ids = ids();
+    let mut world = World::new(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let path = EventPath::start_with(&world.options, small()).await;
+    let mut reader = Reader::ready(&path.sources, world.all()).await;
+    overwhelm(&mut world, &path, &ids, 6).await;
+    let before = into_the_catch_up(&mut reader).await;
+    let Reader { mut state, .. } = reader;
+    let cursor = &before.last().unwrap().cursor;
+    world.change(&[("thing-000", "while away"), ("thing-099", "while away")]).await;
+    path.bell.ring();
+
+    // What a resume replays is still limited, whatever the cursor.
+    let mut limited = Reader::open(&path.sources, world.all(), Some(kept(cursor)));
+    assert!(limited.until_ready().await.iter().all(|message| message.resync));
+    assert_eq!(limited.state, world.state().await);
+
+    let unlimited = Sources { replay_limit: 10_000, ..path.sources.clone() };
+    let mut resumed = Reader::open(&unlimited, world.all(), Some(kept(cursor)));
+    let opening = resumed.until_ready().await;
+    assert_eq!(resumed.resyncs, 0);
+    let of_catch_up: HashSet<_> = before
+        .iter()
+        .filter(|message| message.cursor == *cursor)
+        .filter_map(|message| message.record.clone())
+        .collect();
+    let (known, rest) = (told(&before), told(&opening));
+    for repeat in opening.iter().filter_map(|message| message.record.as_ref()) {
+        let is_known = known.contains(&(repeat.id.clone(), repeat.version));
+        assert!(!is_known || of_catch_up.contains(repeat), "{repeat:?} is no repeat of this catch-up");
+    }
+    let whole: BTreeSet<_> = known.into_iter().chain(rest).collect();
+    assert_eq!(Vec::from_iter(whole), changes_in_log(&mut world).await);
+    state.extend(resumed.state);
+    assert_eq!(state, world.state().await);
+}
+
+#[tokio::test]
+async fn the_last_change_of_a_catch_up_says_so_whatever_others_follow_in_the_log() {
+    let ids = ids();
+    let mut world = World::new(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let path = EventPath::start_with(&world.options, small()).await;
+    world.change(&[("thing-000", "mine")]).await;
+    let mut reader = Reader::ready(&path.sources, world.with_value("mine")).await;
+    let mut watching = Reader::ready(&path.sources, world.only("thing-000")).await;
+    for version in 3..13 {
+        // One read each, so that the mailbox overflows; and then pages of other things.
+        world.change(&[("thing-000", "mine")]).await;
+        path.bell.ring();
+        watching.until("thing-000", version).await;
+    }
+    overwhelm(&mut world, &path, &ids[1..].iter().cloned().chain(["zz".to_owned()]).collect::<Vec<_>>(), 7).await;
+    let messages = reader.until("thing-000", 12).await;
+    assert_eq!(messages.len(), 10);
+    let mut resumed = Reader::open(&path.sources, world.with_value("mine"), Some(kept(&messages[9].cursor)));
+    let opening = resumed.until_ready().await;
+    assert_eq!((opening.len(), opening[0].resync), (1, false), "nothing is missing");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 mod boundary;
 mod faults;
 mod lag;
+mod newest;
 mod order;
 mod plans;
 mod resume;
@@ -32,7 +33,7 @@ use crate::support::{
     event_path::{PATIENCE, server_options},
 };
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Thing {
     id: String,
     value: String,
@@ -283,13 +284,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn open(sources: &Sources, feed: Things, after: Option<Cursor>) -> Self {
+    fn open<F: Feed<Record = Thing>>(sources: &Sources, feed: F, after: Option<Cursor>) -> Self {
         let stream = Box::pin(subscribe(sources, feed, after));
         Self { stream, state: BTreeMap::new(), versions: HashMap::new(), resyncing: false, resyncs: 0 }
     }
 
     /// Opens and reads up to READY.
-    async fn ready(sources: &Sources, feed: Things) -> Self {
+    async fn ready<F: Feed<Record = Thing>>(sources: &Sources, feed: F) -> Self {
         let mut reader = Self::open(sources, feed, None);
         reader.until_ready().await;
         reader

@@ -73,13 +73,13 @@ async fn the_reader_looks_events_up_by_transaction() {
 
     execute(connection, "reset enable_seqscan; reset jit").await;
     let resume = query(&["subject_type = any($2)", "xid > $4"]);
-    let resumed = plan(
-        connection,
-        &resume,
-        &format!("('00000000-0000-0000-0000-000000000001', '{{thing}}', null, '{}', '{{4711}}', 10001)", ROWS - 20),
-    )
-    .await;
-    assert_uses_only(&resumed, &format!("{partition}_company_id_xid_idx"));
+    let company = "00000000-0000-0000-0000-000000000001";
+    for last in ["null, null, null", "'thing', '', 0"] {
+        let since = format!("'{}', '{{4711}}', '{ROWS}', '{{}}'", ROWS - 20);
+        let arguments = format!("('{company}', '{{thing}}', null, {since}, {last}, 10001)");
+        let resumed = plan(connection, &resume, &arguments).await;
+        assert_uses_only(&resumed, &format!("{partition}_company_id_xid_idx"));
+    }
     let near =
         plan(connection, &query(&["select not exists", "offset $2"]), &format!("('{}', 100000)", ROWS - 20)).await;
     assert!(near.contains("xid_idx") && !near.contains("Seq Scan on event_2"), "{near}");

@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// As a client keeps it: text.
-fn kept(cursor: &Cursor) -> Cursor {
+pub(super) fn kept(cursor: &Cursor) -> Cursor {
     cursor.to_string().parse().unwrap()
 }
 
