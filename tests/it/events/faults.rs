@@ -134,15 +134,17 @@ async fn a_crash_of_postgres_loses_and_doubles_nothing() {
         let mut open = connect(&world.options).await;
         super::execute(&mut open, "begin").await;
         super::write(&mut open, world.company_id, &[("open", "lost")]).await.unwrap();
-        let writers = ["a", "b"].map(|id| {
-            let (options, company_id, bell) = (world.options.clone(), world.company_id, path.bell.clone());
-            tokio::spawn(async move {
-                let mut connection = connect(&options).await;
+        let mut writers = Vec::new();
+        for id in ["a", "b"] {
+            // Connected before the crash, whichever of them writes first.
+            let mut connection = connect(&world.options).await;
+            let (company_id, bell) = (world.company_id, path.bell.clone());
+            writers.push(tokio::spawn(async move {
                 while change(&mut connection, company_id, &[(id, "changed")]).await.is_ok() {
                     bell.ring();
                 }
-            })
-        });
+            }));
+        }
         for _ in 0..20 {
             heard.push(reader.next().await);
         }
