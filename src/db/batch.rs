@@ -30,7 +30,10 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::oneshot;
+
+use crate::error::Result;
 
 /// For writes: while one batch is being flushed, the next is made.
 pub const OVERLAPPING: usize = 2;
@@ -38,6 +41,14 @@ pub const OVERLAPPING: usize = 2;
 pub const ONE_AT_A_TIME: usize = 1;
 /// Most jobs in one batch: beyond it the rows cost more than the round trips that they share.
 const MOST: usize = 128;
+
+/// Begins the transaction of a batch. All its statements look rows up by keys, for any number of them, so one plan fits:
+/// making it anew each time cost more than most of them take to run. And new rows are newer than any statistics, so
+/// that a plan that is kept must not read whole tables, however small they looked.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    let begin = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
+    Ok(pool.begin_with(begin).await?)
+}
 
 /// Writes some jobs of one lane in one transaction; answers one outcome for each, in order.
 type Write<L, J, O> = dyn Fn(L, Arc<[J]>) -> BoxFuture<'static, Vec<Option<O>>> + Send + Sync;

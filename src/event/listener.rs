@@ -167,8 +167,13 @@ impl Reader {
 
     /// Opens a connection and makes sure that the position still means something on it.
     async fn connect(&mut self) -> Result<PgConnection> {
-        // New rows are newer than any statistics, so that the planner would guess: the index on xid is always right.
-        let options = self.options.clone().options([("enable_seqscan", "off"), ("jit", "off")]);
+        // New rows are newer than any statistics, so that the planner would guess: the index on xid is always right, and
+        // so is a plan that is made once.
+        let options = self.options.clone().options([
+            ("enable_seqscan", "off"),
+            ("jit", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
         let mut connection = options.connect().await?;
         let (now, floor) = position_now(&mut connection).await?;
         let goes_on = match &self.position {

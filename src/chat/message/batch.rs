@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    db::batch::{Batches, OVERLAPPING},
+    db::batch::{self, Batches, OVERLAPPING},
     error::Result,
     event::{self, Bell},
 };
@@ -69,7 +69,7 @@ async fn post(pool: &PgPool, company_id: Uuid, posts: &[Arc<Post>]) -> Result<(V
         .filter(|(_, post)| taken.insert(post.new.chat_id))
         .map(|(place, post)| (place, &**post))
         .unzip();
-    let mut transaction = pool.begin().await?;
+    let mut transaction = batch::begin(pool).await?;
     let connection = &mut *transaction;
     let chat_ids: Vec<Uuid> = first.iter().map(|post| post.new.chat_id).collect();
     let chats = sql::lock_free_chats(connection, company_id, &chat_ids).await?;

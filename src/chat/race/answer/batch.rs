@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Answer, Started, decide};
 use crate::{
     chat::race::{service, sql, state::StartOutcome},
-    db::batch::{Batches, OVERLAPPING},
+    db::batch::{self, Batches, OVERLAPPING},
     error::Result,
     event::{self, Bell},
 };
@@ -44,7 +44,7 @@ pub(in crate::chat) fn answers(pool: PgPool, bell: Bell) -> Answers {
 }
 
 async fn start(pool: &PgPool, company_id: Uuid, answers: &[Answer]) -> Result<Vec<Option<Started>>> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = batch::begin(pool).await?;
     let connection = &mut *transaction;
     let chat_ids: Vec<Uuid> = answers.iter().map(|answer| answer.chat_id).collect();
     let records = sql::lock_free_races_of(connection, company_id, &chat_ids).await?;

@@ -38,7 +38,7 @@ use crate::{
         },
         rights,
     },
-    db::batch::{Batches, OVERLAPPING},
+    db::batch::{self, Batches, OVERLAPPING},
     error::Result,
     event::{self, Bell},
     timer::{self, Alarm, NewTimer},
@@ -116,11 +116,11 @@ impl<'a> Opening<'a> {
         let (first, contract) = self.first();
         let is_own = first.principal.role != Role::Consumer || first.principal.subject == race.record.owner;
         // A contract that failed before is to be struck off the list: not simple.
-        let is_known =
+        let has_failed =
             |contract: &ContractRecord| race.record.failures.iter().any(|failure| failure.contract_id == contract.id);
         is_own
             && contract.website_id == race.record.website_id
-            && !self.asked.iter().any(|(_, contract)| is_known(contract))
+            && !self.asked.iter().any(|(_, contract)| has_failed(contract))
     }
 
     /// True if `other` asks for one more chat of this race, as its owner.
@@ -155,7 +155,7 @@ fn openings<'a>(asked: &'a [Asked], contracts: &'a [ContractRecord]) -> Vec<(Uui
 }
 
 async fn open(pool: &PgPool, company_id: Uuid, asked: &[Asked], cap: Duration) -> Result<Opened> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = batch::begin(pool).await?;
     let connection = &mut *transaction;
     let mut ids: Vec<Uuid> = asked.iter().map(|asked| asked.new.contract_id).collect();
     ids.sort_unstable();
