@@ -5,7 +5,7 @@
 //!                                    └ no ─► execute ─► write ─► keep the text with the event
 //! ```
 //!
-//! Two [`Reading`]s are equal when they are the same operation of the same document with equal variables for an equal
+//! Two readings are equal when they are the same operation of the same document with equal variables for an equal
 //! caller, and one message is like another when its operation, cursor and resync are. All that a resolver may use is
 //! among these, so what it makes is the same; whether a subscription gets the event at all is decided before, for each.
 //! Only messages without errors are kept.
