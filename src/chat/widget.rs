@@ -14,7 +14,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use async_graphql::{Context, Subscription};
-use futures_util::{Stream, StreamExt as _, future};
+use futures_util::{StreamExt as _, future};
 use uuid::Uuid;
 
 use super::{
@@ -31,7 +31,7 @@ use crate::{
     auth::{Caller, Credential},
     error::{Error, Result},
     graphql::{
-        shared::Shared,
+        source::{self, HandedOver},
         subscribe::{self, Change, ChangeOperation, Newest},
     },
 };
@@ -110,32 +110,29 @@ impl WidgetSubscription {
     /// A chat as it is, then as it changes: a slow reader may be told the newest only. Null when the caller may not see it
     /// any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
-    async fn chat<'a>(
-        &self,
-        context: &Context<'a>,
-        id: Uuid,
-    ) -> Result<impl Stream<Item = Result<Option<Chat>>> + use<'a>> {
+    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<HandedOver<Option<Chat>>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
         let changes = subscribe::subscribe(sources(context), Newest(ChatFeed { reader, filter }), None);
-        Ok(changes.filter_map(|change| {
+        let states = changes.filter_map(|change| {
             future::ready(match change {
                 Ok(Change { operation: ChangeOperation::Ready, .. }) => None,
                 Ok(Change { operation: ChangeOperation::Delete, .. }) => Some(Ok(None)),
                 Ok(change) => Some(Ok(change.record.map(Chat::from))),
                 Err(error) => Some(Err(error)),
             })
-        }))
+        });
+        Ok(source::own(context, states))
     }
 
     /// A chat's newest messages, at most 1,000: the whole list at once, and again at every change.
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
-    async fn messages<'a>(
+    async fn messages(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         condition: Option<MessageCondition>,
         order_by: Option<Vec<MessagesOrderBy>>,
-    ) -> Result<impl Stream<Item = Result<Option<Vec<Message>>>> + use<'a>> {
+    ) -> Result<HandedOver<Option<Vec<Message>>>> {
         let (chat_id, order) = asked(condition, order_by)?;
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, None);
@@ -145,51 +142,47 @@ impl WidgetSubscription {
                 Err(error) => Some(Err(error)),
             }))
         });
-        Ok(lists.filter_map(future::ready))
+        Ok(source::own(context, lists.filter_map(future::ready)))
     }
 
     /// Changes of the chats that the caller may see and that pass. A visitor is not told of offers that another agent's
     /// win withdrew, and first of the started chat of its newest open race, if there is one.
     #[graphql(deprecation = "for deployed widgets; use chatStatus")]
-    async fn chat_changed<'a>(
+    async fn chat_changed(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         contract_id: Option<Uuid>,
         #[graphql(name = "status")] named: Option<String>,
-    ) -> Result<impl Stream<Item = Result<Shared<ChatEvent>>> + use<'a>> {
+    ) -> Result<HandedOver<ChatEvent>> {
         let status = named.map(|text| status(&text)).transpose()?;
         let reader = widget(context, contract_id).await?;
         let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
         let changes = subscribe::changes(sources(context), WidgetFeed(ChatFeed { reader, filter }));
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 
     /// Messages as they are added to a chat.
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
-    async fn on_message_added<'a>(
-        &self,
-        context: &Context<'a>,
-        chat_id: Uuid,
-    ) -> Result<impl Stream<Item = Result<Shared<MessageEvent>>> + use<'a>> {
+    async fn on_message_added(&self, context: &Context<'_>, chat_id: Uuid) -> Result<HandedOver<MessageEvent>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::changes(sources(context), MessageFeed { reader, chat_id });
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 
     /// Changes of the contracts that the caller may see; without a token of the company that it names, without prices
     /// and references.
     #[graphql(deprecation = "for deployed widgets; use contractStatus")]
-    async fn contract_changed<'a>(
+    async fn contract_changed(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         company_id: Option<Uuid>,
-    ) -> Result<impl Stream<Item = Result<Shared<ContractEvent>>> + use<'a>> {
+    ) -> Result<HandedOver<ContractEvent>> {
         let reader = match (caller(context), company_id) {
             (Caller::Anonymous, None) => return Err(Error::invalid("companyId", "required without a token")),
             (_, company_id) => reader(context, company_id.unwrap_or_default())?,
         };
         let feed = ContractFeed { reader, company_id, website_id: None };
         let changes = subscribe::changes(sources(context), feed);
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 }

@@ -135,6 +135,21 @@ impl Operation {
         Ok(Self { name, ty, executable, open, introspects, paged_by_variable, label })
     }
 
+    /// The document that executes one message of this subscription: a query of the same field.
+    pub(super) fn of_a_message(&self) -> ExecutableDocument {
+        let mut executable = self.executable.clone();
+        if let DocumentOperations::Single(operation) = &mut executable.operations {
+            operation.node.ty = OperationType::Query;
+            for selection in &mut operation.node.selection_set.node.items {
+                if let Selection::Field(root) = &mut selection.node {
+                    // They said whether to subscribe.
+                    root.node.directives.clear();
+                }
+            }
+        }
+        executable
+    }
+
     /// The operation itself.
     pub(super) fn definition(&self) -> &OperationDefinition {
         match &self.executable.operations {

@@ -3,6 +3,7 @@
 //! ```text
 //! prepare: bytes ► cache of documents ► operationName ► variables ► page sizes ► Prepared | Refusal
 //! execute: credential, introspection ► async-graphql ► wire (codes, log, counts)
+//! stream:  credential ► the resolver's source ► each message executed (`source.rs`), or shared (`shared.rs`)
 //! ```
 //!
 //! Guarantees:
@@ -19,19 +20,20 @@
 //! with any extension async-graphql wraps each field in another two allocations.)
 
 use std::{
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_graphql::{
-    ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode,
+    Name, ObjectType, Request, Response, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationMode,
     ValidationResult, Variables, async_trait,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation},
     parser::types::{ExecutableDocument, OperationType},
 };
 use futures_util::{
-    FutureExt, StreamExt,
+    FutureExt, Stream, StreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
@@ -40,7 +42,8 @@ use tokio::time::timeout;
 use super::{
     document::{Document, Documents, Operation},
     guard::Guard,
-    shared::{Answer, Reading},
+    shared::{Answer, Reading, Told},
+    source::{Intake, Message, Payload, Root},
     types::Types,
     variables, wire,
 };
@@ -75,6 +78,8 @@ pub struct Prepared {
     pub open: bool,
     /// What the request was made from.
     plan: Arc<Operation>,
+    /// Variables that were left out.
+    absent: HashSet<Name>,
 }
 
 impl Prepared {
@@ -120,7 +125,7 @@ impl Engine {
     /// # Panics
     /// When the schema's own SDL does not parse.
     pub fn new<Q, M, S>(
-        build: impl Fn() -> SchemaBuilder<Q, M, S>,
+        build: impl Fn() -> SchemaBuilder<Root<Q>, M, S>,
         settings: &GuardSettings,
         begin: impl Fn(Request) -> Request + Send + Sync + 'static,
     ) -> Self
@@ -192,24 +197,53 @@ impl Engine {
         if let Err(error) = admit(&prepared, caller) {
             return stream::once(async move { Answer::Own(wire::refuse_error(&error).response.into()) }).boxed();
         }
-        let Prepared { request, plan, .. } = prepared;
+        let Prepared { request, plan, absent, .. } = prepared;
         metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
-        let reading = Reading::new(Arc::clone(&plan), &request.variables, caller.clone());
-        let request = (self.shared.begin)(request).data(caller.clone()).data(reading.clone());
-        let responses = self.shared.backend.stream(request);
-        let shared = Arc::clone(&self.shared);
+        let reading = Arc::new(Reading::new(plan, &request.variables, absent, caller.clone()));
+        let label = Arc::clone(&reading.plan.label);
         // After a panic the stream ends with that answer.
-        AssertUnwindSafe(responses)
+        AssertUnwindSafe(self.answers(request, reading))
             .catch_unwind()
-            .map(move |response| match response {
-                Ok(response) => reading.answer(response, |response| wire::finish(response, &plan, &shared.types)),
-                Err(panic) => Answer::Own(wire::refuse_panic(&plan.label, &*panic).response.into()),
+            .map(move |answer| {
+                answer.unwrap_or_else(|panic| Answer::Own(wire::refuse_panic(&label, &*panic).response.into()))
             })
             .boxed()
+    }
+
+    fn answers(&self, request: Request, reading: Arc<Reading>) -> impl Stream<Item = Answer> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        let intake = Intake::new(Arc::clone(&reading));
+        let request = (shared.begin)(request).data(reading.caller.clone()).data(intake.clone());
+        let mut opening = shared.backend.stream(request);
+        // Kept small, as it is there for as long as the subscription: what is needed for a message alone is boxed.
+        async_stream::stream! {
+            // Why there is no source.
+            while let Some(response) = opening.next().await {
+                yield Answer::Own(wire::finish(response, &reading.plan, &shared.types).into());
+            }
+            drop(opening);
+            let Some(mut source) = intake.take() else { return };
+            while let Some(message) = source.next().await {
+                yield match message {
+                    Message::Written(text) => Answer::Shared(text),
+                    Message::New(payload, told) => Box::pin(shared.tell(&reading, payload, told)).await,
+                };
+            }
+        }
     }
 }
 
 impl Shared {
+    /// Executes one message of a subscription.
+    async fn tell(&self, reading: &Arc<Reading>, payload: Payload, told: Option<Told>) -> Answer {
+        let request = (self.begin)(reading.request()).data(reading.caller.clone()).data(payload);
+        let response = wire::finish(self.backend.execute(request).await, &reading.plan, &self.types);
+        match told {
+            Some(told) => reading.keep(told, response),
+            None => Answer::Own(response.into()),
+        }
+    }
+
     fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, Refusal> {
         let text = request.query.as_str();
         self.guard.check_bytes(text)?;
@@ -229,7 +263,8 @@ impl Shared {
         variables::omit_absent(&mut executable, &variables.absent);
         let mut request = Request::new(String::new()).variables(variables.values);
         request.set_parsed_query(executable);
-        Ok(Prepared { request, operation: operation.ty, open: operation.open, plan: Arc::clone(operation) })
+        let (open, plan) = (operation.open, Arc::clone(operation));
+        Ok(Prepared { request, operation: operation.ty, open, plan, absent: variables.absent })
     }
 }
 
@@ -259,7 +294,8 @@ trait Backend: Send + Sync {
     fn validate(&self, document: ExecutableDocument) -> Vec<ServerError>;
     /// Executes a query or mutation whose document is valid.
     fn execute(&self, request: Request) -> BoxFuture<'static, Response>;
-    /// Executes a subscription whose document is valid.
+    /// Opens a subscription whose document is valid: its resolver leaves the source in the request's [`Intake`], or there
+    /// is a response that says why not.
     fn stream(&self, request: Request) -> BoxStream<'static, Response>;
 }
 

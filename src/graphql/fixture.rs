@@ -7,9 +7,12 @@ use std::time::Duration;
 use async_graphql::{
     Context, Enum, InputObject, MaybeUndefined, Object, OneofObject, Schema, SchemaBuilder, Subscription, scalar,
 };
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 
-use super::types::Types;
+use super::{
+    source::{self, HandedOver, Root},
+    types::Types,
+};
 use crate::{
     auth::Caller,
     config::GuardSettings,
@@ -31,8 +34,8 @@ pub(super) fn settings() -> GuardSettings {
     }
 }
 
-pub(super) fn builder() -> SchemaBuilder<Query, Mutation, Streams> {
-    Schema::build(Query, Mutation, Streams)
+pub(super) fn builder() -> SchemaBuilder<Root<Query>, Mutation, Streams> {
+    Schema::build(Root(Query), Mutation, Streams)
 }
 
 pub(super) fn types() -> Types {
@@ -194,11 +197,12 @@ impl Mutation {
 
 #[Subscription]
 impl Streams {
-    async fn count(&self, to: i32) -> impl Stream<Item = Result<i32, Arc<Error>>> + use<> {
-        stream::iter((1..=to).map(|n| if n == 3 { Err(Arc::new(Error::conflict("three"))) } else { Ok(n) }))
+    async fn count(&self, context: &Context<'_>, to: i32) -> HandedOver<i32> {
+        let numbers = (1..=to).map(|n| if n == 3 { Err(Error::conflict("three")) } else { Ok(n) });
+        source::own(context, stream::iter(numbers))
     }
 
-    async fn explode(&self) -> impl Stream<Item = i32> + use<> {
-        stream::iter([1, 2]).map(|n| if n == 2 { explode() } else { n })
+    async fn explode(&self, context: &Context<'_>) -> HandedOver<i32> {
+        source::own(context, stream::iter([1, 2]).map(|n| Ok(if n == 2 { explode() } else { n })))
     }
 }

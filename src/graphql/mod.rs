@@ -15,6 +15,7 @@ pub mod page;
 pub mod scalars;
 mod schema;
 pub mod shared;
+pub mod source;
 pub mod subscribe;
 mod types;
 mod variables;

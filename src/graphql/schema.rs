@@ -2,7 +2,7 @@
 
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
 
-use super::subscribe::Sources;
+use super::{source::Root, subscribe::Sources};
 use crate::{
     auth::{self, Authenticator, graphql::ViewerQuery},
     chat::{
@@ -25,8 +25,8 @@ pub struct Mutation(ChatMutation);
 pub struct Subscription(ChatSubscription);
 
 /// The schema without what its resolvers work with.
-fn types() -> SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+fn types() -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
+    Schema::build(Root(Query::default()), Mutation::default(), Subscription::default())
 }
 
 /// The schema with what its resolvers work with.
@@ -34,7 +34,7 @@ pub fn schema(
     sources: &Sources,
     chats: &Chats,
     authenticator: &Authenticator,
-) -> SchemaBuilder<Query, Mutation, Subscription> {
+) -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
     types()
         .data(sources.pool.clone())
         .data(sources.clone())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
-use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
 
 use super::{
@@ -18,7 +17,7 @@ use crate::{
     event::Cursor,
     graphql::{
         scalars::Datetime,
-        shared::Shared,
+        source::{self, HandedOver},
         subscribe::{self, ChangeOperation},
     },
 };
@@ -382,15 +381,15 @@ pub struct ContractSubscription;
 #[Subscription]
 impl ContractSubscription {
     /// The contracts that the caller may see, then every change.
-    async fn contract_status<'a>(
+    async fn contract_status(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         company_id: Option<Uuid>,
         website_id: Option<Uuid>,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<Shared<ContractEvent>>> + use<'a>> {
+    ) -> Result<HandedOver<ContractEvent>> {
         let feed = ContractFeed { reader: Arc::clone(principal(context)?).into(), company_id, website_id };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 }

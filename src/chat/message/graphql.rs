@@ -6,7 +6,6 @@ use async_graphql::{
     Context, Enum, InputObject, Object, SimpleObject, Subscription,
     connection::{Connection, EmptyFields},
 };
-use futures_util::{Stream, StreamExt as _};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ use crate::{
     graphql::{
         page::{self, Page, Place},
         scalars::Datetime,
-        shared::Shared,
+        source::{self, HandedOver},
         subscribe::{self, Change, ChangeOperation},
     },
 };
@@ -243,14 +242,14 @@ pub struct MessageSubscription;
 #[Subscription]
 impl MessageSubscription {
     /// A chat's newest messages, at most 1,000, oldest first, then every one that is added.
-    async fn message_added<'a>(
+    async fn message_added(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         chat_id: Uuid,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<Shared<MessageEvent>>> + use<'a>> {
+    ) -> Result<HandedOver<MessageEvent>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 }

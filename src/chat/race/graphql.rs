@@ -6,7 +6,6 @@ use async_graphql::{
     Context, Object, SimpleObject, Subscription,
     connection::{Connection, EmptyFields},
 };
-use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
 
 use super::{
@@ -19,7 +18,7 @@ use crate::{
     event::Cursor,
     graphql::{
         page::{self, Place},
-        shared::Shared,
+        source::{self, HandedOver},
         subscribe::{self, ChangeOperation},
     },
 };
@@ -106,30 +105,30 @@ pub struct RaceSubscription;
 impl RaceSubscription {
     /// The chats that the caller may see and that pass the filter, then every change. Without arguments: an inbox. A
     /// chat that leaves the filter is told as DELETE.
-    async fn chat_status<'a>(
+    async fn chat_status(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         chat_id: Option<Uuid>,
         key: Option<Uuid>,
         contract_id: Option<Uuid>,
         status: Option<ChatStatus>,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<Shared<ChatEvent>>> + use<'a>> {
+    ) -> Result<HandedOver<ChatEvent>> {
         let filter = ChatFilter { chat_id, key, contract_id, status };
         let feed = ChatFeed { reader: Arc::clone(principal(context)?).into(), filter };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 
     /// One race, then every change of it.
-    async fn chat_race<'a>(
+    async fn chat_race(
         &self,
-        context: &Context<'a>,
+        context: &Context<'_>,
         key: Uuid,
         after: Option<Cursor>,
-    ) -> Result<impl Stream<Item = Result<Shared<ChatRaceEvent>>> + use<'a>> {
+    ) -> Result<HandedOver<ChatRaceEvent>> {
         let feed = RaceFeed { principal: Arc::clone(principal(context)?), key };
         let changes = subscribe::subscribe(sources(context), feed, after);
-        Ok(changes.map(|change| change.map(Shared::from)))
+        Ok(source::shared(context, changes))
     }
 }

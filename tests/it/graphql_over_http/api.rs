@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_graphql::{Context, Object, Schema, Subscription};
 use clap::Parser;
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
@@ -19,7 +19,10 @@ use switchboard::{
     clock::Clock,
     config::{AuthSettings, GuardSettings},
     error::{Code, Error, Result},
-    graphql::engine::Engine,
+    graphql::{
+        engine::Engine,
+        source::{self, HandedOver, Root},
+    },
     http::{HttpState, Readiness, Shutdown, router, serve},
 };
 use time::Duration;
@@ -81,8 +84,8 @@ struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    async fn ticks(&self) -> impl Stream<Item = i32> {
-        stream::iter(0..3)
+    async fn ticks(&self, context: &Context<'_>) -> HandedOver<i32> {
+        source::own(context, stream::iter((0..3).map(Ok)))
     }
 }
 
@@ -113,7 +116,7 @@ impl Api {
         let database = TestDatabase::create().await;
         let pool = PgPoolOptions::new().connect_with(database.options()).await.unwrap();
         let touched = Arc::new(AtomicUsize::new(0));
-        let schema = || Schema::build(Query, Mutation(Arc::clone(&touched)), Subscriptions);
+        let schema = || Schema::build(Root(Query), Mutation(Arc::clone(&touched)), Subscriptions);
         let engine = Engine::new(schema, &Guard::parse_from(["test"]).guard, |request| request);
         let auth = AuthSettings {
             jwt_secret: None,

@@ -2,14 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_graphql::{EmptyMutation, Object, Schema, Subscription};
+use async_graphql::{Context, EmptyMutation, Object, Schema, Subscription};
 use axum::{Router, routing::any};
 use clap::{Args, Command};
-use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
+use futures_util::{FutureExt, future::BoxFuture, stream};
 use switchboard::{
     auth::{Caller, Credential, Principal, Role},
     config::{GuardSettings, HttpSettings},
-    graphql::engine::Engine,
+    graphql::{
+        engine::Engine,
+        source::{self, HandedOver, Root},
+    },
     http::websocket::{Callers, SocketState, upgrade},
 };
 use tokio::{
@@ -76,31 +79,33 @@ struct Subscriptions(Probe);
 
 #[Subscription]
 impl Subscriptions {
-    async fn ticks(&self, count: i32) -> impl Stream<Item = i32> {
-        stream::iter(0..count)
+    async fn ticks(&self, context: &Context<'_>, count: i32) -> HandedOver<i32> {
+        source::own(context, stream::iter((0..count).map(Ok)))
     }
 
-    async fn gated(&self) -> impl Stream<Item = i32> {
+    async fn gated(&self, context: &Context<'_>) -> HandedOver<i32> {
         let (alive, gate) = (self.0.track(), Arc::clone(&self.0.gate));
-        stream::unfold(0, move |n| {
+        let numbers = stream::unfold(0, move |n| {
             let (_, gate) = (&alive, Arc::clone(&gate));
             async move {
                 gate.acquire().await.unwrap().forget();
-                Some((n, n + 1))
+                Some((Ok(n), n + 1))
             }
-        })
+        });
+        source::own(context, numbers)
     }
 
-    async fn flood(&self, bytes: usize) -> impl Stream<Item = String> {
+    async fn flood(&self, context: &Context<'_>, bytes: usize) -> HandedOver<String> {
         let alive = self.0.track();
-        stream::repeat_with(move || {
+        let texts = stream::repeat_with(move || {
             let _ = &alive;
-            "x".repeat(bytes)
-        })
+            Ok("x".repeat(bytes))
+        });
+        source::own(context, texts)
     }
 
-    async fn panics(&self) -> impl Stream<Item = i32> {
-        stream::poll_fn(|_| panic!("on purpose"))
+    async fn panics(&self, context: &Context<'_>) -> HandedOver<i32> {
+        source::own(context, stream::poll_fn(|_| panic!("on purpose")))
     }
 }
 
@@ -167,7 +172,7 @@ impl Server {
         let probe =
             Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
         let (drain, now, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let schema = || Schema::build(Query(probe.clone()), EmptyMutation, Subscriptions(probe.clone()));
+        let schema = || Schema::build(Root(Query(probe.clone())), EmptyMutation, Subscriptions(probe.clone()));
         let engine = Engine::new(schema, &read::<GuardSettings>(&[]), |request| request);
         let door = Arc::new(Door(probe.lapse.clone()));
         let state = Arc::new(SocketState::new(engine, door, settings, [drain.clone(), now], tasks.clone()));
