@@ -117,10 +117,7 @@ async fn stream(arguments: &Arguments, stage: &Stage, server: &Server, size: i32
             if over && (count >= total.load(Ordering::Relaxed) || last.elapsed() > PATIENCE) {
                 return Ok::<_, Box<dyn std::error::Error + Send + Sync>>((count, last));
             }
-            if !socket.is_readable_within(Duration::from_millis(100)).await? {
-                continue;
-            }
-            let message = socket.next().await?;
+            let Some(message) = socket.next_within(Duration::from_millis(100)).await? else { continue };
             if contains(&message, "\"UPDATE\"") && contains(&message, HEADLINE) {
                 (count, last) = (count + 1, Instant::now());
             }

@@ -91,15 +91,10 @@ impl Socket {
         }
     }
 
-    /// True as soon as there is something to read, false when nothing came for so long.
-    pub(crate) async fn is_readable_within(&self, limit: std::time::Duration) -> Result<bool> {
-        if !self.rest.is_empty() {
-            return Ok(true);
-        }
-        match tokio::time::timeout(limit, self.stream.readable()).await {
-            Ok(readable) => Ok(readable.map(|()| true)?),
-            Err(_) => Ok(false),
-        }
+    /// The next text message, or none if it does not come within so long.
+    pub(crate) async fn next_within(&mut self, limit: std::time::Duration) -> Result<Option<Vec<u8>>> {
+        // May be given up at any point: what was read stays in `rest`.
+        tokio::time::timeout(limit, self.next()).await.map_or(Ok(None), |message| message.map(Some))
     }
 
     /// Reads up to a message that contains `word`.

@@ -75,7 +75,7 @@ impl<F: Feed> Driver<F> {
         changes.extend(self.project(events.into_iter().map(Arc::new), since, until)?);
         let then = if let Some(last) = last {
             let (since, until) = (since.clone(), Some(until.clone()));
-            Then::CatchUp(CatchUp { since, until, last: Some(last), held: changes.pop() })
+            Then::CatchUp(Box::new(CatchUp { since, until, last: Some(last), held: changes.pop() }))
         } else {
             self.complete(&mut changes, until);
             Then::Listen(until.clone())

@@ -25,7 +25,7 @@ pub(super) enum Then<R> {
     /// What comes by mail. Events contained in the position were sent already, or are part of the state sent.
     Listen(Position),
     /// More of the log, before any mail is looked at.
-    CatchUp(CatchUp<R>),
+    CatchUp(Box<CatchUp<R>>),
 }
 
 /// One subscription's way to the database.

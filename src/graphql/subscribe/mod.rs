@@ -162,12 +162,11 @@ fn stream<F: Feed>(
     feed: F,
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
-    let sources = sources.clone();
-    // Reads of the database are boxed, so that a stream that waits, as nearly all do, does not keep room for them.
+    let subscription = sources.hub.subscribe(feed.interests());
+    let (subject, changes_only) = (feed.subject(), matches!(opening, Opening::Changes));
+    let driver = Driver { sources: sources.clone(), feed, subject, changes_only };
+    // Kept small, as nearly all streams wait nearly always: reads of the database are boxed.
     async_stream::try_stream! {
-        let subscription = sources.hub.subscribe(feed.interests());
-        let (subject, changes_only) = (feed.subject(), matches!(opening, Opening::Changes));
-        let driver = Driver { sources, feed, subject, changes_only };
         let conflates = driver.feed.conflates();
         let mut told = Told::default();
         let mut batch = match opening {
@@ -197,7 +196,7 @@ fn stream<F: Feed>(
                     Mail::Lagged(_) if conflates => Box::pin(persistently(|| driver.overtaken(&told))).await?,
                     Mail::Lagged(since) => {
                         let catch_up = CatchUp::since(since.union(&behind));
-                        Batch { changes: Vec::new(), then: Then::CatchUp(catch_up) }
+                        Batch { changes: Vec::new(), then: Then::CatchUp(Box::new(catch_up)) }
                     }
                     // Of another history perhaps, in which what was told means nothing.
                     Mail::Resync if conflates => Box::pin(persistently(|| driver.overtaken(&Told::Nothing))).await?,

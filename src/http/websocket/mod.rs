@@ -6,8 +6,9 @@
 //! | --- | --- |
 //! | `transport_ws.rs`, `legacy.rs` | one protocol each, as a state machine over text (`protocol.rs`) |
 //! | `message.rs`, `credential.rs` | pure reading and writing |
-//! | `connection.rs` | the one task of a socket: all events, in turn |
+//! | `connection/` | the one task of a socket: all events, in turn |
 //! | `operations.rs` | the streams under way, keyed, polled inside that task |
+//! | `signal.rs` | which of the things that a task waits for has something new |
 //! | `wire.rs`, `outbox.rs` | the socket, and what waits for its reader |
 //! | `pulse.rs` | every deadline of a socket, as a function of the time |
 //! | `callers.rs` | who calls, and for how long |
