@@ -165,8 +165,9 @@ async fn deliver(
     let count = subscribe_to.len();
     eprintln!("load: delivery: {count} subscribers, {rounds} rounds, woken by {channel}");
     let own = channel != plain::CHANNEL;
-    // One that comes and goes first: what the server sets up once is not the subscribers'.
-    drop(open(server, stage, subscribe_to[0], own).await?);
+    // Some that come and go first: what the server sets up once, its connections to the database above all, is not the
+    // subscribers'.
+    drop(futures_util::future::try_join_all((0..OPENING).map(|_| open(server, stage, subscribe_to[0], own))).await?);
     let before = server.pss()?;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let mut readers = Vec::new();

@@ -1,5 +1,7 @@
 //! `serve`: the server, from the database up, until it is told to stop.
 
+use std::io::Write as _;
+
 use switchboard::{
     app::App,
     auth::token::{self, Claims},
@@ -52,9 +54,9 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
     let url = format!("http://{}", app.address);
     if is_new || development {
         let directory = embedded.map(|_| directory.display().to_string());
-        eprint!("{}", welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
+        say(&welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
     }
-    eprintln!("listening on {url}");
+    say(&format!("listening on {url}\n"));
     tokio::spawn(stop_on_signals(signals, app.shutdown.clone()));
     let shutdown = app.shutdown.clone();
     let stopped = app.stopped();
@@ -91,6 +93,11 @@ async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutd
         tracing::info!(at_once = shutdown.drain.is_cancelled(), "stopping");
         stage.cancel();
     }
+}
+
+/// Tells whoever started the server, if they still listen.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// What a newcomer needs to know.

@@ -226,3 +226,19 @@ async fn the_second_sigterm_stops_at_once() {
     assert!(outcome == "STARTED" || outcome == "ALREADY_STARTED", "{outcome}");
     invariants::check(&mut app.sql().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_log_nobody_reads_any_more_serves_on_and_stops_when_told() {
+    let app = TestApp::new().await;
+    let mut server = Process::serve(&app.database.url(), &[]).await;
+    server.stop_listening().await;
+    let (mut sql, eve) = (app.sql().await, visitor("eve"));
+    let asked = json!({ "key": Uuid::new_v4() });
+    sql.execute("alter table chat_race rename to missing").await.unwrap();
+    // A fault of the server's: it has something to log.
+    assert_eq!(server.client.code(&eve, RACE, asked.clone()).await, "INTERNAL_SERVER_ERROR");
+    sql.execute("alter table missing rename to chat_race").await.unwrap();
+    assert_eq!(server.client.run(&eve, RACE, asked).await.body, json!({ "data": { "chatRace": null } }));
+    server.signal("TERM").await;
+    assert_eq!(server.ended().await.code(), Some(0));
+}

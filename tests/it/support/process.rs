@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::oneshot,
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -64,6 +65,7 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) client: Client,
     said: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Process {
@@ -86,7 +88,7 @@ impl Process {
         let (tell, listening) = oneshot::channel();
         let hears = Arc::clone(&said);
         // Reads on to the end: a full pipe would stop the server.
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             let mut tell = Some(tell);
             while let Ok(Some(line)) = lines.next_line().await {
                 let address = line.strip_prefix("listening on http://").map(|address| address.parse().unwrap());
@@ -97,7 +99,7 @@ impl Process {
             }
         });
         match timeout(PATIENCE, listening).await {
-            Ok(Ok(address)) => Self { child, client: Client::new(address), said },
+            Ok(Ok(address)) => Self { child, client: Client::new(address), said, reader },
             _ => panic!("the server does not listen: {:?}", said.lock().unwrap()),
         }
     }
@@ -105,6 +107,12 @@ impl Process {
     /// What it wrote to standard error so far.
     pub(crate) fn said(&self) -> Vec<String> {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Closes the pipe that it logs to.
+    pub(crate) async fn stop_listening(&mut self) {
+        self.reader.abort();
+        assert!((&mut self.reader).await.is_err_and(|end| end.is_cancelled()), "it still runs");
     }
 
     /// `kill -9`; returns when it is gone.
