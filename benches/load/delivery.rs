@@ -52,8 +52,12 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
     let mut table = Table::new("From commit to client", &columns);
     let mut aims = Vec::new();
     for &count in &arguments.subscribers {
-        let own = one_chat(stage, count, true).await?;
-        let limit = one_chat(stage, count, false).await?;
+        let (mut own, mut limit) = (Vec::new(), Vec::new());
+        for round in 0..arguments.rounds {
+            own.push(one_chat(stage, count, round, true).await?);
+            limit.push(one_chat(stage, count, round, false).await?);
+        }
+        let (own, limit) = (Found::all(own), Found::all(limit));
         if count >= 1_000 {
             let ratio = |of: fn(&Found) -> Duration| of(&own).as_secs_f64() / of(&limit).as_secs_f64().max(1e-9);
             aims.push((format!("p50 at {count}, times the broadcast's"), ratio(|found| found.p(50)), 1.5));
@@ -64,7 +68,8 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
         table.row(limit.row(String::new(), "broadcast, text made once"));
     }
     if let Some(&most) = arguments.subscribers.iter().max() {
-        table.row(many_chats(stage, most).await?.row(format!("{most} of as many chats"), "switchboard"));
+        let many = Found::all(vec![many_chats(stage, most).await?]);
+        table.row(many.row(format!("{most} of as many chats"), "switchboard"));
     }
     table.print();
     for (what, measured, wanted) in aims {
@@ -74,6 +79,21 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
 }
 
 impl Found {
+    /// What several rounds found out together.
+    fn all(rounds: Vec<Self>) -> Self {
+        let count = u32::try_from(rounds.len()).unwrap_or(u32::MAX).max(1);
+        let mut all = Self::default();
+        for found in rounds {
+            all.latencies.extend(found.latencies);
+            all.last.extend(found.last);
+            all.cpu += found.cpu / count;
+            all.idle_kib += found.idle_kib / f64::from(count);
+        }
+        all.latencies.sort_unstable();
+        all.last.sort_unstable();
+        all
+    }
+
     fn p(&self, percent: usize) -> Duration {
         percentile(&self.latencies, percent)
     }
@@ -130,8 +150,8 @@ fn camel(name: &str) -> String {
 }
 
 /// `count` subscribers of one chat.
-async fn one_chat(stage: &Stage, count: usize, own: bool) -> Result<Found> {
-    let prefix = format!("delivery-{count}-{own}-");
+async fn one_chat(stage: &Stage, count: usize, round: u32, own: bool) -> Result<Found> {
+    let prefix = format!("delivery-{count}-{round}-{own}-");
     stage.offer(&prefix, 1).await?;
     let chat = stage.offered(&prefix, 1).await?;
     let chats: Vec<Uuid> = (0..count).map(|_| chat[0]).collect();
@@ -211,8 +231,6 @@ async fn deliver(
     let (done, _, cpu) = watched(server, work).await?;
     done?;
     found.cpu = cpu / u32::try_from(count * (rounds + 2))?;
-    found.latencies.sort_unstable();
-    found.last.sort_unstable();
     for reader in readers {
         reader.abort();
     }
