@@ -226,6 +226,11 @@ async fn streams_answer_everything() {
     let responses = stream("subscription { ...F } fragment F on Streams { x: count(to: 4) }", &known()).await;
     assert_eq!(responses[..2], [json!({"data": {"x": 1}}), json!({"data": {"x": 2}})]);
     assert_eq!(error(&responses[2]), ("CONFLICT", "three"));
+    assert_eq!(
+        stream("subscription { count(to: 1) @include(if: true) }", &known()).await,
+        [json!({"data": {"count": 1}})]
+    );
+    assert!(stream("subscription { count(to: 1) @skip(if: true) }", &known()).await.is_empty());
     let responses = stream("subscription { explode }", &known()).await;
     assert_eq!(responses[0], json!({"data": {"explode": 1}}));
     assert_eq!(error(&responses[1]).0, "INTERNAL_SERVER_ERROR");
