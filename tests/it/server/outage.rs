@@ -1,7 +1,8 @@
 //! The database goes away and comes back: clients are told so, and lose nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Connection as _;
 use switchboard::{demo, error::RETRY_AFTER_MS};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::{CHAT_RACE, CHAT_STATUS, CREATE_RACE, START_CHAT, ada_and_ben, asks, chat_of, invariants, told};
 use crate::support::{
     app::{Node, service, visitor},
-    client::Client,
+    client::{Answer, Client},
     cluster::OwnCluster,
 };
 
@@ -25,12 +26,39 @@ async fn until_ready_is(node: &Client, status: u16) {
     timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("/ready does not become {status}"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_postgres_is_gone_clients_are_told_and_afterwards_miss_nothing() {
-    let mut cluster = OwnCluster::start().await;
+/// A cluster of its own with the demo company, since it is to be crashed.
+async fn seeded() -> OwnCluster {
+    let cluster = OwnCluster::start().await;
     let pool = sqlx::PgPool::connect_with(cluster.options()).await.unwrap();
     demo::seed(&pool).await.unwrap();
     pool.close().await;
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_died_while_nobody_used_them_are_nobodys_error() {
+    let mut cluster = seeded().await;
+    let node = Node::start(cluster.options(), &[]).await;
+    let eve = visitor("eve");
+    let opened = |answers: Vec<Answer>| {
+        let codes: Vec<String> = answers.iter().map(|answer| answer.code().to_owned()).collect();
+        assert_eq!(codes, [""; 12], "{answers:?}");
+    };
+    // As many at once as make the pool open several connections.
+    let many = || join_all((0..12).map(|_| node.run(&eve, CREATE_RACE, asks(Uuid::new_v4()))));
+    opened(many().await);
+    let since = Instant::now();
+
+    cluster.crash().await;
+    cluster.start_again().await;
+    // What was used within the last second is trusted: this is about what rested.
+    sleep(Duration::from_millis(1_100).saturating_sub(since.elapsed())).await;
+    opened(many().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_gone_clients_are_told_and_afterwards_miss_nothing() {
+    let mut cluster = seeded().await;
     let node = Node::start(cluster.options(), &["--database-acquire-timeout", "100ms"]).await;
     let (eve, [ada, _]) = (visitor("eve"), ada_and_ben());
     let [before, after] = [Uuid::new_v4(), Uuid::new_v4()];
