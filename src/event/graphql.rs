@@ -117,7 +117,7 @@ impl EventQuery {
 
 impl AuditEvent {
     fn new(event: super::Event, position: &Position) -> Result<Self> {
-        let subject = format!("{}:{}", event.subject_type, event.subject_id);
+        let subject = format!("{}:{}", event.subject_type, event.subject_id).into();
         Ok(Self {
             cursor: Cursor::Subject { incarnation: position.incarnation, subject, version: event.version },
             subject_type: event.subject_type,

@@ -42,8 +42,8 @@ pub enum Scope {
     Field(&'static str, String),
 }
 
-/// Events of one read of the log for one mailbox.
-#[derive(Debug, Clone)]
+/// Events of one read of the log, for all mailboxes that get just these of it.
+#[derive(Debug)]
 pub struct Delivery {
     /// In the order of the read.
     pub events: Vec<Arc<Event>>,
@@ -64,7 +64,7 @@ pub struct Read {
 #[derive(Debug)]
 pub enum Mail {
     /// New events.
-    Delivery(Delivery),
+    Delivery(Arc<Delivery>),
     /// Events were dropped because the mailbox was full: all of this position were put in before, so re-read
     /// from there.
     Lagged(Position),
@@ -74,7 +74,7 @@ pub enum Mail {
 
 #[derive(Debug, Default)]
 struct Contents {
-    queue: VecDeque<Delivery>,
+    queue: VecDeque<Arc<Delivery>>,
     events: usize,
     /// Set while the mailbox takes nothing because it was full.
     lagged: Option<Position>,
@@ -95,7 +95,7 @@ impl Mailbox {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, delivery: Delivery) {
+    fn put(&self, delivery: Arc<Delivery>) {
         let mut contents = self.contents();
         if contents.lagged.is_some() || contents.resync {
             return;
@@ -134,7 +134,7 @@ impl Mailbox {
     }
 
     /// The deliveries that wait, in order; what else there is comes with [`Mailbox::next`].
-    pub fn waiting(&self) -> Vec<Delivery> {
+    pub fn waiting(&self) -> Vec<Arc<Delivery>> {
         let mut contents = self.contents();
         contents.events = 0;
         contents.queue.drain(..).collect()
@@ -257,6 +257,14 @@ struct Shared {
     next_id: AtomicU64,
 }
 
+/// That a mailbox is to get an event of a read.
+struct Wanted {
+    mailbox_id: u64,
+    mailbox: Arc<Mailbox>,
+    /// Its index.
+    event: usize,
+}
+
 /// Routes the events of this process's reader to its subscriptions. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub {
@@ -299,28 +307,44 @@ impl Hub {
 
     /// Hands out one read of the log.
     pub(super) fn deliver(&self, events: Vec<Event>, read: Read) {
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         let read = Arc::new(read);
-        let mut outgoing: HashMap<u64, (Arc<Mailbox>, Vec<Arc<Event>>)> = HashMap::new();
-        let routes = self.routes();
-        for event in events.into_iter().map(Arc::new) {
-            if let Some(kind) = routes.kinds.get(&(event.company_id, event.subject_type.clone())) {
-                for (id, mailbox) in kind.interested(&event) {
-                    let (_, events) = outgoing.entry(*id).or_insert_with(|| (Arc::clone(mailbox), Vec::new()));
-                    // One subscription may be interested in an event for several reasons.
-                    if events.last().is_none_or(|last| !Arc::ptr_eq(last, &event)) {
-                        events.push(Arc::clone(&event));
-                    }
-                }
-            }
-            if let Some(tap) = routes.taps.get(event.subject_type.as_str()) {
-                tap.put(Delivery { events: vec![Arc::clone(&event)], read: Arc::clone(&read) });
-            }
-        }
-        drop(routes);
-        for (mailbox, events) in outgoing.into_values() {
-            mailbox.put(Delivery { events, read: Arc::clone(&read) });
+        let delivery = |events| Arc::new(Delivery { events, read: Arc::clone(&read) });
+        let mut wanted = self.wanted(&events, |tap, event| tap.put(delivery(vec![Arc::clone(event)])));
+        wanted.sort_unstable_by_key(|wanted| (wanted.mailbox_id, wanted.event));
+        // One subscription may be interested in an event for several reasons.
+        wanted.dedup_by_key(|wanted| (wanted.mailbox_id, wanted.event));
+        // Many subscriptions of one thing get the same events: one delivery is made for all of them.
+        let mut last: Option<(&[Wanted], Arc<Delivery>)> = None;
+        for wanted in wanted.chunk_by(|one, next| one.mailbox_id == next.mailbox_id) {
+            let chosen = |wanted: &[Wanted]| wanted.iter().map(|wanted| Arc::clone(&events[wanted.event])).collect();
+            let delivery = match last.take() {
+                Some((same, delivery)) if same.iter().map(|w| w.event).eq(wanted.iter().map(|w| w.event)) => delivery,
+                _ => delivery(chosen(wanted)),
+            };
+            wanted[0].mailbox.put(Arc::clone(&delivery));
+            last = Some((wanted, delivery));
         }
         self.set_position(read.after.clone());
+    }
+
+    /// Which mailboxes want which of `events`; those that are tapped are handed to `tap`.
+    fn wanted(&self, events: &[Arc<Event>], tap: impl Fn(&Mailbox, &Arc<Event>)) -> Vec<Wanted> {
+        let routes = self.routes();
+        let mut wanted = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            if let Some(kind) = routes.kinds.get(&(event.company_id, event.subject_type.clone())) {
+                wanted.extend(kind.interested(event).map(|(id, mailbox)| Wanted {
+                    mailbox_id: *id,
+                    event: index,
+                    mailbox: Arc::clone(mailbox),
+                }));
+            }
+            if let Some(mailbox) = routes.taps.get(event.subject_type.as_str()) {
+                tap(mailbox, event);
+            }
+        }
+        wanted
     }
 
     pub(super) fn set_position(&self, position: Position) {

@@ -10,7 +10,7 @@
 //!            └ pending ┘   └ seen = 94: contained are all ≤ 94 but 91 and 92
 //! ```
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -118,8 +118,8 @@ pub enum Cursor {
     Subject {
         /// The history that the version belongs to.
         incarnation: Incarnation,
-        /// `kind:id` of the subject.
-        subject: String,
+        /// `kind:id` of the subject; the same text in all cursors of a stream.
+        subject: Arc<str>,
         /// Its last version delivered.
         version: i32,
     },
@@ -129,11 +129,11 @@ pub enum Cursor {
 
 /// The wire form, kept short: one letter, then the parts.
 #[derive(Serialize, Deserialize)]
-enum Wire {
+enum Wire<'a> {
     #[serde(rename = "p")]
     At(Incarnation, u64, Vec<u64>),
     #[serde(rename = "s")]
-    Subject(Incarnation, String, i32),
+    Subject(Incarnation, Cow<'a, str>, i32),
     #[serde(rename = "r")]
     Restart,
 }
@@ -145,7 +145,9 @@ impl fmt::Display for Cursor {
                 let position = position.shortened();
                 Wire::At(position.incarnation, position.seen, position.pending.to_vec())
             }
-            Self::Subject { incarnation, subject, version } => Wire::Subject(*incarnation, subject.clone(), *version),
+            Self::Subject { incarnation, subject, version } => {
+                Wire::Subject(*incarnation, Cow::Borrowed(subject), *version)
+            }
             Self::Restart => Wire::Restart,
         };
         let text = serde_json::to_string(&wire).map_err(|_| fmt::Error)?;
@@ -171,7 +173,7 @@ impl FromStr for Cursor {
                 Ok(Self::At(Position { incarnation, seen, pending: pending.into() }))
             }
             Some(Wire::Subject(incarnation, subject, version)) if version >= 0 => {
-                Ok(Self::Subject { incarnation, subject, version })
+                Ok(Self::Subject { incarnation, subject: subject.into(), version })
             }
             Some(Wire::Restart) => Ok(Self::Restart),
             _ => Err(Error::invalid("after", "not a cursor of this server")),

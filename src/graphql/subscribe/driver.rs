@@ -3,7 +3,7 @@
 //! Every read is one short transaction, whole in memory before the first message goes out: no connection waits for a
 //! slow client.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp};
 use crate::{
@@ -28,12 +28,31 @@ pub(super) enum Then<R> {
     CatchUp(Box<CatchUp<R>>),
 }
 
+/// The subject of a stream of one.
+pub(super) struct Named {
+    subject: Subject,
+    /// As its cursors name it.
+    name: Arc<str>,
+}
+
+impl From<Subject> for Named {
+    fn from(subject: Subject) -> Self {
+        Self { name: format!("{}:{}", subject.kind, subject.id).into(), subject }
+    }
+}
+
+impl Named {
+    fn cursor(&self, position: &Position, version: i32) -> Cursor {
+        Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.name), version }
+    }
+}
+
 /// One subscription's way to the database.
 pub(super) struct Driver<F> {
     pub(super) sources: Sources,
     pub(super) feed: F,
     /// The feed's.
-    pub(super) subject: Option<Subject>,
+    pub(super) subject: Option<Named>,
     pub(super) changes_only: bool,
 }
 
@@ -78,13 +97,13 @@ impl<F: Feed> Driver<F> {
     ) -> Batch<F::Record> {
         let subject = &self.subject;
         let complete = match subject {
-            Some(subject) => subject_cursor(&position, subject, newest(&state)),
+            Some(subject) => subject.cursor(&position, newest(&state)),
             None => Cursor::At(position.clone()),
         };
         let last = state.len().saturating_sub(1);
         let snapshot = state.into_iter().enumerate().map(|(index, Versioned { record, version })| {
             let cursor = match subject {
-                Some(subject) => subject_cursor(&position, subject, version),
+                Some(subject) => subject.cursor(&position, version),
                 None if index == last => complete.clone(),
                 // Dropped here, a client has only part of the state: no position describes that.
                 None => Cursor::Restart,
@@ -118,13 +137,14 @@ impl<F: Feed> Driver<F> {
                 let missed = self.stretch(since, &position);
                 event::resume(&mut transaction, &missed, floor, limit).await?
             }
-            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if *named == name(subject) => {
+            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if *named == subject.name => {
                 let present = newest(&state);
                 if *incarnation != position.incarnation || *version > present {
                     Resumed::Gap
                 } else {
                     let company_id = self.feed.company_id();
-                    match event::resume_subject(&mut transaction, company_id, subject, *version, limit).await? {
+                    match event::resume_subject(&mut transaction, company_id, &subject.subject, *version, limit).await?
+                    {
                         // Nothing kept although the subject has moved on: it was dropped.
                         Resumed::Events(events) if events.is_empty() && *version < present => Resumed::Gap,
                         resumed => resumed,
@@ -146,7 +166,7 @@ impl<F: Feed> Driver<F> {
         let mut changes = self.project(events.into_iter().map(Arc::new), before, &position)?;
         self.complete(&mut changes, &position);
         let ready = match subject {
-            Some(subject) => subject_cursor(&position, subject, newest(&state)),
+            Some(subject) => subject.cursor(&position, newest(&state)),
             None => Cursor::At(position.clone()),
         };
         let operation = ChangeOperation::Ready;
@@ -162,7 +182,7 @@ impl<F: Feed> Driver<F> {
         Stretch {
             company_id: self.feed.company_id(),
             kinds,
-            subject_id: self.subject.as_ref().map(|subject| subject.id.clone()),
+            subject_id: self.subject.as_ref().map(|named| named.subject.id.clone()),
             since: since.clone(),
             until: until.clone(),
         }
@@ -173,8 +193,9 @@ impl<F: Feed> Driver<F> {
         let new = delivery.events.iter().filter(|event| !behind.contains(event.xid)).map(Arc::clone);
         let Read { before, after } = &*delivery.read;
         // A server's reader may lag behind the state that a subscription was sent: a client dropped inside that read
-        // must not be led back.
-        let mut changes = self.project(new, &before.union(behind), after)?;
+        // must not be led back. (Cursors of a stream of one subject count its versions instead.)
+        let before = if self.subject.is_some() { Cow::Borrowed(before) } else { Cow::Owned(before.union(behind)) };
+        let mut changes = self.project(new, &before, after)?;
         self.complete(&mut changes, after);
         Ok(changes)
     }
@@ -192,7 +213,7 @@ impl<F: Feed> Driver<F> {
         for event in events {
             let Some((operation, record)) = self.feed.project(&event)? else { continue };
             let cursor = match subject {
-                Some(subject) => subject_cursor(after, subject, event.version),
+                Some(subject) => subject.cursor(after, event.version),
                 None => Cursor::At(before.clone()),
             };
             changes.push(Change { operation, record: Some(record), cursor, resync: false, event: Some(event) });
@@ -211,12 +232,4 @@ impl<F: Feed> Driver<F> {
 /// The subject's version that a stream of one subject shows.
 fn newest<R>(state: &[Versioned<R>]) -> i32 {
     state.iter().map(|row| row.version).max().unwrap_or(0)
-}
-
-fn name(subject: &Subject) -> String {
-    format!("{}:{}", subject.kind, subject.id)
-}
-
-fn subject_cursor(position: &Position, subject: &Subject, version: i32) -> Cursor {
-    Cursor::Subject { incarnation: position.incarnation, subject: name(subject), version }
 }

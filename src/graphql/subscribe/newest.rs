@@ -11,6 +11,8 @@
 //! are none at all, so the last one that is says how its view stands; and a subject that has left its view when the
 //! state is read is a DELETE, not the stream's end.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -91,12 +93,12 @@ impl<F: Feed> Driver<F> {
     pub(super) fn newest(
         &self,
         first: &Delivery,
-        waiting: &[Delivery],
+        waiting: &[Arc<Delivery>],
         behind: &Position,
         told: &Told,
     ) -> Result<Option<Change<F::Record>>> {
         let mut newest = None;
-        for delivery in std::iter::once(first).chain(waiting) {
+        for delivery in std::iter::once(first).chain(waiting.iter().map(Arc::as_ref)) {
             newest = self.delivered(delivery, behind)?.pop().or(newest);
         }
         Ok(newest.and_then(|change| {

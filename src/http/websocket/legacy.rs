@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{
     credential,
-    message::{Incoming, OperationId, write, write_plain},
+    message::{Incoming, OperationId, write_plain, write_result},
     protocol::{Action, Close, Protocol},
 };
 use crate::graphql::shared::Answer;
@@ -134,7 +134,7 @@ impl Protocol for Legacy {
     }
 
     fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
-        write(Some(id), "data", Some(answer))
+        write_result(id, "data", answer)
     }
 
     /// Clients expect one error; the reference client also looks for a list under `errors`.

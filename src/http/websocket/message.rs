@@ -9,7 +9,10 @@ use async_graphql::{ErrorExtensionValues, ServerError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{error::Code, graphql::engine::GraphqlRequest};
+use crate::{
+    error::Code,
+    graphql::{engine::GraphqlRequest, shared::Answer},
+};
 
 /// Longest operation id, in bytes of JSON; it is repeated in every message of its operation.
 const ID_BYTES: usize = 1_024;
@@ -129,11 +132,7 @@ pub(super) fn is_object(json: &str) -> bool {
 }
 
 /// The text of one message to a client.
-pub(super) fn write<P: Serialize>(
-    id: Option<&OperationId>,
-    kind: &str,
-    payload: Option<&P>,
-) -> Result<String, serde_json::Error> {
+fn write<P: Serialize>(id: Option<&OperationId>, kind: &str, payload: Option<&P>) -> Result<String, serde_json::Error> {
     #[derive(Serialize)]
     struct Outgoing<'a, P> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,6 +143,12 @@ pub(super) fn write<P: Serialize>(
         payload: Option<&'a P>,
     }
     serde_json::to_string(&Outgoing { id: id.map(OperationId::json), kind, payload })
+}
+
+/// The result of an operation. One that was made once for many is in its final text already.
+pub(super) fn write_result(id: &OperationId, kind: &str, answer: &Answer) -> Result<String, serde_json::Error> {
+    let Answer::Shared(payload) = answer else { return write(Some(id), kind, Some(answer)) };
+    Ok([r#"{"id":"#, id.json().get(), r#","type":""#, kind, r#"","payload":"#, payload.get(), "}"].concat())
 }
 
 /// As [`write`], for payloads that always can be written.

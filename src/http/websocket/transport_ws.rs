@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     credential,
-    message::{Incoming, OperationId, write, write_plain},
+    message::{Incoming, OperationId, write_plain, write_result},
     protocol::{Action, Close, Protocol},
 };
 use crate::graphql::shared::Answer;
@@ -119,7 +119,7 @@ impl Protocol for TransportWs {
     }
 
     fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
-        write(Some(id), "next", Some(answer))
+        write_result(id, "next", answer)
     }
 
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String {

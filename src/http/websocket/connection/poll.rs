@@ -16,12 +16,13 @@ impl Connection {
             Err(Lost) => return Poll::Ready(Event::Lost),
         }
         let moved = self.wire.moved();
-        self.pulse.outbox(Instant::now(), self.wire.outbox.is_full(), moved);
+        let now = Instant::now();
+        self.pulse.outbox(now, self.wire.outbox.is_full(), moved);
         // Before the reader: nothing may begin after the credential has lapsed.
         if let Poll::Ready(ending) = self.poll_ending(context) {
             return Poll::Ready(ending);
         }
-        if let Poll::Ready(due) = self.poll_due(context) {
+        if let Poll::Ready(due) = self.poll_due(now, context) {
             return Poll::Ready(Event::Due(due));
         }
         self.operations_first = !self.operations_first;
@@ -67,10 +68,10 @@ impl Connection {
     }
 
     /// The timer may be early, as deadlines move away with every message, but is never late.
-    fn poll_due(&mut self, context: &Context<'_>) -> Poll<Due> {
+    fn poll_due(&mut self, mut now: Instant, context: &Context<'_>) -> Poll<Due> {
         loop {
             let (at, due) = self.pulse.next(&self.settings);
-            if at <= Instant::now() {
+            if at <= now {
                 return Poll::Ready(due);
             }
             if at < self.timer.deadline() || self.timer.is_elapsed() {
@@ -79,6 +80,7 @@ impl Connection {
             }
             let Self { due, timer, .. } = self;
             ready!(due.poll(context, |context| timer.as_mut().poll(context)));
+            now = Instant::now();
         }
     }
 }
