@@ -1,10 +1,13 @@
 //! Key sets that change and fail while tokens arrive.
 
+use std::time::Duration;
+
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{JwksFile, SECRET, assert_refused, base64, build, claims, jwks, sign, test_key, with};
-use crate::{auth::refusal::Refusal, clock::Clock, error::Code};
+use crate::{auth::refusal::Refusal, clock::Clock, error::Code, event::Hub};
 
 #[tokio::test]
 async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
@@ -94,4 +97,28 @@ async fn a_jwks_url_is_fetched_again_and_its_failures_keep_the_keys() {
         assert_refused(&authenticator.caller(Some(&unknown)).await, &Refusal::UnknownKey);
         assert!(authenticator.caller(Some(&token)).await.principal().is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_key_that_was_withdrawn_is_forgotten_though_nobody_asks() {
+    let clock = Clock::default();
+    let file = JwksFile::new(&jwks(&["ed"]));
+    let authenticator = build(None, Some(file.place()), &clock).await.unwrap();
+    let lasting = with(&claims(), "exp", json!(i64::from(u32::MAX)));
+    let token = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed"), &lasting);
+    let revocations = Hub::new(1).tap("api_key");
+    let background = tokio::spawn(authenticator.clone().run(revocations, CancellationToken::new()));
+
+    // A key of the same name, so that no token asks for a load.
+    let renamed = with(&jwks(&["ed2"])["keys"][0], "kid", json!("ed"));
+    file.write(&json!({ "keys": [renamed] }).to_string());
+    let forgotten = async {
+        while authenticator.caller(Some(&token)).await.principal().is_ok() {
+            clock.advance(time::Duration::minutes(5));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), forgotten).await.expect("the keys are read again by themselves");
+    assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::Signature);
+    background.abort();
 }

@@ -1,7 +1,13 @@
 //! What the protocols say: conversations, and every close code with what earns it.
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame, FrameHeader,
+        coding::{Control, Data, OpCode},
+    },
+};
 
 use super::server::{LEGACY, Server, TRANSPORT, subscribe};
 use crate::support::socket::Socket;
@@ -74,6 +80,10 @@ async fn a_panic_ends_one_operation() {
 async fn close_codes() {
     let server = Server::with(&["--body-limit", "2048", "--init-timeout", "200ms"]).await;
     let text = |text: &str| Message::text(text.to_owned());
+    let frame = |opcode, bytes: &'static [u8], is_final| {
+        let header = FrameHeader { is_final, opcode, ..FrameHeader::default() };
+        Message::Frame(Frame::from_payload(header, bytes.into()))
+    };
     let twice = [INIT, &subscribe("a", "subscription { gated }").to_string()].map(text);
     let table: Vec<(u16, &str, Vec<Message>)> = vec![
         (4400, "", vec![text("{")]),
@@ -86,6 +96,8 @@ async fn close_codes() {
         (4408, "Connection initialisation timeout", vec![]),
         (4409, "Subscriber for a already exists", [&twice[..], &twice[1..]].concat()),
         (4429, "Too many initialisation requests", vec![text(INIT), text(INIT)]),
+        (1002, "control frame", vec![frame(OpCode::Control(Control::Ping), b"in pieces", false)]),
+        (1007, "UTF-8", vec![frame(OpCode::Data(Data::Text), b"\xff", true)]),
         (1009, "too big", vec![text(&"x".repeat(100_000))]),
         (1013, "cannot be checked", vec![text(r#"{"type":"connection_init","payload":{"authToken":"unchecked"}}"#)]),
         (1013, "authentication", vec![text(r#"{"type":"connection_init","payload":{"authToken":"undecided"}}"#)]),
