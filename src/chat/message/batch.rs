@@ -6,7 +6,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use futures_util::FutureExt as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
@@ -39,29 +39,25 @@ pub(in crate::chat) type Posts = Batches<Uuid, Arc<Post>, Result<Written>>;
 
 /// Batches of `createMessage` on this database.
 pub(in crate::chat) fn posts(pool: PgPool, bell: Bell) -> Posts {
-    Batches::new("create_message", OVERLAPPING, move |company_id, posts: Arc<[Arc<Post>]>| {
-        let (pool, bell) = (pool.clone(), bell.clone());
+    Batches::new("create_message", OVERLAPPING, pool, move |connection, company_id, posts| {
+        let bell = bell.clone();
         async move {
-            match post(&pool, company_id, &posts).await {
-                Ok((outcomes, changed)) => {
-                    if changed {
-                        bell.ring();
-                    }
-                    outcomes
-                }
-                // Whatever it was, each of them meets it again alone, and answers it.
-                Err(error) => {
-                    tracing::debug!(error = error.chain(), size = posts.len(), "a batch of createMessage failed");
-                    Vec::new()
-                }
+            let (outcomes, changed) = post(connection, company_id, posts).await?;
+            if changed {
+                bell.ring();
             }
+            Ok(outcomes)
         }
         .boxed()
     })
 }
 
 /// The outcomes, `None` for what is to be done alone, and whether anything was written.
-async fn post(pool: &PgPool, company_id: Uuid, posts: &[Arc<Post>]) -> Result<(Vec<Option<Result<Written>>>, bool)> {
+async fn post(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    posts: &[Arc<Post>],
+) -> Result<(Vec<Option<Result<Written>>>, bool)> {
     let mut taken = HashSet::new();
     let (places, first): (Vec<usize>, Vec<&Post>) = posts
         .iter()
@@ -69,7 +65,7 @@ async fn post(pool: &PgPool, company_id: Uuid, posts: &[Arc<Post>]) -> Result<(V
         .filter(|(_, post)| taken.insert(post.new.chat_id))
         .map(|(place, post)| (place, &**post))
         .unzip();
-    let mut transaction = batch::begin(pool).await?;
+    let mut transaction = batch::begin(connection).await?;
     let connection = &mut *transaction;
     let chat_ids: Vec<Uuid> = first.iter().map(|post| post.new.chat_id).collect();
     let chats = sql::lock_free_chats(connection, company_id, &chat_ids).await?;

@@ -2,7 +2,7 @@
 //! busy server pays a round trip for many reads; a lone read goes out at once. Nothing is kept: a read begins after it
 //! was asked for, and sees everything that was committed before.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use futures_util::FutureExt as _;
 use sqlx::PgPool;
@@ -17,32 +17,27 @@ use crate::{
 };
 
 /// The lane of each company.
-pub(in crate::chat) type Lookups = Batches<Uuid, Uuid, Result<Option<ChatRecord>>>;
+pub(in crate::chat) type Lookups = Batches<Uuid, Uuid, Option<ChatRecord>>;
 
 /// Reads of chats on this database.
 pub(in crate::chat) fn lookups(pool: PgPool) -> Lookups {
-    Batches::new("chat", ONE_AT_A_TIME, move |company_id, ids: Arc<[Uuid]>| {
-        let pool = pool.clone();
+    Batches::new("chat", ONE_AT_A_TIME, pool, |connection, company_id, ids| {
         async move {
-            match find(&pool, company_id, &ids).await {
-                Ok(found) => ids.iter().map(|id| Some(Ok(found.get(id).cloned()))).collect(),
-                Err(error) => ids.iter().map(|_| Some(Err(error.clone()))).collect(),
-            }
+            let chats = sql::find_chats(connection, company_id, ids).await?;
+            let found: HashMap<_, _> = chats.into_iter().map(|chat| (chat.id, chat)).collect();
+            Ok(ids.iter().map(|id| Some(found.get(id).cloned())).collect())
         }
         .boxed()
     })
 }
 
-async fn find(pool: &PgPool, company_id: Uuid, ids: &[Uuid]) -> Result<HashMap<Uuid, ChatRecord>> {
-    let chats = sql::find_chats(&mut *pool.acquire().await?, company_id, ids).await?;
-    Ok(chats.into_iter().map(|chat| (chat.id, chat)).collect())
-}
-
 impl Chats {
     /// A chat of the company, whoever may see it.
     pub(super) async fn find(&self, company_id: Uuid, id: Uuid) -> Result<Option<ChatRecord>> {
-        let found = self.lookups.submit(company_id, id).await;
-        found.unwrap_or_else(|| Err(Error::internal("the statement that reads chats panicked")))
+        match self.lookups.submit(company_id, id).await {
+            Some(found) => Ok(found),
+            None => sql::find_chat(&mut *self.pool.acquire().await?, company_id, id).await,
+        }
     }
 
     /// The race of a chat. Read without a lock: a chat never changes its race.

@@ -2,7 +2,7 @@
 //! transaction takes them all. Reads of single rows gather in the same way.
 //!
 //! ```text
-//! request ─ submit ─► lane of its company ─┐ at most `parallel` batches under way, each a task of its own
+//! request ─ submit ─► lane of its company ─┐ at most `parallel` workers, each a task with a connection that it holds
 //! request ─ submit ─►                      ├─► write(jobs) ─► one outcome for each job
 //! request ─ submit ─►                      ┘
 //! ```
@@ -21,6 +21,8 @@
 //! The writer must therefore be able to tell a job that was written from one that was not by what the job itself
 //! names (a key, an id): a batch whose COMMIT was lost is followed by each of its jobs alone.
 
+mod held;
+
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
@@ -30,9 +32,10 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::oneshot;
 
+use self::held::Held;
 use crate::error::Result;
 
 /// For writes: while one batch is being flushed, the next is made.
@@ -45,13 +48,13 @@ const MOST: usize = 128;
 /// Begins the transaction of a batch. All its statements look rows up by keys, for any number of them, so one plan fits:
 /// making it anew each time cost more than most of them take to run. And new rows are newer than any statistics, so
 /// that a plan that is kept must not read whole tables, however small they looked.
-pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>> {
     let begin = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
-    Ok(pool.begin_with(begin).await?)
+    Ok(connection.begin_with(begin).await?)
 }
 
-/// Writes some jobs of one lane in one transaction; answers one outcome for each, in order.
-type Write<L, J, O> = dyn Fn(L, Arc<[J]>) -> BoxFuture<'static, Vec<Option<O>>> + Send + Sync;
+/// Writes some jobs of one lane; answers one outcome for each, in order.
+type Write<L, J, O> = dyn for<'a> Fn(&'a mut Held, L, &'a [J]) -> BoxFuture<'a, Vec<Option<O>>> + Send + Sync;
 
 /// Gathers the jobs `J` of each lane `L` and writes them in batches. Cheap to clone.
 pub struct Batches<L, J, O>(Arc<Shared<L, J, O>>);
@@ -96,11 +99,39 @@ where
     J: Send + Sync + 'static,
     O: Send + 'static,
 {
-    /// Batches of `kind` (a label of metrics), written by `write`; of one lane at most `parallel` at once.
+    /// Batches of `kind` (a label of metrics) on this database; of one lane at most `parallel` at once. `write` answers
+    /// one outcome for each job, in order; where it fails, each of them meets the same alone, and answers it.
     pub fn new(
         kind: &'static str,
         parallel: usize,
-        write: impl Fn(L, Arc<[J]>) -> BoxFuture<'static, Vec<Option<O>>> + Send + Sync + 'static,
+        pool: PgPool,
+        write: impl for<'a> Fn(&'a mut PgConnection, L, &'a [J]) -> BoxFuture<'a, Result<Vec<Option<O>>>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let write = Arc::new(write);
+        Self::written_by(kind, parallel, move |held, lane, jobs| {
+            let (pool, write) = (pool.clone(), Arc::clone(&write));
+            async move {
+                let written = match held.connection(&pool).await {
+                    Ok(connection) => write(connection, lane, jobs).await,
+                    Err(error) => Err(error),
+                };
+                written.unwrap_or_else(|error| {
+                    held.let_go();
+                    tracing::debug!(kind, error = error.chain(), size = jobs.len(), "a batch failed");
+                    Vec::new()
+                })
+            }
+            .boxed()
+        })
+    }
+
+    fn written_by(
+        kind: &'static str,
+        parallel: usize,
+        write: impl for<'a> Fn(&'a mut Held, L, &'a [J]) -> BoxFuture<'a, Vec<Option<O>>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Shared { kind, parallel, write: Box::new(write), lanes: Mutex::default() }))
     }
@@ -129,11 +160,13 @@ where
 {
     /// Writes one batch after the other until nothing waits.
     async fn work(self: Arc<Self>, lane: L) {
+        let mut held = Held::default();
         while let Some(batch) = self.next(&lane) {
             metrics::histogram!("switchboard_batch_size", "kind" => self.kind).record(count(batch.len()));
             let (jobs, senders): (Vec<J>, Vec<_>) = batch.into_iter().unzip();
-            let writing = AssertUnwindSafe(async { (self.write)(lane.clone(), jobs.into()).await }).catch_unwind();
+            let writing = AssertUnwindSafe(async { (self.write)(&mut held, lane.clone(), &jobs).await }).catch_unwind();
             let mut outcomes = writing.await.unwrap_or_else(|_| {
+                held.let_go();
                 tracing::error!(kind = self.kind, "a batch panicked; each of its jobs is done alone");
                 Vec::new()
             });
@@ -182,7 +215,7 @@ mod tests {
         let gate = Arc::new(Semaphore::new(0));
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let (behind, seen) = (Arc::clone(&gate), Arc::clone(&sizes));
-        let batches = Batches::new("test", OVERLAPPING, move |_, jobs: Arc<[u32]>| {
+        let batches = Batches::written_by("test", OVERLAPPING, move |_, _, jobs: &[u32]| {
             let (gate, seen) = (Arc::clone(&behind), Arc::clone(&seen));
             async move {
                 gate.acquire().await.unwrap().forget();
@@ -237,7 +270,7 @@ mod tests {
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
         let batches: Batches<usize, usize, usize> =
-            Batches::new("test", OVERLAPPING, move |lane, jobs: Arc<[usize]>| {
+            Batches::written_by("test", OVERLAPPING, move |_, lane, jobs: &[usize]| {
                 let count = Arc::clone(&count);
                 async move {
                     count.fetch_add(jobs.len(), Ordering::Relaxed);

@@ -5,8 +5,7 @@
 //! they came.
 
 use futures_util::FutureExt as _;
-use sqlx::PgPool;
-use std::sync::Arc;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Answer, Started, decide};
@@ -22,29 +21,21 @@ pub(in crate::chat) type Answers = Batches<Uuid, Answer, Started>;
 
 /// Batches of `startChat` on this database.
 pub(in crate::chat) fn answers(pool: PgPool, bell: Bell) -> Answers {
-    Batches::new("start_chat", OVERLAPPING, move |company_id, answers: Arc<[Answer]>| {
-        let (pool, bell) = (pool.clone(), bell.clone());
+    Batches::new("start_chat", OVERLAPPING, pool, move |connection, company_id, answers| {
+        let bell = bell.clone();
         async move {
-            match start(&pool, company_id, &answers).await {
-                Ok(started) => {
-                    if started.iter().flatten().any(|started| started.outcome == StartOutcome::Started) {
-                        bell.ring();
-                    }
-                    started
-                }
-                // Whatever it was, each of them meets it again alone, and answers it.
-                Err(error) => {
-                    tracing::debug!(error = error.chain(), size = answers.len(), "a batch of startChat failed");
-                    Vec::new()
-                }
+            let started = start(connection, company_id, answers).await?;
+            if started.iter().flatten().any(|started| started.outcome == StartOutcome::Started) {
+                bell.ring();
             }
+            Ok(started)
         }
         .boxed()
     })
 }
 
-async fn start(pool: &PgPool, company_id: Uuid, answers: &[Answer]) -> Result<Vec<Option<Started>>> {
-    let mut transaction = batch::begin(pool).await?;
+async fn start(connection: &mut PgConnection, company_id: Uuid, answers: &[Answer]) -> Result<Vec<Option<Started>>> {
+    let mut transaction = batch::begin(connection).await?;
     let connection = &mut *transaction;
     let chat_ids: Vec<Uuid> = answers.iter().map(|answer| answer.chat_id).collect();
     let records = sql::lock_free_races_of(connection, company_id, &chat_ids).await?;

@@ -14,7 +14,7 @@
 //! The order of locks is that of every other writer. Requests of one batch with the same key and the same caller are
 //! offers of one race.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::FutureExt as _;
 use sqlx::{PgConnection, PgPool};
@@ -69,25 +69,17 @@ pub(in crate::chat) type Creates = Batches<Uuid, Asked, Offered>;
 
 /// Batches of `createChat` on this database.
 pub(in crate::chat) fn creates(pool: PgPool, bell: Bell, alarm: Alarm, cap: Duration) -> Creates {
-    Batches::new("create_chat", OVERLAPPING, move |company_id, asked: Arc<[Asked]>| {
-        let (pool, bell, alarm) = (pool.clone(), bell.clone(), alarm.clone());
+    Batches::new("create_chat", OVERLAPPING, pool, move |connection, company_id, asked| {
+        let (bell, alarm) = (bell.clone(), alarm.clone());
         async move {
-            match open(&pool, company_id, &asked, cap).await {
-                Ok(Opened { offered, due_at }) => {
-                    if offered.iter().flatten().any(|offered| offered.is_new) {
-                        bell.ring();
-                    }
-                    if let Some(due_at) = due_at {
-                        alarm.set(due_at);
-                    }
-                    offered
-                }
-                // Whatever it was, each of them meets it again alone, and answers it.
-                Err(error) => {
-                    tracing::debug!(error = error.chain(), size = asked.len(), "a batch of createChat failed");
-                    Vec::new()
-                }
+            let Opened { offered, due_at } = open(connection, company_id, asked, cap).await?;
+            if offered.iter().flatten().any(|offered| offered.is_new) {
+                bell.ring();
             }
+            if let Some(due_at) = due_at {
+                alarm.set(due_at);
+            }
+            Ok(offered)
         }
         .boxed()
     })
@@ -154,8 +146,8 @@ fn openings<'a>(asked: &'a [Asked], contracts: &'a [ContractRecord]) -> Vec<(Uui
     openings.into_iter().collect()
 }
 
-async fn open(pool: &PgPool, company_id: Uuid, asked: &[Asked], cap: Duration) -> Result<Opened> {
-    let mut transaction = batch::begin(pool).await?;
+async fn open(connection: &mut PgConnection, company_id: Uuid, asked: &[Asked], cap: Duration) -> Result<Opened> {
+    let mut transaction = batch::begin(connection).await?;
     let connection = &mut *transaction;
     let mut ids: Vec<Uuid> = asked.iter().map(|asked| asked.new.contract_id).collect();
     ids.sort_unstable();
