@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use sqlx::PgConnection;
+
 use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp};
 use crate::{
     error::{Error, Result},
@@ -28,22 +30,18 @@ pub(super) enum Then<R> {
     CatchUp(Box<CatchUp<R>>),
 }
 
-/// The subject of a stream of one.
-pub(super) struct Named {
-    subject: Subject,
-    /// As its cursors name it.
-    name: Arc<str>,
-}
+/// The name of a stream's one subject; its cursors share it.
+pub(super) struct SubjectName(Arc<str>);
 
-impl From<Subject> for Named {
-    fn from(subject: Subject) -> Self {
-        Self { name: format!("{}:{}", subject.kind, subject.id).into(), subject }
+impl From<Subject> for SubjectName {
+    fn from(Subject { kind, id }: Subject) -> Self {
+        Self(format!("{kind}:{id}").into())
     }
 }
 
-impl Named {
+impl SubjectName {
     fn cursor(&self, position: &Position, version: i32) -> Cursor {
-        Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.name), version }
+        Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.0), version }
     }
 }
 
@@ -51,8 +49,8 @@ impl Named {
 pub(super) struct Driver<F> {
     pub(super) sources: Sources,
     pub(super) feed: F,
-    /// The feed's.
-    pub(super) subject: Option<Named>,
+    /// The feed's subject.
+    pub(super) subject: Option<SubjectName>,
     pub(super) changes_only: bool,
 }
 
@@ -137,18 +135,12 @@ impl<F: Feed> Driver<F> {
                 let missed = self.stretch(since, &position);
                 event::resume(&mut transaction, &missed, floor, limit).await?
             }
-            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if *named == subject.name => {
+            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if *named == subject.0 => {
                 let present = newest(&state);
                 if *incarnation != position.incarnation || *version > present {
                     Resumed::Gap
                 } else {
-                    let company_id = self.feed.company_id();
-                    match event::resume_subject(&mut transaction, company_id, &subject.subject, *version, limit).await?
-                    {
-                        // Nothing kept although the subject has moved on: it was dropped.
-                        Resumed::Events(events) if events.is_empty() && *version < present => Resumed::Gap,
-                        resumed => resumed,
-                    }
+                    self.resume_subject(&mut transaction, *version, present).await?
                 }
             }
             (Cursor::Subject { .. }, _) => return Err(Error::invalid("after", "this cursor is of another stream")),
@@ -174,6 +166,17 @@ impl<F: Feed> Driver<F> {
         Ok(Batch { changes, then: Then::Listen(position) })
     }
 
+    /// What happened to the one subject since `version`, which is not after its `present` one.
+    async fn resume_subject(&self, connection: &mut PgConnection, version: i32, present: i32) -> Result<Resumed> {
+        let (company_id, limit) = (self.feed.company_id(), self.sources.replay_limit);
+        let Some(subject) = self.feed.subject() else { return Ok(Resumed::Gap) };
+        Ok(match event::resume_subject(connection, company_id, &subject, version, limit).await? {
+            // Nothing kept although the subject has moved on: it was dropped.
+            Resumed::Events(events) if events.is_empty() && version < present => Resumed::Gap,
+            resumed => resumed,
+        })
+    }
+
     /// What happened from `since` to `until` that may concern this stream.
     pub(super) fn stretch(&self, since: &Position, until: &Position) -> Stretch {
         let mut kinds: Vec<_> = self.feed.interests().iter().map(|interest| interest.kind).collect();
@@ -182,7 +185,7 @@ impl<F: Feed> Driver<F> {
         Stretch {
             company_id: self.feed.company_id(),
             kinds,
-            subject_id: self.subject.as_ref().map(|named| named.subject.id.clone()),
+            subject_id: self.feed.subject().map(|subject| subject.id),
             since: since.clone(),
             until: until.clone(),
         }

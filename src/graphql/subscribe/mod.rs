@@ -33,7 +33,7 @@ use uuid::Uuid;
 pub use self::newest::Newest;
 use self::{
     catch_up::CatchUp,
-    driver::{Batch, Driver, Named, Then},
+    driver::{Batch, Driver, SubjectName, Then},
     newest::Told,
 };
 use crate::{
@@ -163,7 +163,7 @@ fn stream<F: Feed>(
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let subscription = sources.hub.subscribe(feed.interests());
-    let (subject, changes_only) = (feed.subject().map(Named::from), matches!(opening, Opening::Changes));
+    let (subject, changes_only) = (feed.subject().map(SubjectName::from), matches!(opening, Opening::Changes));
     let driver = Driver { sources: sources.clone(), feed, subject, changes_only };
     // Kept small, as nearly all streams wait nearly always: reads of the database are boxed.
     async_stream::try_stream! {
