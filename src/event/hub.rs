@@ -227,6 +227,14 @@ impl Kind {
     }
 }
 
+/// That a mailbox is to get an event of a read.
+struct Wanted {
+    mailbox_id: u64,
+    mailbox: Arc<Mailbox>,
+    /// Its index among the events.
+    event: usize,
+}
+
 #[derive(Debug, Default)]
 struct Routes {
     kinds: HashMap<(Uuid, String), Kind>,
@@ -235,6 +243,23 @@ struct Routes {
 }
 
 impl Routes {
+    /// Which mailboxes get which of `events`: by mailbox, each event once, in the order of the read.
+    fn wanted(&self, events: &[Arc<Event>]) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            let Some(kind) = self.kinds.get(&(event.company_id, event.subject_type.clone())) else { continue };
+            wanted.extend(kind.interested(event).map(|(id, mailbox)| Wanted {
+                mailbox_id: *id,
+                mailbox: Arc::clone(mailbox),
+                event: index,
+            }));
+        }
+        wanted.sort_unstable_by_key(|wanted| (wanted.mailbox_id, wanted.event));
+        // One subscription may be interested in an event for several reasons.
+        wanted.dedup_by_key(|wanted| (wanted.mailbox_id, wanted.event));
+        wanted
+    }
+
     fn remove(&mut self, interest: &Interest, id: u64) {
         let key = (interest.company_id, interest.kind.to_owned());
         let Some(kind) = self.kinds.get_mut(&key) else { return };
@@ -255,14 +280,6 @@ struct Shared {
     /// Where this process's reader is; `None` until it has read once.
     position: Mutex<Option<Position>>,
     next_id: AtomicU64,
-}
-
-/// That a mailbox is to get an event of a read.
-struct Wanted {
-    mailbox_id: u64,
-    mailbox: Arc<Mailbox>,
-    /// Its index.
-    event: usize,
 }
 
 /// Routes the events of this process's reader to its subscriptions. Cheap to clone.
@@ -310,41 +327,27 @@ impl Hub {
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         let read = Arc::new(read);
         let delivery = |events| Arc::new(Delivery { events, read: Arc::clone(&read) });
-        let mut wanted = self.wanted(&events, |tap, event| tap.put(delivery(vec![Arc::clone(event)])));
-        wanted.sort_unstable_by_key(|wanted| (wanted.mailbox_id, wanted.event));
-        // One subscription may be interested in an event for several reasons.
-        wanted.dedup_by_key(|wanted| (wanted.mailbox_id, wanted.event));
+        let routes = self.routes();
+        for event in &events {
+            if let Some(tap) = routes.taps.get(event.subject_type.as_str()) {
+                tap.put(delivery(vec![Arc::clone(event)]));
+            }
+        }
+        let wanted = routes.wanted(&events);
+        drop(routes);
         // Many subscriptions of one thing get the same events: one delivery is made for all of them.
-        let mut last: Option<(&[Wanted], Arc<Delivery>)> = None;
+        let mut previous: Option<(&[Wanted], Arc<Delivery>)> = None;
         for wanted in wanted.chunk_by(|one, next| one.mailbox_id == next.mailbox_id) {
-            let chosen = |wanted: &[Wanted]| wanted.iter().map(|wanted| Arc::clone(&events[wanted.event])).collect();
-            let delivery = match last.take() {
-                Some((same, delivery)) if same.iter().map(|w| w.event).eq(wanted.iter().map(|w| w.event)) => delivery,
-                _ => delivery(chosen(wanted)),
+            let chosen = || wanted.iter().map(|wanted| wanted.event);
+            let same = previous.filter(|(others, _)| others.iter().map(|other| other.event).eq(chosen()));
+            let delivery = match same {
+                Some((_, delivery)) => delivery,
+                None => delivery(chosen().map(|event| Arc::clone(&events[event])).collect()),
             };
             wanted[0].mailbox.put(Arc::clone(&delivery));
-            last = Some((wanted, delivery));
+            previous = Some((wanted, delivery));
         }
         self.set_position(read.after.clone());
-    }
-
-    /// Which mailboxes want which of `events`; those that are tapped are handed to `tap`.
-    fn wanted(&self, events: &[Arc<Event>], tap: impl Fn(&Mailbox, &Arc<Event>)) -> Vec<Wanted> {
-        let routes = self.routes();
-        let mut wanted = Vec::new();
-        for (index, event) in events.iter().enumerate() {
-            if let Some(kind) = routes.kinds.get(&(event.company_id, event.subject_type.clone())) {
-                wanted.extend(kind.interested(event).map(|(id, mailbox)| Wanted {
-                    mailbox_id: *id,
-                    event: index,
-                    mailbox: Arc::clone(mailbox),
-                }));
-            }
-            if let Some(mailbox) = routes.taps.get(event.subject_type.as_str()) {
-                tap(mailbox, event);
-            }
-        }
-        wanted
     }
 
     pub(super) fn set_position(&self, position: Position) {

@@ -99,6 +99,18 @@ fn an_event_goes_once_to_each_who_asked_for_it() {
 }
 
 #[test]
+fn subscriptions_of_the_same_share_one_delivery() {
+    let hub = Hub::new(16);
+    let [one, other] = [(); 2].map(|()| hub.subscribe(vec![interest(Scope::All)]));
+    let narrow = hub.subscribe(vec![interest(Scope::Subject("a".into()))]);
+    let last = hub.subscribe(vec![interest(Scope::All)]);
+    deliver(&hub, 1, vec![event(COMPANY, "a", 1, "red", None), event(COMPANY, "b", 1, "red", None)]);
+    let [one, other, narrow, last] = [one, other, narrow, last].map(|subscription| subscription.mailbox().waiting());
+    assert!(Arc::ptr_eq(&one[0], &other[0]));
+    assert_eq!([&other, &narrow, &last].map(|delivered| delivered[0].events.len()), [2, 1, 2]);
+}
+
+#[test]
 fn who_has_left_leaves_nothing_behind() {
     let hub = Hub::new(16);
     let scopes = [Scope::All, Scope::Subject("a".into()), Scope::Field("colour", "red".into())];
