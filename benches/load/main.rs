@@ -27,6 +27,10 @@ mod start;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
 use self::stage::Stage;
 
@@ -99,9 +103,22 @@ fn main() -> ExitCode {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let stage = Stage::build(!arguments.no_postgraphile).await?;
-    let measured = measure_on(arguments, &stage).await;
+    let measured = tokio::select! {
+        measured = measure_on(arguments, &stage) => measured,
+        // Whoever interrupts it is left with nothing running either.
+        stopped = told_to_stop() => stopped,
+    };
     stage.clear().await;
     measured
+}
+
+async fn told_to_stop() -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Err("stopped".into())
 }
 
 async fn measure_on(arguments: &Arguments, stage: &Stage) -> Result<()> {
