@@ -22,9 +22,8 @@
 //!   takes long is a stream that has nothing yet.
 //! - **Nothing is unbounded**: sockets, operations, messages in and out, what waits, the time for an init, for
 //!   silence and for closing.
-//! - **An idle socket is small**: one task, a read buffer of 1 KiB, and a write buffer as large as its largest message
-//!   was; 5.3 KiB of memory when it is acknowledged, 9.6 with a subscription (PSS, measured with 5,000 of each; `make
-//!   bench` measures the latter).
+//! - **An idle socket is small**: one task, a read buffer of 512 bytes, and a write buffer as large as its largest
+//!   message was; 9.1 KiB of memory with a subscription (PSS, measured with 5,000 by `make bench`).
 //! - **Nothing runs for nobody**: a `complete`, a lapsed credential or a lost connection drops the streams at once.
 //! - **A panic ends one operation**, with an `error`.
 //!

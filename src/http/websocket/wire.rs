@@ -12,9 +12,9 @@ use tungstenite::{Error as WireError, error::ProtocolError};
 use super::{outbox::Outbox, protocol::Close};
 use crate::config::HttpSettings;
 
-/// Read at once from one socket. The default of 128 KiB is allocated eagerly, for idle sockets too; most messages of
-/// clients fit into this, and for a larger one it grows.
-const READ_BUFFER: usize = 1_024;
+/// Read at once from one socket. Allocated eagerly, for idle sockets too, so the default of 128 KiB is out of the
+/// question; a `subscribe` takes a read or two, and for a larger message it grows.
+const READ_BUFFER: usize = 512;
 /// Gathered before a write, so that a burst of small messages is one system call.
 const WRITE_BUFFER: usize = 4 * 1_024;
 /// Largest message that is sent; the buffer below the outbox holds at most one, besides [`WRITE_BUFFER`].
