@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    db::batch::{self, Batches, OVERLAPPING},
+    db::batch::{self, Batches},
     error::Result,
     event::{self, Bell},
 };
@@ -39,7 +39,7 @@ pub(in crate::chat) type Posts = Batches<Uuid, Arc<Post>, Result<Written>>;
 
 /// Batches of `createMessage` on this database.
 pub(in crate::chat) fn posts(pool: PgPool, bell: Bell) -> Posts {
-    Batches::new("create_message", OVERLAPPING, pool, move |connection, company_id, posts| {
+    Batches::writes("create_message", pool, move |connection, company_id, posts| {
         let bell = bell.clone();
         async move {
             let (outcomes, changed) = post(connection, company_id, posts).await?;

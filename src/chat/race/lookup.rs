@@ -12,20 +12,20 @@ use super::{ChatRecord, sql};
 use crate::{
     auth::Principal,
     chat::Chats,
-    db::batch::{Batches, ONE_AT_A_TIME},
+    db::batch::Batches,
     error::{Error, Result},
 };
 
 /// The lane of each company.
-pub(in crate::chat) type Lookups = Batches<Uuid, Uuid, Option<ChatRecord>>;
+pub(in crate::chat) type Lookups = Batches<Uuid, Uuid, Result<Option<ChatRecord>>>;
 
 /// Reads of chats on this database.
 pub(in crate::chat) fn lookups(pool: PgPool) -> Lookups {
-    Batches::new("chat", ONE_AT_A_TIME, pool, |connection, company_id, ids| {
+    Batches::reads("chat", pool, |connection, company_id, ids| {
         async move {
             let chats = sql::find_chats(connection, company_id, ids).await?;
             let found: HashMap<_, _> = chats.into_iter().map(|chat| (chat.id, chat)).collect();
-            Ok(ids.iter().map(|id| Some(found.get(id).cloned())).collect())
+            Ok(ids.iter().map(|id| Some(Ok(found.get(id).cloned()))).collect())
         }
         .boxed()
     })
@@ -34,10 +34,8 @@ pub(in crate::chat) fn lookups(pool: PgPool) -> Lookups {
 impl Chats {
     /// A chat of the company, whoever may see it.
     pub(super) async fn find(&self, company_id: Uuid, id: Uuid) -> Result<Option<ChatRecord>> {
-        match self.lookups.submit(company_id, id).await {
-            Some(found) => Ok(found),
-            None => sql::find_chat(&mut *self.pool.acquire().await?, company_id, id).await,
-        }
+        let found = self.lookups.submit(company_id, id).await;
+        found.unwrap_or_else(|| Err(Error::internal("the statement that reads chats panicked")))
     }
 
     /// The race of a chat. Read without a lock: a chat never changes its race.

@@ -16,7 +16,7 @@
 //! - It runs as a task of its own: a caller that goes away cancels nobody's write, its own neither.
 //! - Each job has its own outcome. `None` says that the batch could not write this one (it is not of the simple kind,
 //!   or the whole batch failed): then its caller does it alone, where it gets its own error. So one bad job costs the
-//!   others nothing but time.
+//!   others nothing but time. Reads that fail, fail together: nobody asks again while the database is away.
 //!
 //! The writer must therefore be able to tell a job that was written from one that was not by what the job itself
 //! names (a key, an id): a batch whose COMMIT was lost is followed by each of its jobs alone.
@@ -36,12 +36,12 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::oneshot;
 
 use self::held::Held;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// For writes: while one batch is being flushed, the next is made.
-pub const OVERLAPPING: usize = 2;
-/// For reads, which flush nothing: fewer and larger statements cost the least.
-pub const ONE_AT_A_TIME: usize = 1;
+/// Of writes at once: while one batch is being flushed, the next is made.
+const WRITERS: usize = 2;
+/// Of reads at once, which flush nothing: fewer and larger statements cost the least.
+const READERS: usize = 1;
 /// Most jobs in one batch: beyond it the rows cost more than the round trips that they share.
 const MOST: usize = 128;
 
@@ -52,6 +52,10 @@ pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Post
     let begin = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
     Ok(connection.begin_with(begin).await?)
 }
+
+/// What is done on the database for some jobs of one lane; answers one outcome for each, in order.
+type Work<L, J, O> =
+    dyn for<'a> Fn(&'a mut PgConnection, L, &'a [J]) -> BoxFuture<'a, Result<Vec<Option<O>>>> + Send + Sync;
 
 /// Writes some jobs of one lane; answers one outcome for each, in order.
 type Write<L, J, O> = dyn for<'a> Fn(&'a mut Held, L, &'a [J]) -> BoxFuture<'a, Vec<Option<O>>> + Send + Sync;
@@ -99,29 +103,38 @@ where
     J: Send + Sync + 'static,
     O: Send + 'static,
 {
-    /// Batches of `kind` (a label of metrics) on this database; of one lane at most `parallel` at once. `write` answers
-    /// one outcome for each job, in order; where it fails, each of them meets the same alone, and answers it.
-    pub fn new(
+    /// Writes of `kind` (a label of metrics) on this database. `write` answers one outcome for each job, in order; where
+    /// it fails, each of them meets the same alone, and answers it.
+    pub fn writes(
         kind: &'static str,
-        parallel: usize,
         pool: PgPool,
         write: impl for<'a> Fn(&'a mut PgConnection, L, &'a [J]) -> BoxFuture<'a, Result<Vec<Option<O>>>>
         + Send
         + Sync
         + 'static,
     ) -> Self {
-        let write = Arc::new(write);
+        Self::on(kind, WRITERS, pool, Arc::new(write), |_| None)
+    }
+
+    /// Each job's outcome is `failed` where its whole batch is.
+    fn on(
+        kind: &'static str,
+        parallel: usize,
+        pool: PgPool,
+        work: Arc<Work<L, J, O>>,
+        failed: fn(&Error) -> Option<O>,
+    ) -> Self {
         Self::written_by(kind, parallel, move |held, lane, jobs| {
-            let (pool, write) = (pool.clone(), Arc::clone(&write));
+            let (pool, work) = (pool.clone(), Arc::clone(&work));
             async move {
-                let written = match held.connection(&pool).await {
-                    Ok(connection) => write(connection, lane, jobs).await,
+                let worked = match held.connection(&pool).await {
+                    Ok(connection) => work(connection, lane, jobs).await,
                     Err(error) => Err(error),
                 };
-                written.unwrap_or_else(|error| {
+                worked.unwrap_or_else(|error| {
                     held.let_go();
                     tracing::debug!(kind, error = error.chain(), size = jobs.len(), "a batch failed");
-                    Vec::new()
+                    jobs.iter().map(|_| failed(&error)).collect()
                 })
             }
             .boxed()
@@ -151,6 +164,26 @@ where
             tokio::spawn(Arc::clone(&self.0).work(lane));
         }
         written.await.ok().flatten()
+    }
+}
+
+impl<L, J, T> Batches<L, J, Result<T>>
+where
+    L: Clone + Eq + Hash + Send + Sync + 'static,
+    J: Send + Sync + 'static,
+    T: Send + 'static,
+{
+    /// Reads of `kind` (a label of metrics) on this database. `read` answers one outcome for each job, in order; where it
+    /// fails, that is the outcome of each.
+    pub fn reads(
+        kind: &'static str,
+        pool: PgPool,
+        read: impl for<'a> Fn(&'a mut PgConnection, L, &'a [J]) -> BoxFuture<'a, Result<Vec<Option<Result<T>>>>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self::on(kind, READERS, pool, Arc::new(read), |error| Some(Err(error.clone())))
     }
 }
 
@@ -201,11 +234,15 @@ fn count(size: usize) -> f64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::error::Code;
 
     /// How many jobs each batch had, in the order in which they were written.
     type Sizes = Arc<Mutex<Vec<usize>>>;
@@ -215,7 +252,7 @@ mod tests {
         let gate = Arc::new(Semaphore::new(0));
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let (behind, seen) = (Arc::clone(&gate), Arc::clone(&sizes));
-        let batches = Batches::written_by("test", OVERLAPPING, move |_, _, jobs: &[u32]| {
+        let batches = Batches::written_by("test", WRITERS, move |_, _, jobs: &[u32]| {
             let (gate, seen) = (Arc::clone(&behind), Arc::clone(&seen));
             async move {
                 gate.acquire().await.unwrap().forget();
@@ -265,12 +302,29 @@ mod tests {
         assert!(batches.0.lanes().is_empty());
     }
 
+    #[tokio::test]
+    async fn without_a_database_reads_fail_together_and_writes_are_left_to_be_done_alone() {
+        let away = || {
+            let options = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_millis(100));
+            options.connect_lazy("postgres://127.0.0.1:1/nothing").unwrap()
+        };
+        let reads: Batches<&str, u32, Result<u32>> =
+            Batches::reads("test", away(), |_, _, _| async { panic!("there is no connection") }.boxed());
+        let (one, other) = tokio::join!(reads.submit("lane", 1), reads.submit("lane", 2));
+        for outcome in [one, other] {
+            assert_eq!(outcome.unwrap().unwrap_err().code(), Code::Unavailable);
+        }
+        let writes: Batches<&str, u32, u32> =
+            Batches::writes("test", away(), |_, _, _| async { panic!("there is no connection") }.boxed());
+        assert_eq!(writes.submit("lane", 1).await, None);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn lanes_do_not_wait_for_each_other_and_no_job_is_lost() {
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
         let batches: Batches<usize, usize, usize> =
-            Batches::written_by("test", OVERLAPPING, move |_, lane, jobs: &[usize]| {
+            Batches::written_by("test", WRITERS, move |_, lane, jobs: &[usize]| {
                 let count = Arc::clone(&count);
                 async move {
                     count.fetch_add(jobs.len(), Ordering::Relaxed);

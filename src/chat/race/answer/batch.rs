@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Answer, Started, decide};
 use crate::{
     chat::race::{service, sql, state::StartOutcome},
-    db::batch::{self, Batches, OVERLAPPING},
+    db::batch::{self, Batches},
     error::Result,
     event::{self, Bell},
 };
@@ -21,7 +21,7 @@ pub(in crate::chat) type Answers = Batches<Uuid, Answer, Started>;
 
 /// Batches of `startChat` on this database.
 pub(in crate::chat) fn answers(pool: PgPool, bell: Bell) -> Answers {
-    Batches::new("start_chat", OVERLAPPING, pool, move |connection, company_id, answers| {
+    Batches::writes("start_chat", pool, move |connection, company_id, answers| {
         let bell = bell.clone();
         async move {
             let started = start(connection, company_id, answers).await?;

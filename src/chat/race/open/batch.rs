@@ -38,7 +38,7 @@ use crate::{
         },
         rights,
     },
-    db::batch::{self, Batches, OVERLAPPING},
+    db::batch::{self, Batches},
     error::Result,
     event::{self, Bell},
     timer::{self, Alarm, NewTimer},
@@ -69,7 +69,7 @@ pub(in crate::chat) type Creates = Batches<Uuid, Asked, Offered>;
 
 /// Batches of `createChat` on this database.
 pub(in crate::chat) fn creates(pool: PgPool, bell: Bell, alarm: Alarm, cap: Duration) -> Creates {
-    Batches::new("create_chat", OVERLAPPING, pool, move |connection, company_id, asked| {
+    Batches::writes("create_chat", pool, move |connection, company_id, asked| {
         let (bell, alarm) = (bell.clone(), alarm.clone());
         async move {
             let Opened { offered, due_at } = open(connection, company_id, asked, cap).await?;
