@@ -6,7 +6,7 @@ use async_graphql::{
 };
 use sqlx::PgPool;
 
-use super::{Cursor, Hub, Position, position_now, sql};
+use super::{Cursor, Hub, Position, SubjectName, position_now, sql};
 use crate::{
     auth::Caller,
     error::{Error, Result},
@@ -117,9 +117,9 @@ impl EventQuery {
 
 impl AuditEvent {
     fn new(event: super::Event, position: &Position) -> Result<Self> {
-        let subject = format!("{}:{}", event.subject_type, event.subject_id).into();
+        let subject = SubjectName::new(&event.subject_type, &event.subject_id);
         Ok(Self {
-            cursor: Cursor::Subject { incarnation: position.incarnation, subject, version: event.version },
+            cursor: subject.cursor(position, event.version),
             subject_type: event.subject_type,
             subject_id: ID(event.subject_id),
             version: event.version,

@@ -44,7 +44,7 @@ use uuid::Uuid;
 pub use hub::{Hub, Interest};
 pub use memo::Memo;
 pub use notifier::Bell;
-pub use position::{Cursor, Incarnation, Position};
+pub use position::{Cursor, Incarnation, Position, SubjectName};
 pub use sql::{Resumed, Stretch, append, hold_log, position_now, read_stretch, resume, resume_subject};
 
 use crate::error::{Error, Result};

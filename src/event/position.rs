@@ -109,6 +109,27 @@ impl FromStr for Snapshot {
     }
 }
 
+/// How cursors name a subject. Those of one stream share the text.
+#[derive(Debug)]
+pub struct SubjectName(Arc<str>);
+
+impl SubjectName {
+    /// Of the subject `id` of this kind.
+    pub fn new(kind: &str, id: &str) -> Self {
+        Self(format!("{kind}:{id}").into())
+    }
+
+    /// True if a cursor that names `subject` is of this one.
+    pub fn is(&self, subject: &str) -> bool {
+        *self.0 == *subject
+    }
+
+    /// The cursor of who has everything up to `version`, in the history of `position`.
+    pub fn cursor(&self, position: &Position, version: i32) -> Cursor {
+        Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.0), version }
+    }
+}
+
 /// What a client keeps to resume a stream: opaque text to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
@@ -118,7 +139,7 @@ pub enum Cursor {
     Subject {
         /// The history that the version belongs to.
         incarnation: Incarnation,
-        /// `kind:id` of the subject; the same text in all cursors of a stream.
+        /// Its [name](SubjectName), `kind:id`.
         subject: Arc<str>,
         /// Its last version delivered.
         version: i32,

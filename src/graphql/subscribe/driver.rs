@@ -11,7 +11,7 @@ use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp
 use crate::{
     error::{Error, Result},
     event::{
-        self, Cursor, Event, Position, Resumed, Stretch, Subject,
+        self, Cursor, Event, Position, Resumed, Stretch, SubjectName,
         hub::{Delivery, Read},
     },
 };
@@ -30,26 +30,11 @@ pub(super) enum Then<R> {
     CatchUp(Box<CatchUp<R>>),
 }
 
-/// The name of a stream's one subject; its cursors share it.
-pub(super) struct SubjectName(Arc<str>);
-
-impl From<Subject> for SubjectName {
-    fn from(Subject { kind, id }: Subject) -> Self {
-        Self(format!("{kind}:{id}").into())
-    }
-}
-
-impl SubjectName {
-    fn cursor(&self, position: &Position, version: i32) -> Cursor {
-        Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.0), version }
-    }
-}
-
 /// One subscription's way to the database.
 pub(super) struct Driver<F> {
     pub(super) sources: Sources,
     pub(super) feed: F,
-    /// The feed's subject.
+    /// The feed's.
     pub(super) subject: Option<SubjectName>,
     pub(super) changes_only: bool,
 }
@@ -135,7 +120,7 @@ impl<F: Feed> Driver<F> {
                 let missed = self.stretch(since, &position);
                 event::resume(&mut transaction, &missed, floor, limit).await?
             }
-            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if *named == subject.0 => {
+            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if subject.is(named) => {
                 let present = newest(&state);
                 if *incarnation != position.incarnation || *version > present {
                     Resumed::Gap

@@ -33,12 +33,12 @@ use uuid::Uuid;
 pub use self::newest::Newest;
 use self::{
     catch_up::CatchUp,
-    driver::{Batch, Driver, SubjectName, Then},
+    driver::{Batch, Driver, Then},
     newest::Told,
 };
 use crate::{
     error::{Code, Result},
-    event::{Cursor, Event, Hub, Interest, Subject, hub::Mail},
+    event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Mail},
 };
 
 /// What a message of a stream says about its record.
@@ -163,7 +163,8 @@ fn stream<F: Feed>(
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let subscription = sources.hub.subscribe(feed.interests());
-    let (subject, changes_only) = (feed.subject().map(SubjectName::from), matches!(opening, Opening::Changes));
+    let subject = feed.subject().map(|subject| SubjectName::new(subject.kind, &subject.id));
+    let changes_only = matches!(opening, Opening::Changes);
     let driver = Driver { sources: sources.clone(), feed, subject, changes_only };
     // Kept small, as nearly all streams wait nearly always: reads of the database are boxed.
     async_stream::try_stream! {
