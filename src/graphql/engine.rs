@@ -42,7 +42,7 @@ use tokio::time::timeout;
 use super::{
     document::{Document, Documents, Operation},
     guard::Guard,
-    shared::{Answer, Reading, Told},
+    shared::{Answer, MessageKey, Reading},
     source::{Intake, Message, Payload, Root},
     types::Types,
     variables, wire,
@@ -226,7 +226,7 @@ impl Engine {
             while let Some(message) = source.next().await {
                 yield match message {
                     Message::Written(text) => Answer::Shared(text),
-                    Message::New(payload, told) => Box::pin(shared.tell(&reading, payload, told)).await,
+                    Message::New(payload, key) => Box::pin(shared.tell(&reading, payload, key)).await,
                 };
             }
         }
@@ -235,11 +235,11 @@ impl Engine {
 
 impl Shared {
     /// Executes one message of a subscription.
-    async fn tell(&self, reading: &Arc<Reading>, payload: Payload, told: Option<Told>) -> Answer {
+    async fn tell(&self, reading: &Arc<Reading>, payload: Payload, key: Option<MessageKey>) -> Answer {
         let request = (self.begin)(reading.request()).data(reading.caller.clone()).data(payload);
         let response = wire::finish(self.backend.execute(request).await, &reading.plan, &self.types);
-        match told {
-            Some(told) => reading.keep(told, response),
+        match key {
+            Some(key) => reading.keep(key, response),
             None => Answer::Own(response.into()),
         }
     }

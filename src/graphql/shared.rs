@@ -39,9 +39,9 @@ impl Serialize for Answer {
     }
 }
 
-/// What a message tells of, and what of it decides how it looks, besides who reads it.
+/// Which message it is: the event that it tells of, and what else decides how it looks, besides who reads it.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct MessageKey {
     event: Arc<Event>,
     envelope: Envelope,
 }
@@ -53,12 +53,12 @@ struct Envelope {
     resync: bool,
 }
 
-impl Told {
-    /// Of a change that others may be told of too.
-    pub(super) fn by<R>(change: &mut Change<R>) -> Option<Self> {
-        let Change { operation, cursor, resync, event, .. } = change;
-        let envelope = |cursor: &Cursor| Envelope { operation: *operation, cursor: cursor.clone(), resync: *resync };
-        event.take().map(|event| Self { event, envelope: envelope(cursor) })
+impl MessageKey {
+    /// Of a change, if others may be told of it too; takes its event.
+    pub(super) fn of<R>(change: &mut Change<R>) -> Option<Self> {
+        let event = change.event.take()?;
+        let envelope = Envelope { operation: change.operation, cursor: change.cursor.clone(), resync: change.resync };
+        Some(Self { event, envelope })
     }
 }
 
@@ -109,21 +109,21 @@ impl Reading {
     }
 
     /// The text of this message, if it was written already for an equal reading.
-    pub(super) fn find(&self, told: &Told) -> Option<Arc<RawValue>> {
-        told.event.memo.find(|written: &Written| {
-            let same = written.envelope == told.envelope && written.reading.equal(self);
+    pub(super) fn find(&self, key: &MessageKey) -> Option<Arc<RawValue>> {
+        key.event.memo.find(|written: &Written| {
+            let same = written.envelope == key.envelope && written.reading.equal(self);
             same.then(|| Arc::clone(&written.text))
         })
     }
 
     /// Keeps an answer for equal readings, if it can be.
-    pub(super) fn keep(self: &Arc<Self>, told: Told, response: Response) -> Answer {
+    pub(super) fn keep(self: &Arc<Self>, key: MessageKey, response: Response) -> Answer {
         if !response.errors.is_empty() {
             return Answer::Own(response.into());
         }
         let Ok(text) = serde_json::value::to_raw_value(&response) else { return Answer::Own(response.into()) };
         let text: Arc<RawValue> = text.into();
-        let Told { event, envelope } = told;
+        let MessageKey { event, envelope } = key;
         event.memo.keep(Written { reading: Arc::clone(self), envelope, text: Arc::clone(&text) });
         Answer::Shared(text)
     }

@@ -26,7 +26,7 @@ use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxS
 use serde_json::value::RawValue;
 
 use super::{
-    shared::{Reading, Told},
+    shared::{MessageKey, Reading},
     subscribe::Change,
 };
 use crate::error::Result;
@@ -38,8 +38,8 @@ pub(super) type Source = BoxStream<'static, Message>;
 pub(super) enum Message {
     /// Executed and written already, for an equal reading.
     Written(Arc<RawValue>),
-    /// To be executed; and what it tells of, if others may be told the same.
-    New(Payload, Option<Told>),
+    /// To be executed; and which one it is, if others may be told the same.
+    New(Payload, Option<MessageKey>),
 }
 
 /// The value of the root field in one message; in the context of the request that executes it.
@@ -144,10 +144,10 @@ where
     let reading = Arc::clone(&intake.reading);
     let messages = changes.map(move |change| match change {
         Ok(mut change) => {
-            let told = Told::by(&mut change);
-            match told.as_ref().and_then(|told| reading.find(told)) {
+            let key = MessageKey::of(&mut change);
+            match key.as_ref().and_then(|key| reading.find(key)) {
                 Some(text) => Message::Written(text),
-                None => Message::New(Payload(Arc::new(T::from(change))), told),
+                None => Message::New(Payload(Arc::new(T::from(change))), key),
             }
         }
         Err(error) => Message::New(Payload(Arc::new(Result::<T>::Err(error))), None),
