@@ -14,19 +14,25 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::{Authenticator, Credential, Principal, Role, api_key},
+    audit::graphql::RequestStart,
     chat::{
         Chats,
         race::{CapTimer, MissTimer},
     },
-    clock::Clock,
-    config::Settings,
-    db, demo,
-    error::{Error, Result},
-    event::{self, Bell, Hub, graphql::RequestStart},
-    graphql::{self, engine::Engine, subscribe::Sources},
-    http::{self, HttpState, Readiness, Shutdown},
-    timer::{Alarm, scheduler::Scheduler},
+    demo,
+    platform::{
+        auth::{Authenticator, Credential, Principal, Role, api_key},
+        clock::Clock,
+        config::Settings,
+        db,
+        error::{Error, Result},
+        event::{self, Bell, Hub},
+        graphql::engine::Engine,
+        http::{self, HttpState, Readiness, Shutdown},
+        subscription::Sources,
+        timer::{Alarm, scheduler::Scheduler},
+    },
+    schema,
 };
 
 /// Connections to the database get this long to be closed in an orderly way at the end.
@@ -97,7 +103,7 @@ impl App {
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
         let engine = Engine::new(
-            || graphql::schema(&sources, &chats, &authenticator),
+            || schema::schema(&sources, &chats, &authenticator),
             &settings.guard,
             move |request| request.data(RequestStart::note(&hub)),
         );

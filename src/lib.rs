@@ -20,15 +20,8 @@
 //! ```
 
 pub mod app;
-pub mod auth;
+pub mod audit;
 pub mod chat;
-pub mod clock;
-pub mod config;
-pub mod db;
 pub mod demo;
-pub mod error;
-pub mod event;
-pub mod graphql;
-pub mod http;
-pub mod telemetry;
-pub mod timer;
+pub mod platform;
+pub mod schema;

@@ -1,6 +1,6 @@
 //! The commands: serve (default), migrate, schema, seed, company, token, api-key.
 
-mod command;
+mod cli;
 
 use std::process::ExitCode;
 
@@ -11,8 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let command::CommandLine { log_format, command } = command::CommandLine::parse_from(command::arguments());
-    switchboard::telemetry::init(log_format);
+    let cli::CommandLine { log_format, command } = cli::CommandLine::parse_from(cli::arguments());
+    switchboard::platform::telemetry::init(log_format);
     match command.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

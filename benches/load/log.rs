@@ -12,7 +12,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use switchboard::{
     demo,
-    event::{self, NewEvent, Subject},
+    platform::event::{self, NewEvent, Subject},
 };
 
 use crate::{

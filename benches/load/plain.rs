@@ -27,7 +27,10 @@ use sqlx::{
     FromRow, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgListener},
 };
-use switchboard::{clock::new_id, config::DatabaseSettings, db, demo};
+use switchboard::{
+    demo,
+    platform::{clock::new_id, config::DatabaseSettings, db},
+};
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
 use uuid::Uuid;

@@ -9,12 +9,14 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use switchboard::{
-    auth::token::{self, Claims},
-    db::{
-        self,
-        embedded::{Directory, Durability, Postgres},
-    },
     demo,
+    platform::{
+        auth::token::{self, Claims},
+        db::{
+            self,
+            embedded::{Directory, Durability, Postgres},
+        },
+    },
 };
 use tokio::process::Command;
 

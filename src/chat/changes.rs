@@ -9,7 +9,7 @@ use super::{
     message::MessageRecord,
     race::{ChatRecord, RaceRecord},
 };
-use crate::{
+use crate::platform::{
     error::Result,
     event::{self, NewEvent, Subject},
 };

@@ -23,10 +23,10 @@ use super::{
     website::graphql::{WebsiteMutation, WebsiteQuery},
     widget::WidgetSubscription,
 };
-use crate::{
+use crate::platform::{
     auth::{Caller, ClientAddress, Principal},
     error::Result,
-    graphql::subscribe::Sources,
+    subscription::Sources,
 };
 
 /// Queries on chats, races, contracts and websites.

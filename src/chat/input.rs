@@ -2,7 +2,7 @@
 
 use async_graphql::MaybeUndefined;
 
-use crate::error::{Error, Result};
+use crate::platform::error::{Error, Result};
 
 /// Longest name, in characters.
 pub const LONGEST_NAME: usize = 200;
@@ -155,7 +155,10 @@ mod tests {
         assert_eq!(headline("h", "one\n\ttwo").unwrap(), "one\n\ttwo");
         assert_eq!(name("n", &"é".repeat(LONGEST_NAME)).unwrap().chars().count(), LONGEST_NAME);
         for refused in ["", "  ", "a\u{0}b", "a\nb", &"x".repeat(LONGEST_NAME + 1)] {
-            assert_eq!(name("chat.customerName", refused).unwrap_err().code(), crate::error::Code::BadUserInput);
+            assert_eq!(
+                name("chat.customerName", refused).unwrap_err().code(),
+                crate::platform::error::Code::BadUserInput
+            );
         }
         assert_eq!(text("t", " a  \n b ").unwrap(), "a  \n b");
         assert_eq!(text("t", &"x".repeat(LONGEST_TEXT)).unwrap().len(), LONGEST_TEXT);

@@ -42,7 +42,7 @@ mod turns;
 
 use sqlx::PgPool;
 
-use crate::{config::ChatSettings, event::Bell, timer::Alarm};
+use crate::platform::{config::ChatSettings, event::Bell, timer::Alarm};
 use message::batch::Posts;
 use race::{answer::batch::Answers, lookup::Lookups, open::batch::Creates};
 use turns::Turns;

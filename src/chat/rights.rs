@@ -12,7 +12,7 @@ use super::{
     message::MessageRecord,
     race::{ChatRecord, RaceRecord},
 };
-use crate::auth::{Principal, Role};
+use crate::platform::auth::{Principal, Role};
 
 /// Who reads chats, messages and contracts. A widget in the field may have no token; what it may see then hangs on
 /// what it knows or where it is, and never on a claim of its own.

@@ -27,13 +27,11 @@ use super::{
     race::{ChatFeed, ChatFilter, ChatStatus, WidgetFeed, graphql::ChatEvent, objects::Chat},
     rights::Reader,
 };
-use crate::{
+use crate::platform::{
     auth::{Caller, Credential},
     error::{Error, Result},
-    graphql::{
-        source::{self, HandedOver},
-        subscribe::{self, Change, ChangeOperation, Newest},
-    },
+    graphql::source::{self, HandedOver},
+    subscription::{self, Change, ChangeOperation, Newest},
 };
 
 /// The status of this name, in any case.
@@ -113,7 +111,7 @@ impl WidgetSubscription {
     async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<HandedOver<Option<Chat>>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
-        let changes = subscribe::subscribe(sources(context), Newest(ChatFeed { reader, filter }), None);
+        let changes = subscription::subscribe(sources(context), Newest(ChatFeed { reader, filter }), None);
         let states = changes.filter_map(|change| {
             future::ready(match change {
                 Ok(Change { operation: ChangeOperation::Ready, .. }) => None,
@@ -135,7 +133,7 @@ impl WidgetSubscription {
     ) -> Result<HandedOver<Option<Vec<Message>>>> {
         let (chat_id, order) = asked(condition, order_by)?;
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
-        let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, None);
+        let changes = subscription::subscribe(sources(context), MessageFeed { reader, chat_id }, None);
         let lists = changes.scan(List::default(), move |list, change| {
             future::ready(Some(match change {
                 Ok(change) => list.take(change).then(|| Ok(Some(list.shown(order)))),
@@ -157,7 +155,7 @@ impl WidgetSubscription {
         let status = named.map(|text| status(&text)).transpose()?;
         let reader = widget(context, contract_id).await?;
         let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
-        let changes = subscribe::changes(sources(context), WidgetFeed(ChatFeed { reader, filter }));
+        let changes = subscription::changes(sources(context), WidgetFeed(ChatFeed { reader, filter }));
         Ok(source::shared(context, changes))
     }
 
@@ -165,7 +163,7 @@ impl WidgetSubscription {
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
     async fn on_message_added(&self, context: &Context<'_>, chat_id: Uuid) -> Result<HandedOver<MessageEvent>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
-        let changes = subscribe::changes(sources(context), MessageFeed { reader, chat_id });
+        let changes = subscription::changes(sources(context), MessageFeed { reader, chat_id });
         Ok(source::shared(context, changes))
     }
 
@@ -182,7 +180,7 @@ impl WidgetSubscription {
             (_, company_id) => reader(context, company_id.unwrap_or_default())?,
         };
         let feed = ContractFeed { reader, company_id, website_id: None };
-        let changes = subscribe::changes(sources(context), feed);
+        let changes = subscription::changes(sources(context), feed);
         Ok(source::shared(context, changes))
     }
 }

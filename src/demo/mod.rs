@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::{Uuid, uuid};
 
-use crate::error::Result;
+use crate::platform::error::Result;
 
 /// The demo company.
 pub const COMPANY_ID: Uuid = uuid!("5b000000-0000-7000-8000-000000000001");

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{AGENTS, Demo, MISS_TIME};
-use crate::error::Result;
+use crate::platform::error::Result;
 
 /// Inserts what is absent; true if the company was. A second inserter waits for the first and then finds everything.
 pub(super) async fn insert(connection: &mut PgConnection, demo: &Demo) -> Result<bool> {

@@ -1,10 +1,10 @@
-//! API keys against a real database. Tokens need none: their tests are in `src/auth/tests/`.
+//! API keys against a real database. Tokens need none: their tests are in `src/platform/auth/tests/`.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::{future::join_all, poll};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
-use switchboard::{
+use switchboard::platform::{
     auth::{Authenticator, Caller, Credential, Principal, Role, api_key, company},
     clock::Clock,
     config::AuthSettings,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{Connection, PgConnection};
-use switchboard::db::embedded::{self, Directory, Embedded};
+use switchboard::platform::db::embedded::{self, Directory, Embedded};
 
 use crate::support::cluster::{kill_postmaster, scratch};
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, extract::WebSocketUpgrade, routing};
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
-use switchboard::{
+use switchboard::platform::{
     auth::install_tls_provider,
     config::HttpSettings,
     http::{Shutdown, serve},

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
-use switchboard::{
+use switchboard::platform::{
     error::{Code, Error, Result},
     event::{Bell, Subject},
     timer::{

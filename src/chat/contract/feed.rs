@@ -8,11 +8,13 @@ use uuid::Uuid;
 
 use super::{ContractFilter, ContractRecord, service, sql};
 use crate::{
-    auth::Role,
     chat::{CONTRACT, race, rights::Reader},
-    error::{Error, Result},
-    event::{Event, Interest, Subject, hub::Scope},
-    graphql::subscribe::{ChangeOperation, Feed, Versioned},
+    platform::{
+        auth::Role,
+        error::{Error, Result},
+        event::{Event, Interest, Subject, hub::Scope},
+        subscription::{ChangeOperation, Feed, Versioned},
+    },
 };
 
 /// The streams `contractStatus` and `contractChanged`.

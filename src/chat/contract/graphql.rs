@@ -13,12 +13,14 @@ use crate::{
         graphql::{chats, loaders, principal, sources},
         input,
     },
-    error::{Error, Result},
-    event::Cursor,
-    graphql::{
-        scalars::Datetime,
-        source::{self, HandedOver},
-        subscribe::{self, ChangeOperation},
+    platform::{
+        error::{Error, Result},
+        event::Cursor,
+        graphql::{
+            scalars::Datetime,
+            source::{self, HandedOver},
+        },
+        subscription::{self, ChangeOperation},
     },
 };
 
@@ -314,9 +316,9 @@ pub struct ContractEvent {
     resync: bool,
 }
 
-impl From<subscribe::Change<Arc<ContractRecord>>> for ContractEvent {
-    fn from(change: subscribe::Change<Arc<ContractRecord>>) -> Self {
-        let subscribe::Change { operation, record, cursor, resync, .. } = change;
+impl From<subscription::Change<Arc<ContractRecord>>> for ContractEvent {
+    fn from(change: subscription::Change<Arc<ContractRecord>>) -> Self {
+        let subscription::Change { operation, record, cursor, resync, .. } = change;
         Self { operation, record: record.map(Contract::from), cursor, resync }
     }
 }
@@ -389,7 +391,7 @@ impl ContractSubscription {
         after: Option<Cursor>,
     ) -> Result<HandedOver<ContractEvent>> {
         let feed = ContractFeed { reader: Arc::clone(principal(context)?).into(), company_id, website_id };
-        let changes = subscribe::subscribe(sources(context), feed, after);
+        let changes = subscription::subscribe(sources(context), feed, after);
         Ok(source::shared(context, changes))
     }
 }

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{AgentRecord, ContractRecord, sql};
-use crate::error::Error;
+use crate::platform::error::Error;
 
 /// Contracts by (company, id).
 #[derive(Debug, Clone)]

@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use super::{ContractFilter, ContractPatch, ContractRecord, NewContract, sql};
 use crate::{
-    auth::{Principal, Role},
     chat::{Chats, changes::Changes, race, rights, website},
-    db,
-    error::{Error, Result},
+    platform::{
+        auth::{Principal, Role},
+        db,
+        error::{Error, Result},
+    },
 };
 
 impl ContractPatch {

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract};
-use crate::error::Result;
+use crate::platform::error::Result;
 
 /// Most contracts in one answer. A company has one for each agent and shift; a list that is longer is a mistake.
 const MOST: i64 = 10_000;
@@ -203,7 +203,7 @@ pub(super) async fn insert(
          returning",
         "",
         company_id,
-        crate::clock::new_id(),
+        crate::platform::clock::new_id(),
         new.website_id,
         new.agent_id,
         new.name,

@@ -14,9 +14,9 @@ use super::{
     service::{Written, write},
     sql,
 };
-use crate::{
+use crate::platform::{
     auth::Principal,
-    db::batch::{self, Batches},
+    batch::{self, Batches},
     error::Result,
     event::{self, Bell},
 };

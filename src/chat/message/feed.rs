@@ -13,9 +13,11 @@ use crate::{
         race::{self, ChatRecord},
         rights::Reader,
     },
-    error::{Error, Result},
-    event::{Event, Interest, Subject, hub::Scope},
-    graphql::subscribe::{ChangeOperation, Feed, Versioned},
+    platform::{
+        error::{Error, Result},
+        event::{Event, Interest, Subject, hub::Scope},
+        subscription::{ChangeOperation, Feed, Versioned},
+    },
 };
 
 /// The messages of one chat.

@@ -16,13 +16,15 @@ use crate::{
         input,
         race::ChatRecord,
     },
-    error::{Error, Result},
-    event::Cursor,
-    graphql::{
-        page::{self, Page, Place},
-        scalars::Datetime,
-        source::{self, HandedOver},
-        subscribe::{self, Change, ChangeOperation},
+    platform::{
+        error::{Error, Result},
+        event::Cursor,
+        graphql::{
+            page::{self, Page, Place},
+            scalars::Datetime,
+            source::{self, HandedOver},
+        },
+        subscription::{self, Change, ChangeOperation},
     },
 };
 
@@ -249,7 +251,7 @@ impl MessageSubscription {
         after: Option<Cursor>,
     ) -> Result<HandedOver<MessageEvent>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
-        let changes = subscribe::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
+        let changes = subscription::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
         Ok(source::shared(context, changes))
     }
 }

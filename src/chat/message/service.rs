@@ -12,16 +12,18 @@ use uuid::Uuid;
 
 use super::{MessageRecord, batch::Post, sql};
 use crate::{
-    auth::{Principal, Role},
     chat::{
         Chats,
         changes::Changes,
         race::{ChatRecord, ChatStatus},
         rights,
     },
-    clock, db,
-    error::{Code, Error, Result},
-    event::{self, NewEvent},
+    platform::{
+        auth::{Principal, Role},
+        clock, db,
+        error::{Code, Error, Result},
+        event::{self, NewEvent},
+    },
 };
 
 /// A message about to be written; its bounds are checked.

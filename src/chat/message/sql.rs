@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::MessageRecord;
 use crate::{
     chat::race::{ChatRecord, ChatStatus, CloseReason, chats},
-    error::Result,
+    platform::error::Result,
 };
 
 /// A statement whose rows are whole messages, of a `message` and its `chat`: what comes before their columns, what comes
@@ -152,7 +152,7 @@ pub(in crate::chat) async fn insert_openings(
     company_id: Uuid,
     chats: &[ChatRecord],
 ) -> Result<Vec<MessageRecord>> {
-    let ids: Vec<Uuid> = chats.iter().map(|_| crate::clock::new_id()).collect();
+    let ids: Vec<Uuid> = chats.iter().map(|_| crate::platform::clock::new_id()).collect();
     let chat_ids: Vec<Uuid> = chats.iter().map(|chat| chat.id).collect();
     let texts: Vec<&str> = chats.iter().map(|chat| chat.headline.as_str()).collect();
     let authors: Vec<&str> = chats.iter().map(|chat| chat.customer_name.as_str()).collect();

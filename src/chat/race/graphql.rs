@@ -14,12 +14,14 @@ use super::{
 };
 use crate::{
     chat::graphql::{caller, chats, principal, sources},
-    error::Result,
-    event::Cursor,
-    graphql::{
-        page::{self, Place},
-        source::{self, HandedOver},
-        subscribe::{self, ChangeOperation},
+    platform::{
+        error::Result,
+        event::Cursor,
+        graphql::{
+            page::{self, Place},
+            source::{self, HandedOver},
+        },
+        subscription::{self, ChangeOperation},
     },
 };
 
@@ -36,9 +38,9 @@ pub struct ChatEvent {
     resync: bool,
 }
 
-impl From<subscribe::Change<Arc<ChatRecord>>> for ChatEvent {
-    fn from(change: subscribe::Change<Arc<ChatRecord>>) -> Self {
-        let subscribe::Change { operation, record, cursor, resync, .. } = change;
+impl From<subscription::Change<Arc<ChatRecord>>> for ChatEvent {
+    fn from(change: subscription::Change<Arc<ChatRecord>>) -> Self {
+        let subscription::Change { operation, record, cursor, resync, .. } = change;
         Self { operation, record: record.map(Chat::from), cursor, resync }
     }
 }
@@ -56,9 +58,9 @@ pub struct ChatRaceEvent {
     resync: bool,
 }
 
-impl From<subscribe::Change<Arc<RaceRecord>>> for ChatRaceEvent {
-    fn from(change: subscribe::Change<Arc<RaceRecord>>) -> Self {
-        let subscribe::Change { operation, record, cursor, resync, .. } = change;
+impl From<subscription::Change<Arc<RaceRecord>>> for ChatRaceEvent {
+    fn from(change: subscription::Change<Arc<RaceRecord>>) -> Self {
+        let subscription::Change { operation, record, cursor, resync, .. } = change;
         Self { operation, record: record.map(ChatRace::from), cursor, resync }
     }
 }
@@ -116,7 +118,7 @@ impl RaceSubscription {
     ) -> Result<HandedOver<ChatEvent>> {
         let filter = ChatFilter { chat_id, key, contract_id, status };
         let feed = ChatFeed { reader: Arc::clone(principal(context)?).into(), filter };
-        let changes = subscribe::subscribe(sources(context), feed, after);
+        let changes = subscription::subscribe(sources(context), feed, after);
         Ok(source::shared(context, changes))
     }
 
@@ -128,7 +130,7 @@ impl RaceSubscription {
         after: Option<Cursor>,
     ) -> Result<HandedOver<ChatRaceEvent>> {
         let feed = RaceFeed { principal: Arc::clone(principal(context)?), key };
-        let changes = subscribe::subscribe(sources(context), feed, after);
+        let changes = subscription::subscribe(sources(context), feed, after);
         Ok(source::shared(context, changes))
     }
 }

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{ChatRecord, sql};
-use crate::error::Error;
+use crate::platform::error::Error;
 
 /// Chats by (company, race).
 #[derive(Debug, Clone)]

@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use super::{ChatRecord, sql};
 use crate::{
-    auth::Principal,
     chat::Chats,
-    db::batch::Batches,
-    error::{Error, Result},
+    platform::{
+        auth::Principal,
+        batch::Batches,
+        error::{Error, Result},
+    },
 };
 
 /// The lane of each company.

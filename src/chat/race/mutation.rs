@@ -12,8 +12,7 @@ use crate::{
         graphql::{address, chats, principal},
         input,
     },
-    error::Result,
-    graphql::scalars::InternetAddress,
+    platform::{error::Result, graphql::scalars::InternetAddress},
 };
 
 /// A chat's properties.

@@ -14,15 +14,17 @@ use uuid::Uuid;
 
 use super::{ChatRecord, ChatStatus, CloseReason, RaceRecord, RaceState};
 use crate::{
-    auth::Role,
     chat::{
         contract::graphql::Contract,
         graphql::{loaders, principal, reader},
         message::graphql::{Message, Window, messages},
         rights,
     },
-    error::Result,
-    graphql::scalars::{Datetime, InternetAddress},
+    platform::{
+        auth::Role,
+        error::Result,
+        graphql::scalars::{Datetime, InternetAddress},
+    },
 };
 
 /// One offer of a race to one contract, and the conversation if its agent won.

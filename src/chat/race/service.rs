@@ -15,10 +15,12 @@ use super::{
     timers,
 };
 use crate::{
-    auth::{Principal, Role},
     chat::{Chats, changes::Changes, rights},
-    db,
-    error::{Error, Result},
+    platform::{
+        auth::{Principal, Role},
+        db,
+        error::{Error, Result},
+    },
 };
 
 /// Locks a race and reads its chats under the lock; `None` if there is no such race.

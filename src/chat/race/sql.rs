@@ -8,7 +8,7 @@ use super::{
     record::{ChatRecord, Failure, RaceRecord},
     state::{ChatStatus, CloseReason, RaceState},
 };
-use crate::error::{Error, Result};
+use crate::platform::error::{Error, Result};
 
 /// A statement whose rows are whole chats: what comes before their columns, what comes after, the arguments.
 macro_rules! chats {

@@ -13,9 +13,11 @@ use super::{
 };
 use crate::{
     chat::{CHAT, RACE, changes::Changes},
-    error::{Error, Result},
-    event::Subject,
-    timer::{self, Handler, NewTimer, Timer},
+    platform::{
+        error::{Error, Result},
+        event::Subject,
+        timer::{self, Handler, NewTimer, Timer},
+    },
 };
 
 const MISS: &str = "miss";

@@ -5,13 +5,12 @@ use uuid::Uuid;
 
 use super::{NewWebsite, WebsiteRecord, service};
 use crate::{
-    auth::Authenticator,
     chat::{
         contract::graphql::{Contract, ContractCondition},
         graphql::{caller, chats, principal},
         input,
     },
-    error::Result,
+    platform::{auth::Authenticator, error::Result},
 };
 
 /// Where a widget is embedded.

@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use sqlx::PgPool;
 
 use super::sql;
-use crate::error::Result;
+use crate::platform::error::Result;
 
 /// How long a yes holds.
 const LISTED_KEPT: Duration = Duration::from_mins(1);

@@ -4,9 +4,11 @@ use uuid::Uuid;
 
 use super::{NewWebsite, WebsiteRecord, sql};
 use crate::{
-    auth::{Caller, Principal, Role},
     chat::Chats,
-    error::{Error, Result},
+    platform::{
+        auth::{Caller, Principal, Role},
+        error::{Error, Result},
+    },
 };
 
 /// Who logs in: a visitor with a still valid token of the same website stays who it is, so that it keeps its chats.
@@ -67,7 +69,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::auth::Credential;
+    use crate::platform::auth::Credential;
 
     #[test]
     fn a_visitor_keeps_its_name_only_on_its_own_website() {

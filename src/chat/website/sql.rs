@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{NewWebsite, WebsiteRecord};
-use crate::error::Result;
+use crate::platform::error::Result;
 
 /// One website.
 pub(in crate::chat) async fn find(
@@ -66,7 +66,7 @@ pub(super) async fn insert(
          values ($1, $2, $3, $4, $5, $6, $7)
          returning company_id, id, public_key, name, logo_url, color",
         company_id,
-        crate::clock::new_id(),
+        crate::platform::clock::new_id(),
         public_key,
         new.name,
         new.logo_url,

@@ -1,7 +1,7 @@
 //! Where the snapshot ends and the stream begins, and where a filter does.
 
 use futures_util::future::join_all;
-use switchboard::graphql::subscribe::ChangeOperation;
+use switchboard::platform::subscription::ChangeOperation;
 use tokio::sync::watch;
 
 use super::{Reader, World, change, connect, order::Random, told};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use switchboard::{config::EventSettings, graphql::subscribe::Sources};
+use switchboard::platform::{config::EventSettings, subscription::Sources};
 use tokio::sync::watch;
 
 use super::{Reader, World, change, connect, told};

@@ -6,10 +6,10 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use switchboard::{
+use switchboard::platform::{
     config::EventSettings,
     event::retention,
-    graphql::subscribe::{Change, ChangeOperation, Sources},
+    subscription::{Change, ChangeOperation, Sources},
 };
 
 use super::{Reader, Thing, World, change, connect, execute, order::Random, resume::kept, set_clock, told, write};

@@ -20,10 +20,10 @@ use std::{
 use futures_util::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
-use switchboard::{
+use switchboard::platform::{
     error::{Error, Result},
     event::{self, Cursor, Event, Interest, NewEvent, Subject, hub::Scope},
-    graphql::subscribe::{Change, ChangeOperation, Feed, Sources, Versioned, subscribe},
+    subscription::{Change, ChangeOperation, Feed, Sources, Versioned, subscribe},
 };
 use tokio::time::timeout;
 use uuid::Uuid;

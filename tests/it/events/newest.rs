@@ -1,9 +1,9 @@
 //! A stream that conflates: every change to who keeps up, the newest to who does not, and never a state that is over.
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use switchboard::{
+use switchboard::platform::{
     config::EventSettings,
-    graphql::subscribe::{ChangeOperation, Newest},
+    subscription::{ChangeOperation, Newest},
 };
 
 use super::{Reader, Thing, Things, World, told};

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{Connection, PgConnection};
-use switchboard::event::{
+use switchboard::platform::event::{
     Hub, Interest,
     hub::{Mail, Scope, Subscription},
 };
@@ -60,7 +60,7 @@ async fn random_history(seed: u64) {
     let mut world = World::new(&ids.iter().map(String::as_str).chain(["zz"]).collect::<Vec<_>>()).await;
     let path = EventPath::start_with(
         &world.options,
-        switchboard::config::EventSettings { subscription_queue: 65_536, ..settings() },
+        switchboard::platform::config::EventSettings { subscription_queue: 65_536, ..settings() },
     )
     .await;
     let subscription = listen(&path.hub, &world);
@@ -168,7 +168,7 @@ async fn a_long_transaction_here_or_in_another_database_holds_nobody_up() {
 async fn a_commit_on_one_server_wakes_the_subscribers_of_another() {
     let mut world = World::new(&["thing"]).await;
     // With a poll this slow, only the wake-up can do it.
-    let slow = switchboard::config::EventSettings { event_poll: Duration::from_mins(1), ..settings() };
+    let slow = switchboard::platform::config::EventSettings { event_poll: Duration::from_mins(1), ..settings() };
     let here = EventPath::start_with(&world.options, slow.clone()).await;
     let there = EventPath::start_with(&world.options, slow).await;
     let mut near = Reader::ready(&here.sources, world.all()).await;

@@ -2,10 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use switchboard::{
+use switchboard::platform::{
     error::Code,
     event::{Cursor, Incarnation, Position, retention},
-    graphql::subscribe::{Change, ChangeOperation},
+    subscription::{Change, ChangeOperation},
 };
 
 use super::{Reader, Thing, Things, World, execute, set_clock, told, write};
@@ -105,7 +105,7 @@ async fn every_cursor_resumes_where_it_was_given() {
 async fn a_cursor_inside_a_read_does_not_reach_behind_the_snapshot() {
     let mut world = World::new(&["a", "b", "c"]).await;
     // A server whose reader lags: nobody rings, and the poll is slow.
-    let slow = switchboard::config::EventSettings { event_poll: Duration::from_mins(1), ..settings() };
+    let slow = switchboard::platform::config::EventSettings { event_poll: Duration::from_mins(1), ..settings() };
     let path = EventPath::start_with(&world.options, slow).await;
     world.change(&[("a", "before"), ("b", "before")]).await;
     world.change(&[("a", "shown"), ("b", "shown")]).await;

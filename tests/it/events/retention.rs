@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
-use switchboard::{
+use switchboard::platform::{
     config::EventSettings,
     error::Result,
     event::retention::{self, Report},

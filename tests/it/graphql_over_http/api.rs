@@ -11,7 +11,7 @@ use futures_util::stream;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
-use switchboard::{
+use switchboard::platform::{
     auth::{
         Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
         token::{Claims, TokenIssuer},

@@ -115,7 +115,7 @@ async fn a_bad_bearer_is_401_except_to_log_in() {
     let api = Api::start(&[]).await;
     let company = {
         let mut connection = PgConnection::connect(&api.database.url()).await.unwrap();
-        switchboard::auth::company::create(&mut connection, "Acme").await.unwrap()
+        switchboard::platform::auth::company::create(&mut connection, "Acme").await.unwrap()
     };
     let good = Answer::of(api.query("{ who }").bearer_auth(token(company, Duration::ZERO))).await;
     assert_eq!((good.status, good.json().get("errors")), (200, None), "{}", good.text);

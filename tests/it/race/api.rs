@@ -5,11 +5,13 @@ use std::sync::Arc;
 use async_graphql::{Request, Schema, Variables};
 use serde_json::{Value, json};
 use switchboard::{
-    auth::{Authenticator, Caller, Principal},
     chat::graphql::{ChatMutation, ChatQuery, ChatSubscription, Loaders},
-    clock::Clock,
-    config::AuthSettings,
-    error::Error,
+    platform::{
+        auth::{Authenticator, Caller, Principal},
+        clock::Clock,
+        config::AuthSettings,
+        error::Error,
+    },
 };
 use uuid::Uuid;
 

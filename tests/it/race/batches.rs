@@ -6,13 +6,15 @@ use async_graphql::MaybeUndefined;
 use futures_util::future::join_all;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use switchboard::{
-    auth::Principal,
     chat::{
         contract::{ContractPatch, ContractStatus},
         message::{MessageRecord, NewMessage},
         race::{ChatRecord, NewChat, StartOutcome, Started},
     },
-    error::{Code, Result},
+    platform::{
+        auth::Principal,
+        error::{Code, Result},
+    },
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use switchboard::{
     chat::race::{ChatStatus, CloseReason, RaceState, StartOutcome},
-    error::Code,
+    platform::error::Code,
 };
 
 use super::Place;

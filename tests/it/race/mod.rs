@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use switchboard::{
-    auth::{Credential, Principal, Role, company},
     chat::{
         Chats,
         contract::{ContractRecord, ContractStatus, NewContract},
         race::{ChatRecord, CustomerRequest, NewChat, NewRace, Race},
         website::NewWebsite,
     },
-    config::ChatSettings,
-    error::Result,
-    event::{Bell, Event, Resumed, Subject, resume_subject},
-    timer::Alarm,
+    platform::{
+        auth::{Credential, Principal, Role, company},
+        config::ChatSettings,
+        error::Result,
+        event::{Bell, Event, Resumed, Subject, resume_subject},
+        timer::Alarm,
+    },
 };
 use uuid::Uuid;
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use async_graphql::MaybeUndefined;
 use futures_util::future::join_all;
 use switchboard::{
-    auth::Principal,
     chat::{
         contract::{ContractPatch, ContractStatus},
         race::{ChatFeed, ChatFilter, ChatStatus, CloseReason, NewChat, NewRace, RaceState, StartOutcome},
         website::NewWebsite,
     },
-    error::Code,
-    graphql::subscribe::{ChangeOperation, Feed},
+    platform::{
+        auth::Principal,
+        error::Code,
+        subscription::{ChangeOperation, Feed},
+    },
 };
 use uuid::Uuid;
 

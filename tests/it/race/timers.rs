@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use switchboard::{
     chat::race::{CapTimer, ChatStatus, CloseReason, MissTimer, NewRace, RaceState, StartOutcome},
-    event::Bell,
-    timer::{Alarm, scheduler::Scheduler},
+    platform::{
+        event::Bell,
+        timer::{Alarm, scheduler::Scheduler},
+    },
 };
 use uuid::Uuid;
 
@@ -13,7 +15,7 @@ use super::Place;
 
 /// A server that starts only now: whatever came due did so while it was down.
 fn scheduler(place: &Place) -> Scheduler {
-    let handlers: Vec<Arc<dyn switchboard::timer::Handler>> = vec![Arc::new(MissTimer), Arc::new(CapTimer)];
+    let handlers: Vec<Arc<dyn switchboard::platform::timer::Handler>> = vec![Arc::new(MissTimer), Arc::new(CapTimer)];
     Scheduler::new(place.pools[0].clone(), Bell::default(), Alarm::default(), handlers)
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::json;
-use switchboard::error::Code;
+use switchboard::platform::error::Code;
 use tokio::time::{Instant, timeout};
 
 use crate::support::app::{TestApp, service};

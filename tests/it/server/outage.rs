@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Connection as _;
-use switchboard::{demo, error::RETRY_AFTER_MS};
+use switchboard::{demo, platform::error::RETRY_AFTER_MS};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 

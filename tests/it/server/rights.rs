@@ -8,8 +8,8 @@ use async_graphql::parser::{
 };
 use serde_json::{Value, json};
 use switchboard::{
-    auth::{Role, token::Claims},
     demo,
+    platform::auth::{Role, token::Claims},
 };
 use tokio::time::timeout;
 use uuid::Uuid;

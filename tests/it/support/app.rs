@@ -6,12 +6,14 @@ use clap::Parser;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use switchboard::{
     app::App,
-    auth::{
-        Role,
-        token::{self, Claims},
-    },
-    config::Settings,
     demo,
+    platform::{
+        auth::{
+            Role,
+            token::{self, Claims},
+        },
+        config::Settings,
+    },
 };
 use uuid::Uuid;
 
@@ -90,7 +92,7 @@ impl Node {
     /// Starts a server on the database at `options`, with the tests' secret.
     pub(crate) async fn start(options: PgConnectOptions, flags: &[&str]) -> Self {
         // The server's and the test client's; the command installs it before anything else.
-        switchboard::auth::install_tls_provider();
+        switchboard::platform::auth::install_tls_provider();
         let started = App::start(settings(flags), options, Some(SECRET.to_owned())).await;
         let app = started.unwrap_or_else(|error| panic!("{}", error.chain()));
         Self { client: Client::new(app.address), app }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, ops::Deref};
 
 use serde_json::{Value, json};
-use switchboard::auth::install_tls_provider;
+use switchboard::platform::auth::install_tls_provider;
 
 use super::socket::Socket;
 

@@ -19,7 +19,7 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
-use switchboard::db::{
+use switchboard::platform::db::{
     self,
     embedded::{Directory, Durability, Postgres},
 };

@@ -7,11 +7,11 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use switchboard::{
+use switchboard::platform::{
     config::{DatabaseSettings, EventSettings},
     db,
     event::{Bell, Hub, listener, notifier},
-    graphql::subscribe::Sources,
+    subscription::Sources,
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;

@@ -6,7 +6,7 @@ use async_graphql::{Context, EmptyMutation, Object, Schema, Subscription};
 use axum::{Router, routing::any};
 use clap::{Args, Command};
 use futures_util::{FutureExt, future::BoxFuture, stream};
-use switchboard::{
+use switchboard::platform::{
     auth::{Caller, Credential, Principal, Role},
     config::{GuardSettings, HttpSettings},
     graphql::{

@@ -11,9 +11,11 @@ use uuid::Uuid;
 use super::{Answer, Started, decide};
 use crate::{
     chat::race::{service, sql, state::StartOutcome},
-    db::batch::{self, Batches},
-    error::Result,
-    event::{self, Bell},
+    platform::{
+        batch::{self, Batches},
+        error::Result,
+        event::{self, Bell},
+    },
 };
 
 /// The lane of each company.

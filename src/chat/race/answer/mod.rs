@@ -18,11 +18,13 @@ use super::{
     timers,
 };
 use crate::{
-    auth::{Principal, Role},
     chat::{Chats, changes::Changes, message, rights},
-    db,
-    error::{Error, Result},
-    event::{self, NewEvent},
+    platform::{
+        auth::{Principal, Role},
+        db,
+        error::{Error, Result},
+        event::{self, NewEvent},
+    },
 };
 
 /// What became of an agent's answer.

@@ -9,7 +9,7 @@ use crate::{
         sql::chats,
         state::{ChatStatus, CloseReason},
     },
-    error::Result,
+    platform::error::Result,
 };
 
 /// Starts `winners`, one active chat of each of the races `keys`, and withdraws every other offer of these races that

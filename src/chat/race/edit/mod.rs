@@ -16,10 +16,12 @@ use super::{
     timers,
 };
 use crate::{
-    auth::{Principal, Role},
     chat::{Chats, changes::Changes, rights},
-    db,
-    error::{Error, Result},
+    platform::{
+        auth::{Principal, Role},
+        db,
+        error::{Error, Result},
+    },
 };
 
 pub use super::state::CancelOutcome;

@@ -9,7 +9,7 @@ use crate::{
         sql::chats,
         state::{ChatStatus, CloseReason},
     },
-    error::Result,
+    platform::error::Result,
 };
 
 /// Writes what the customer asks and who it is.

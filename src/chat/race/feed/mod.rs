@@ -17,14 +17,16 @@ use super::{
     state::{ChatStatus, CloseReason},
 };
 use crate::{
-    auth::{Principal, Role},
     chat::{
         CHAT, RACE,
         rights::{self, Reader},
     },
-    error::{Error, Result},
-    event::{Event, Interest, Subject, hub::Scope},
-    graphql::subscribe::{ChangeOperation, Feed, Versioned},
+    platform::{
+        auth::{Principal, Role},
+        error::{Error, Result},
+        event::{Event, Interest, Subject, hub::Scope},
+        subscription::{ChangeOperation, Feed, Versioned},
+    },
 };
 
 /// Which chats a stream carries; what is absent matches all, what is given combines.

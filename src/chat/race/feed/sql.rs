@@ -10,7 +10,7 @@ use crate::{
         sql::chats,
         state::{ChatStatus, CloseReason},
     },
-    error::Result,
+    platform::error::Result,
 };
 
 /// Most finished chats in a snapshot's place, together with the unfinished ones: an inbox is for what is going on,

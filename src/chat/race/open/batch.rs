@@ -26,7 +26,6 @@ use super::{
     sql::{self, NewOpenRace, Offer},
 };
 use crate::{
-    auth::{Principal, Role},
     chat::{
         changes::Changes,
         contract::{self, ContractRecord},
@@ -38,10 +37,13 @@ use crate::{
         },
         rights,
     },
-    db::batch::{self, Batches},
-    error::Result,
-    event::{self, Bell},
-    timer::{self, Alarm, NewTimer},
+    platform::{
+        auth::{Principal, Role},
+        batch::{self, Batches},
+        error::Result,
+        event::{self, Bell},
+        timer::{self, Alarm, NewTimer},
+    },
 };
 
 /// One customer's request.

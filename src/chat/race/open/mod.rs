@@ -22,16 +22,18 @@ use super::{
     service, sql as race_sql, state, timers,
 };
 use crate::{
-    auth::{Principal, Role},
     chat::{
         Chats,
         changes::Changes,
         contract::{self, ContractRecord},
         rights, website,
     },
-    clock, db,
-    error::{Error, Result},
-    timer,
+    platform::{
+        auth::{Principal, Role},
+        clock, db,
+        error::{Error, Result},
+        timer,
+    },
 };
 
 /// What the customer wrote; its bounds are checked.

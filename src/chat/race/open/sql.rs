@@ -14,7 +14,7 @@ use crate::{
             state::{ChatStatus, CloseReason, RaceState},
         },
     },
-    error::Result,
+    platform::error::Result,
 };
 
 /// Inserts the race unless its key is taken; false if it was. Waits for another transaction that inserts it now.
@@ -105,7 +105,7 @@ pub(super) async fn insert_chats(
     offers: &[Offer<'_>],
     closed: Option<CloseReason>,
 ) -> Result<Vec<ChatRecord>> {
-    let ids: Vec<Uuid> = offers.iter().map(|_| crate::clock::new_id()).collect();
+    let ids: Vec<Uuid> = offers.iter().map(|_| crate::platform::clock::new_id()).collect();
     let keys: Vec<Uuid> = offers.iter().map(|offer| offer.race.key).collect();
     let website_ids: Vec<Uuid> = offers.iter().map(|offer| offer.race.website_id).collect();
     let visitors: Vec<&str> = offers.iter().map(|offer| offer.race.owner.as_str()).collect();

@@ -26,8 +26,7 @@ use super::{
 };
 use crate::{
     chat::{changes::Changes, contract},
-    error::Result,
-    timer,
+    platform::{error::Result, timer},
 };
 
 /// The contracts whose offers may go out again, locked.

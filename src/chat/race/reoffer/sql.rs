@@ -9,7 +9,7 @@ use crate::{
         sql::chats,
         state::{ChatStatus, CloseReason},
     },
-    error::Result,
+    platform::error::Result,
 };
 
 /// The contracts of this race's rescinded chats, if its winner may still give way. Takes no lock: what is decided is

@@ -13,10 +13,12 @@ use super::{
     state::ChatStatus,
 };
 use crate::{
-    auth::{Caller, Principal, Role},
     chat::{Chats, rights::Reader},
-    error::{Error, Result},
-    graphql::page::{Page, Place},
+    platform::{
+        auth::{Caller, Principal, Role},
+        error::{Error, Result},
+        graphql::page::{Page, Place},
+    },
 };
 
 /// Which chats are wanted; what is absent matches all.

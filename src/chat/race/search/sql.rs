@@ -12,7 +12,7 @@ use crate::{
         sql::chats,
         state::{ChatStatus, CloseReason},
     },
-    error::Result,
+    platform::error::Result,
 };
 
 /// One chat, of whatever company: who asks belongs to none and proves only that it knows the id.

@@ -1,0 +1,197 @@
+//! Commands that manage companies, tokens and keys.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use switchboard::{
+    demo,
+    platform::{
+        auth::{
+            Role, api_key, company,
+            token::{self, Claims},
+        },
+        config::{AuthSettings, DatabaseSettings},
+        error::{Error, Result},
+    },
+};
+use uuid::Uuid;
+
+use super::Database;
+
+/// `seed`.
+pub(super) async fn seed(settings: &DatabaseSettings, json: bool) -> Result<()> {
+    let database = Database::open(settings).await?;
+    let created = demo::seed(&database.pool).await?;
+    database.close().await;
+    let demo = demo::demo();
+    if json {
+        println!("{}", serde_json::to_string(&demo)?);
+        return Ok(());
+    }
+    println!("{} the demo company", if created { "created" } else { "found" });
+    println!("company    {}\nwebsite    {}\npublic key {}", demo.company_id, demo.website_id, demo.public_key);
+    for contract in demo.contracts {
+        println!("contract   {}  agent {}  session {}", contract.id, contract.agent_id, contract.session);
+    }
+    Ok(())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CompanyCommand {
+    /// Creates a company and prints its id
+    Create {
+        /// For people; 1 to 200 characters
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+}
+
+impl CompanyCommand {
+    pub(super) async fn run(self) -> Result<()> {
+        let Self::Create { name, database } = self;
+        let database = Database::open(&database).await?;
+        let created = match database.pool.acquire().await {
+            Ok(mut connection) => company::create(&mut connection, &name).await,
+            Err(error) => Err(error.into()),
+        };
+        database.close().await;
+        println!("{}", serde_json::json!({ "id": created? }));
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenCommand {
+    /// What its bearer may be
+    #[arg(long, value_enum)]
+    role: Role,
+    /// The company [default: the demo company]
+    #[arg(long, default_value_t = demo::COMPANY_ID, hide_default_value = true)]
+    company: Uuid,
+    /// Of an agent [default: the demo company's first]
+    #[arg(long)]
+    agent: Option<Uuid>,
+    /// Of a consumer [default: the demo company's]
+    #[arg(long)]
+    website: Option<Uuid>,
+    /// Of a participant
+    #[arg(long)]
+    session: Option<String>,
+    /// Whom it names [default: a new id]
+    #[arg(long)]
+    subject: Option<String>,
+    /// How long it is good for
+    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+    ttl: Duration,
+    #[command(flatten)]
+    auth: AuthSettings,
+    #[command(flatten)]
+    database: DatabaseSettings,
+}
+
+impl TokenCommand {
+    pub(super) fn run(self) -> Result<()> {
+        let secret = super::secret(&self.database, &self.auth)?
+            .ok_or_else(|| Error::invalid("SWITCHBOARD_JWT_SECRET", "needed to sign a token"))?;
+        let of_demo = |id| (self.company == demo::COMPANY_ID).then_some(id);
+        let missing = |option: &str| Error::invalid(option, "needed for this role");
+        let claims = Claims {
+            role: self.role,
+            company_id: self.company,
+            sub: Some(self.subject.unwrap_or_else(|| switchboard::platform::clock::new_id().to_string())),
+            website_id: match self.role {
+                Role::Consumer => {
+                    Some(self.website.or_else(|| of_demo(demo::WEBSITE_ID)).ok_or_else(|| missing("--website"))?)
+                }
+                _ => None,
+            },
+            agent_id: match self.role {
+                Role::Agent => {
+                    Some(self.agent.or_else(|| of_demo(demo::AGENTS[0].1)).ok_or_else(|| missing("--agent"))?)
+                }
+                _ => None,
+            },
+            session_id: match self.role {
+                Role::Participant => Some(self.session.ok_or_else(|| missing("--session"))?),
+                _ => None,
+            },
+        };
+        println!("{}", token::issue(&secret, &claims, self.ttl)?);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Creates a key and prints it; it cannot be shown again
+    Create {
+        /// Whom it acts for
+        #[arg(long)]
+        company: Uuid,
+        /// What its bearer may be: service or admin
+        #[arg(long, value_enum)]
+        role: Role,
+        /// What it is for
+        #[arg(long, default_value = "unnamed")]
+        name: String,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+    /// Lists a company's keys
+    List {
+        /// Whose
+        #[arg(long)]
+        company: Uuid,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+    /// Revokes a key; sockets opened with it are closed
+    Revoke {
+        /// Whose
+        #[arg(long)]
+        company: Uuid,
+        /// Which, by its id in the list
+        #[arg(long)]
+        id: Uuid,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+}
+
+impl ApiKeyCommand {
+    pub(super) async fn run(self) -> Result<()> {
+        let (Self::Create { database, .. } | Self::List { database, .. } | Self::Revoke { database, .. }) = &self;
+        let database = Database::open(database).await?;
+        let done = self.run_on(&database).await;
+        database.close().await;
+        done
+    }
+
+    async fn run_on(&self, database: &Database) -> Result<()> {
+        let mut transaction = database.pool.begin().await?;
+        match self {
+            Self::Create { company, role, name, .. } => {
+                let (key, text) = api_key::create(&mut transaction, *company, *role, name).await?;
+                transaction.commit().await?;
+                println!("{}", serde_json::json!({ "id": key.id, "key": text }));
+            }
+            Self::List { company, .. } => {
+                for key in api_key::list(&mut transaction, *company).await? {
+                    let state = if key.revoked_at.is_some() { "revoked" } else { "valid" };
+                    println!("{}  {:7}  {state:7}  {}", key.id, key.role, key.name);
+                }
+            }
+            Self::Revoke { company, id, .. } => {
+                let revoked = api_key::revoke(&mut transaction, *company, *id).await?;
+                transaction.commit().await?;
+                if !revoked {
+                    return Err(Error::not_found("API key that is still valid"));
+                }
+                println!("revoked");
+            }
+        }
+        Ok(())
+    }
+}

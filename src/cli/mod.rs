@@ -1,0 +1,133 @@
+//! The command line.
+
+mod manage;
+mod serve;
+
+use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
+
+use clap::{Parser, Subcommand};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use switchboard::platform::{
+    config::{AuthSettings, DatabaseSettings, Settings},
+    db::{self, embedded},
+    error::{Error, Result},
+    telemetry::LogFormat,
+};
+
+/// Makes racy conversations safe: one server on Postgres, with a GraphQL API.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct CommandLine {
+    /// How log lines are written [default: text on a terminal, else json]
+    #[arg(long, env = "SWITCHBOARD_LOG_FORMAT", global = true, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the server (the default command)
+    Serve(Box<Settings>),
+    /// Applies migrations, then exits
+    Migrate(DatabaseSettings),
+    /// Prints the schema (SDL)
+    Schema,
+    /// Creates the demo data if absent and prints its ids
+    Seed {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+    /// Companies
+    #[command(subcommand)]
+    Company(manage::CompanyCommand),
+    /// Prints a token signed with the configured secret
+    Token(manage::TokenCommand),
+    /// API keys of companies' servers
+    #[command(subcommand)]
+    ApiKey(manage::ApiKeyCommand),
+}
+
+/// The process's arguments, with `serve` put in where no command is named.
+pub(crate) fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let first = arguments.get(1).and_then(|argument| argument.to_str());
+    let about_the_program = ["-h", "--help", "-V", "--version"];
+    if first.is_none_or(|first| first.starts_with('-') && !about_the_program.contains(&first)) {
+        arguments.insert(1.min(arguments.len()), "serve".into());
+    }
+    arguments
+}
+
+impl Command {
+    pub(crate) async fn run(self) -> Result<()> {
+        match self {
+            Self::Serve(settings) => serve::run(*settings).await,
+            Self::Migrate(database) => {
+                Database::open(&database).await?.close().await;
+                Ok(())
+            }
+            Self::Schema => {
+                print!("{}", switchboard::schema::sdl());
+                Ok(())
+            }
+            Self::Seed { json, database } => manage::seed(&database, json).await,
+            Self::Company(command) => command.run().await,
+            Self::Token(command) => command.run(),
+            Self::ApiKey(command) => command.run().await,
+        }
+    }
+}
+
+/// The data directory in use.
+fn data_dir(settings: &DatabaseSettings) -> Result<PathBuf> {
+    settings.data_dir.clone().map_or_else(embedded::default_data_dir, Ok)
+}
+
+/// The secret that signs tokens: the configured one, or the data directory's own where Postgres is embedded.
+fn secret(database: &DatabaseSettings, auth: &AuthSettings) -> Result<Option<String>> {
+    if auth.jwt_secret.is_some() || database.database_url.is_some() {
+        return Ok(auth.jwt_secret.clone());
+    }
+    embedded::generated_secret(&data_dir(database)?).map(Some)
+}
+
+fn options_of(url: &str) -> Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url).map_err(|error| Error::invalid("DATABASE_URL", error))
+}
+
+/// A migrated database for a command that is not the server: the configured one, the embedded one that a server has
+/// running, or else the embedded one, started for as long as this takes.
+struct Database {
+    pool: PgPool,
+    embedded: Option<embedded::Embedded>,
+}
+
+impl Database {
+    async fn open(settings: &DatabaseSettings) -> Result<Self> {
+        let (options, embedded) = if let Some(url) = &settings.database_url {
+            (options_of(url)?, None)
+        } else {
+            let directory = data_dir(settings)?;
+            if let Some(options) = embedded::running(&directory)? {
+                (options, None)
+            } else {
+                let embedded = embedded::start(&directory, settings.database_connections).await?;
+                (embedded.options(), Some(embedded))
+            }
+        };
+        db::migrate(&options).await?;
+        let pool = db::pool(db::connection_options(options, settings), settings);
+        Ok(Self { pool, embedded })
+    }
+
+    async fn close(self) {
+        self.pool.close().await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}

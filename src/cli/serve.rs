@@ -1,0 +1,131 @@
+//! `serve`: the server, from the database up, until it is told to stop.
+
+use std::io::Write as _;
+
+use switchboard::{
+    app::App,
+    demo,
+    platform::{
+        auth::token::{self, Claims},
+        config::Settings,
+        db::{self, embedded},
+        error::{Error, Result},
+        http::Shutdown,
+    },
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Connections besides the requests' pool: notifier, listener, reader, retention, migration, and other commands.
+const OTHER_CONNECTIONS: u32 = 16;
+
+pub(super) async fn run(settings: Settings) -> Result<()> {
+    let database = &settings.database;
+    let embedded = if database.database_url.is_some() {
+        None
+    } else {
+        let connections = database.database_connections + OTHER_CONNECTIONS;
+        Some(embedded::start(&super::data_dir(database)?, connections).await?)
+    };
+    let served = serve(settings, embedded.as_ref()).await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    served
+}
+
+async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Result<()> {
+    let signals = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
+    let options = match (&settings.database.database_url, embedded) {
+        (Some(url), _) => super::options_of(url)?,
+        (None, Some(embedded)) => embedded.options(),
+        (None, None) => return Err(Error::invalid("DATABASE_URL", "no database")),
+    };
+    let secret = super::secret(&settings.database, &settings.auth)?;
+    db::migrate(&options).await?;
+    let development = settings.auth.dev;
+    let is_new = if embedded.is_some() || development {
+        let pool = db::pool(db::connection_options(options.clone(), &settings.database), &settings.database);
+        let is_new = demo::seed(&pool).await?;
+        pool.close().await;
+        is_new
+    } else {
+        false
+    };
+    let directory = super::data_dir(&settings.database)?;
+    let app = App::start(settings, options, secret.clone()).await?;
+    let url = format!("http://{}", app.address);
+    if is_new || development {
+        let directory = embedded.map(|_| directory.display().to_string());
+        say(&welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
+    }
+    say(&format!("listening on {url}\n"));
+    tokio::spawn(stop_on_signals(signals, app.shutdown.clone()));
+    let shutdown = app.shutdown.clone();
+    let stopped = app.stopped();
+    match embedded {
+        None => {
+            stopped.await;
+            Ok(())
+        }
+        Some(embedded) => {
+            tokio::pin!(stopped);
+            tokio::select! {
+                _ = &mut stopped => Ok(()),
+                error = embedded.exited() => {
+                    shutdown.now.cancel();
+                    stopped.await;
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(Error::internal)
+}
+
+/// The first signal drains, the second stops at once.
+async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutdown: Shutdown) {
+    for stage in [&shutdown.drain, &shutdown.now] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!(at_once = shutdown.drain.is_cancelled(), "stopping");
+        stage.cancel();
+    }
+}
+
+/// Tells whoever started the server, if they still listen.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// What a newcomer needs to know.
+fn welcome(url: &str, directory: Option<&str>, secret: Option<&str>, development: bool) -> Result<String> {
+    let demo = demo::demo();
+    let mut lines = vec![String::new(), format!("  Switchboard is at {url} (GraphQL: {url}/graphql)")];
+    if let Some(directory) = directory {
+        lines.push(format!("  Its data is in {directory}"));
+    }
+    lines.push(format!("  Demo company {}, website {}", demo.company_id, demo.website_id));
+    let mut authorization = String::new();
+    if development {
+        lines.push("  Development mode: callers without a token act as the demo company's service.".to_owned());
+    } else if let Some(secret) = secret {
+        let day = std::time::Duration::from_hours(24);
+        let token = token::issue(secret, &Claims::service(demo.company_id, "demo"), day)?;
+        lines.push(format!("  A token of the demo company's service, good for a day:\n\n    {token}\n"));
+        authorization = format!(" \\\n      -H 'authorization: Bearer {token}'");
+    }
+    let document = format!(
+        r#"mutation {{ createChatRace(input: {{ websiteId: \"{}\", customerName: \"Eve\", headline: \"Hello?\" }}) {{ race {{ key state chats {{ id status }} }} }} }}"#,
+        demo.website_id
+    );
+    lines.push("  Try it:\n".to_owned());
+    lines.push(format!(
+        "    curl -s {url}/graphql -H 'content-type: application/json'{authorization} \\\n      -d '{{\"query\":\"{document}\"}}'\n\n"
+    ));
+    Ok(lines.join("\n"))
+}

@@ -1,0 +1,89 @@
+//! Around every request: an id, a span for its log lines, its count and time, and a net under panics.
+//!
+//! One line per incident: a fault is logged where it is turned into an error, inside this span, so that the line
+//! carries the request's id. Here only what nobody else saw is logged: a panic (`error`), and, for whoever debugs
+//! a client, each refused request (`debug`). Neither holds a header, a body or a query string.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use futures_util::FutureExt;
+use metrics::{counter, gauge, histogram};
+use tracing::Instrument;
+
+use super::{ROUTES, answer, metrics as names, negotiation::ResponseType};
+use crate::platform::{clock::new_id, error::Error};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The middleware.
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let mut count = Count::start(&request);
+    let span = tracing::info_span!("request", %id, method = count.method, route = count.route);
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let _entered = span.enter();
+    let mut response = answered.unwrap_or_else(|_| {
+        tracing::error!("a request panicked");
+        answer::denied(ResponseType::Json, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("panic"))
+    });
+    count.status = Some(response.status());
+    if response.status().is_client_error() {
+        tracing::debug!(status = response.status().as_u16(), "refused");
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The id that a proxy gave, where it is harmless in a log; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let harmless = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    match given {
+        Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(harmless) => id.to_owned(),
+        _ => new_id().to_string(),
+    }
+}
+
+/// One request in the metrics, from its start until this is dropped; also when the client goes away before.
+struct Count {
+    route: &'static str,
+    method: &'static str,
+    started: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Count {
+    fn start(request: &Request) -> Self {
+        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let route = ROUTES.iter().copied().find(|route| Some(*route) == path).unwrap_or("unknown");
+        let method = match *request.method() {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::HEAD => "HEAD",
+            Method::OPTIONS => "OPTIONS",
+            _ => "other",
+        };
+        gauge!(names::IN_FLIGHT).increment(1);
+        Self { route, method, started: Instant::now(), status: None }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        gauge!(names::IN_FLIGHT).decrement(1);
+        histogram!(names::DURATION, "route" => self.route).record(self.started.elapsed());
+        let status = self.status.map_or_else(|| "cancelled".to_owned(), |status| status.as_str().to_owned());
+        counter!(names::REQUESTS, "route" => self.route, "method" => self.method, "status" => status).increment(1);
+    }
+}

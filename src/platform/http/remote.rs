@@ -1,0 +1,77 @@
+//! Where a request comes from.
+//!
+//! The connection's remote address counts. Behind proxies that the operator trusts it is theirs, and the client's is in
+//! `X-Forwarded-For`, to which each proxy appends whom it heard from: so the rightmost address that is no trusted proxy
+//! is the client's. What stands left of it the client may have written itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::ConnectInfo,
+    http::{Extensions, HeaderMap},
+};
+use ipnet::IpNet;
+
+use crate::platform::auth::ClientAddress;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The sender of a request that arrived on a connection of this server; `None` for one that did not.
+pub fn address(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientAddress> {
+    let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(ClientAddress(client(peer.ip().to_canonical(), headers, trusted)))
+}
+
+fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_proxy = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut nearest = peer;
+    for header in headers.get_all(FORWARDED_FOR).iter().rev() {
+        for entry in header.to_str().unwrap_or("?").rsplit(',') {
+            if !is_proxy(&nearest) {
+                return nearest;
+            }
+            // Whoever wrote something else is the last that is known for certain.
+            let Some(address) = parse(entry.trim()) else { return nearest };
+            nearest = address;
+        }
+    }
+    nearest
+}
+
+/// An address, perhaps with a port or in brackets.
+fn parse(entry: &str) -> Option<IpAddr> {
+    let address = entry.parse::<IpAddr>().or_else(|_| entry.parse::<SocketAddr>().map(|address| address.ip()));
+    let address = address.or_else(|_| entry.trim_start_matches('[').trim_end_matches(']').parse());
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let table: &[(&str, &[&str], &str)] = &[
+            ("203.0.113.7", &[], "203.0.113.7"),
+            ("203.0.113.7", &["198.51.100.1"], "203.0.113.7"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["1.1.1.1, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", &["1.1.1.1, 198.51.100.1", "10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("::1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ];
+        for (peer, forwarded, expected) in table {
+            let headers = forwarded
+                .iter()
+                .map(|value| (axum::http::HeaderName::from_static(FORWARDED_FOR), value.parse().unwrap()))
+                .collect();
+            let found = client(peer.parse().unwrap(), &headers, &trusted);
+            assert_eq!(found.to_string(), *expected, "{peer} {forwarded:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What a subscription reads, and the messages that it makes of it.
+//!
+//! Every read is one short transaction, whole in memory before the first message goes out: no connection waits for a
+//! slow client.
+
+use std::{borrow::Cow, sync::Arc};
+
+use sqlx::PgConnection;
+
+use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp};
+use crate::platform::{
+    error::{Error, Result},
+    event::{
+        self, Cursor, Event, Position, Resumed, Stretch, SubjectName,
+        hub::{Delivery, Read},
+    },
+};
+
+/// Messages, and where they leave the reader.
+pub(super) struct Batch<R> {
+    pub(super) changes: Vec<Change<R>>,
+    pub(super) then: Then<R>,
+}
+
+/// What follows a batch.
+pub(super) enum Then<R> {
+    /// What comes by mail. Events contained in the position were sent already, or are part of the state sent.
+    Listen(Position),
+    /// More of the log, before any mail is looked at.
+    CatchUp(Box<CatchUp<R>>),
+}
+
+/// One subscription's way to the database.
+pub(super) struct Driver<F> {
+    pub(super) sources: Sources,
+    pub(super) feed: F,
+    /// The feed's.
+    pub(super) subject: Option<SubjectName>,
+    pub(super) changes_only: bool,
+}
+
+impl<F: Feed> Driver<F> {
+    /// A transaction in which the state, the log and the position agree.
+    pub(super) async fn consistent_read(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+        let mut transaction = self.sources.pool.begin_with("begin isolation level repeatable read read only").await?;
+        event::hold_log(&mut transaction).await?;
+        Ok(transaction)
+    }
+
+    /// SNAPSHOT for each record, then READY.
+    pub(super) async fn present(&self, resync: bool) -> Result<Batch<F::Record>> {
+        let mut transaction = self.consistent_read().await?;
+        let (position, _) = event::position_now(&mut transaction).await?;
+        let state = self.feed.snapshot(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(self.state_as_batch(state, position, resync))
+    }
+
+    /// What a stream of changes only begins with.
+    pub(super) async fn first(&self) -> Result<Batch<F::Record>> {
+        let mut transaction = self.consistent_read().await?;
+        let (position, _) = event::position_now(&mut transaction).await?;
+        let records = self.feed.first(&mut transaction).await?;
+        transaction.commit().await?;
+        let changes = records.into_iter().map(|record| Change {
+            operation: ChangeOperation::Update,
+            record: Some(record),
+            cursor: Cursor::At(position.clone()),
+            resync: false,
+            event: None,
+        });
+        Ok(Batch { changes: changes.collect(), then: Then::Listen(position) })
+    }
+
+    pub(super) fn state_as_batch(
+        &self,
+        state: Vec<Versioned<F::Record>>,
+        position: Position,
+        resync: bool,
+    ) -> Batch<F::Record> {
+        let subject = &self.subject;
+        let complete = match subject {
+            Some(subject) => subject.cursor(&position, newest(&state)),
+            None => Cursor::At(position.clone()),
+        };
+        let last = state.len().saturating_sub(1);
+        let snapshot = state.into_iter().enumerate().map(|(index, Versioned { record, version })| {
+            let cursor = match subject {
+                Some(subject) => subject.cursor(&position, version),
+                None if index == last => complete.clone(),
+                // Dropped here, a client has only part of the state: no position describes that.
+                None => Cursor::Restart,
+            };
+            let operation = if self.changes_only { ChangeOperation::Update } else { ChangeOperation::Snapshot };
+            Change { operation, record: Some(record), cursor, resync, event: None }
+        });
+        let mut changes: Vec<_> = snapshot.collect();
+        if !self.changes_only {
+            let operation = ChangeOperation::Ready;
+            changes.push(Change { operation, record: None, cursor: complete, resync, event: None });
+        }
+        Batch { changes, then: Then::Listen(position) }
+    }
+
+    /// Every change since `cursor`, then READY; or the present state, marked as a resync, where the log does not
+    /// reach back to it.
+    pub(super) async fn resume(&self, cursor: &Cursor) -> Result<Batch<F::Record>> {
+        let mut transaction = self.consistent_read().await?;
+        let (position, floor) = event::position_now(&mut transaction).await?;
+        let subject = &self.subject;
+        // Also for a resume: it tells whether the caller may see the subject at all, and its version.
+        let state = match subject {
+            Some(_) => self.feed.snapshot(&mut transaction).await?,
+            None => Vec::new(),
+        };
+        let limit = self.sources.replay_limit;
+        let resumed = match (cursor, subject) {
+            (Cursor::Restart, _) => Resumed::Gap,
+            (Cursor::At(since), _) => {
+                let missed = self.stretch(since, &position);
+                event::resume(&mut transaction, &missed, floor, limit).await?
+            }
+            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if subject.is(named) => {
+                let present = newest(&state);
+                if *incarnation != position.incarnation || *version > present {
+                    Resumed::Gap
+                } else {
+                    self.resume_subject(&mut transaction, *version, present).await?
+                }
+            }
+            (Cursor::Subject { .. }, _) => return Err(Error::invalid("after", "this cursor is of another stream")),
+        };
+        let events = match resumed {
+            Resumed::Events(events) => events,
+            Resumed::Gap => {
+                let state = if subject.is_some() { state } else { self.feed.snapshot(&mut transaction).await? };
+                transaction.commit().await?;
+                return Ok(self.state_as_batch(state, position, true));
+            }
+        };
+        transaction.commit().await?;
+        let before = if let Cursor::At(since) = cursor { since } else { &position };
+        let mut changes = self.project(events.into_iter().map(Arc::new), before, &position)?;
+        self.complete(&mut changes, &position);
+        let ready = match subject {
+            Some(subject) => subject.cursor(&position, newest(&state)),
+            None => Cursor::At(position.clone()),
+        };
+        let operation = ChangeOperation::Ready;
+        changes.push(Change { operation, record: None, cursor: ready, resync: false, event: None });
+        Ok(Batch { changes, then: Then::Listen(position) })
+    }
+
+    /// What happened to the one subject since `version`, which is not after its `present` one.
+    async fn resume_subject(&self, connection: &mut PgConnection, version: i32, present: i32) -> Result<Resumed> {
+        let (company_id, limit) = (self.feed.company_id(), self.sources.replay_limit);
+        let Some(subject) = self.feed.subject() else { return Ok(Resumed::Gap) };
+        Ok(match event::resume_subject(connection, company_id, &subject, version, limit).await? {
+            // Nothing kept although the subject has moved on: it was dropped.
+            Resumed::Events(events) if events.is_empty() && version < present => Resumed::Gap,
+            resumed => resumed,
+        })
+    }
+
+    /// What happened from `since` to `until` that may concern this stream.
+    pub(super) fn stretch(&self, since: &Position, until: &Position) -> Stretch {
+        let mut kinds: Vec<_> = self.feed.interests().iter().map(|interest| interest.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        Stretch {
+            company_id: self.feed.company_id(),
+            kinds,
+            subject_id: self.feed.subject().map(|subject| subject.id),
+            since: since.clone(),
+            until: until.clone(),
+        }
+    }
+
+    /// What the events of a delivery mean to this reader, which is `behind` that position already.
+    pub(super) fn delivered(&self, delivery: &Delivery, behind: &Position) -> Result<Vec<Change<F::Record>>> {
+        let new = delivery.events.iter().filter(|event| !behind.contains(event.xid)).map(Arc::clone);
+        let Read { before, after } = &*delivery.read;
+        // A server's reader may lag behind the state that a subscription was sent: a client dropped inside that read
+        // must not be led back. (Cursors of a stream of one subject count its versions instead.)
+        let before = if self.subject.is_some() { Cow::Borrowed(before) } else { Cow::Owned(before.union(behind)) };
+        let mut changes = self.project(new, &before, after)?;
+        self.complete(&mut changes, after);
+        Ok(changes)
+    }
+
+    /// What `events`, all between `before` and `after`, mean to this reader. All of them carry the position before,
+    /// so that a client dropped among them gets the rest again.
+    pub(super) fn project(
+        &self,
+        events: impl Iterator<Item = Arc<Event>>,
+        before: &Position,
+        after: &Position,
+    ) -> Result<Vec<Change<F::Record>>> {
+        let subject = &self.subject;
+        let mut changes = Vec::new();
+        for event in events {
+            let Some((operation, record)) = self.feed.project(&event)? else { continue };
+            let cursor = match subject {
+                Some(subject) => subject.cursor(after, event.version),
+                None => Cursor::At(before.clone()),
+            };
+            changes.push(Change { operation, record: Some(record), cursor, resync: false, event: Some(event) });
+        }
+        Ok(changes)
+    }
+
+    /// `changes` are all that there are up to `position`: the last one's cursor says so.
+    pub(super) fn complete(&self, changes: &mut [Change<F::Record>], position: &Position) {
+        if let (None, Some(last)) = (&self.subject, changes.last_mut()) {
+            last.cursor = Cursor::At(position.clone());
+        }
+    }
+}
+
+/// The subject's version that a stream of one subject shows.
+fn newest<R>(state: &[Versioned<R>]) -> i32 {
+    state.iter().map(|row| row.version).max().unwrap_or(0)
+}
