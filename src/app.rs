@@ -9,16 +9,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::graphql::RequestStart,
-    chat::{
-        Chats,
-        race::{CapTimer, MissTimer},
-    },
+    chat::{self, Chats},
     demo,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
@@ -30,7 +27,8 @@ use crate::{
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
         subscription::Sources,
-        timer::{Alarm, scheduler::Scheduler},
+        timer::{TimerWaker, scheduler::Scheduler},
+        unit::UnitOfWork,
     },
     schema,
 };
@@ -45,7 +43,7 @@ pub struct App {
     /// How to stop it: `drain` first, `now` if that takes too long.
     pub shutdown: Shutdown,
     /// Wakes its timers; for tests that moved the database's clock.
-    pub alarm: Alarm,
+    pub alarm: TimerWaker,
     /// Its clock; for tests.
     pub clock: Clock,
     /// Whether it reads the event log.
@@ -53,7 +51,7 @@ pub struct App {
     serving: JoinHandle<usize>,
     background: TaskTracker,
     stop_background: CancellationToken,
-    pool: PgPool,
+    pools: db::Pools,
 }
 
 impl App {
@@ -71,9 +69,10 @@ impl App {
             ));
         }
         let options = db::connection_options(database, &settings.database);
-        let pool = db::pool(options.clone(), &settings.database);
+        let pools = db::Pools::new(&options, &settings.database);
+        let pool = pools.requests.clone();
         let clock = Clock::default();
-        let (bell, alarm) = (Bell::default(), Alarm::default());
+        let (bell, alarm) = (Bell::default(), TimerWaker::default());
         let hub = Hub::new(settings.event.subscription_queue);
         let demo_service = development.then(|| Arc::new(demo_service()));
         let authenticator =
@@ -96,9 +95,9 @@ impl App {
         background.spawn(event::retention::run(options, settings.event.event_retention, stop()));
         background.spawn(authenticator.clone().run(hub.tap(api_key::SUBJECT), stop()));
 
-        let chats = Chats::new(pool.clone(), bell.clone(), alarm.clone(), settings.chat.clone());
-        let scheduler =
-            Scheduler::new(pool.clone(), bell, alarm.clone(), vec![Arc::new(MissTimer), Arc::new(CapTimer)]);
+        let work = UnitOfWork::new(pools.clone(), bell, alarm.clone());
+        let chats = Chats::new(work.clone(), settings.chat.clone());
+        let scheduler = Scheduler::new(work, alarm.clone(), chat::timer_handlers());
         background.spawn(scheduler.run(settings.timer.timer_poll, stop()));
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
@@ -130,7 +129,7 @@ impl App {
             let (settings, shutdown) = (settings.http, shutdown.clone());
             tokio::spawn(async move { http::serve(listener, http::router(state), &settings, shutdown).await })
         };
-        Ok(Self { address, shutdown, alarm, clock, live, serving, background, stop_background, pool })
+        Ok(Self { address, shutdown, alarm, clock, live, serving, background, stop_background, pools })
     }
 
     /// Waits for the server to stop, as its [`Shutdown`] demands; answers how many connections had to be dropped.
@@ -140,7 +139,7 @@ impl App {
         self.background.close();
         let closed = async {
             self.background.wait().await;
-            self.pool.close().await;
+            self.pools.close().await;
         };
         // A statement of a request that was dropped may wait for a lock still, and its connection with it: Postgres
         // rolls it back when the process is gone.

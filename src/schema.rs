@@ -6,7 +6,7 @@ use crate::{
     audit::graphql::{EventQuery, SubjectKinds},
     chat::{
         self, Chats,
-        graphql::{ChatMutation, ChatQuery, ChatSubscription, Loaders},
+        graphql::{ChatMutation, ChatQuery, ChatSubscription},
     },
     platform::{
         auth::{self, Authenticator, graphql::ViewerQuery},
@@ -42,7 +42,6 @@ pub fn schema(
         .data(sources.pool.clone())
         .data(sources.clone())
         .data(chats.clone())
-        .data(Loaders::new(&sources.pool))
         .data(authenticator.clone())
         .data(SubjectKinds(vec![chat::CHAT, chat::RACE, chat::MESSAGES, chat::CONTRACT, auth::api_key::SUBJECT]))
 }

@@ -69,7 +69,11 @@ pub(crate) async fn serve(url: &str) -> crate::Result<()> {
             let _ = sender.send(message.clone());
         }
     });
-    let plain = Plain { pool: db::pool(options, &settings), contract_id: demo::demo().contracts[0].id, news };
+    let plain = Plain {
+        pool: db::pool(options, &settings, settings.database_connections),
+        contract_id: demo::demo().contracts[0].id,
+        news,
+    };
     let router = Router::new()
         .route("/chat/{id}", get(chat))
         .route("/insert", post(insert))

@@ -1,10 +1,12 @@
-//! Chats: a customer asks once, every free agent is offered the chat, and exactly one wins.
+//! Chats: a customer asks once, every agent on shift is offered the chat, and exactly one wins.
+//!
+//! A **race** is one request of a customer; its **chats** are the offers, one for each contract, that share its key.
 //!
 //! ```text
-//!                 createChat / createChatRace                        a race's life
+//!                 createChat / createChatRace                        a race's states
 //!                             │
 //!      nobody on shift        ▼        every offer failed
-//!   OFFLINE ◄──────────── the race ────────────► FAILED ◄─── the last offer is declined ──┐
+//!   OFFLINE ◄──────────── the race ────────────► FAILED ◄── the last offer is declined ───┐
 //!      │                      │                     │                                     │
 //!      └── a contract joins ──┼─────────────────────┘                                     │
 //!                             ▼                                                           │
@@ -12,40 +14,66 @@
 //!                             │                                                           │
 //!      startChat: one offer   │ STARTED, the others FINISHED/RESCINDED, headline written  ├─► WON
 //!      endChat, customer's last offer                    FINISHED/CANCELED                ├─► CANCELED
-//!      the cap passes                                    all FINISHED/EXPIRED             └─► EXPIRED
+//!      the race's time passes                            all FINISHED/EXPIRED             └─► EXPIRED
 //! ```
 //!
-//! WON, CANCELED and EXPIRED are final, but for a winner who vanishes at once (then WON becomes WAITING again); a chat
-//! that joins then is born FINISHED with the same reason. Missed is a
-//! flag on an offer, never an end. What is promised, with any number of servers, any of which may die at any
-//! instruction: at most one chat of a race is STARTED; the withdrawal of the others and the first message are in the
-//! same transaction; a visitor sees its own chats, an agent its contracts' chats, nobody another company's.
+//! WON, CANCELED and EXPIRED are final, except that a winner who vanishes at once gives way (then WON becomes WAITING
+//! again, [`reoffer`]). A chat that joins a decided race is born FINISHED with the same reason. Missed is a flag on an
+//! offer, never an end.
 //!
-//! - [`race`]: races and their chats, the lock that decides, timers, streams
-//! - [`message`]: what is said
-//! - [`contract`], [`website`]: who is asked, and where
-//! - [`widget`]: the streams of widgets in the field
-//! - [`rights`]: who may see what, decided from a record alone
-//! - [`input`]: the bounds of what callers write
+//! # Guarantees
+//! They hold with any number of servers, any of which may be killed at any instruction:
+//! - At most one chat of a race is STARTED. The withdrawal of the others and the first message are in the same
+//!   transaction.
+//! - An offer is flagged missed, and a race expires, on time and once.
+//! - A visitor sees its own chats, an agent its contracts' chats, nobody another company's.
+//!
+//! # Where things are
+//! | file | what |
+//! | --- | --- |
+//! | `create`, `create_race`, `start`, `end`, `update`, `cancel`, `rate` | a mutation each |
+//! | `reoffer`, `reassign`, `timers` | what follows from a vanished winner, a new agent, time |
+//! | `rules` | the state machine, as pure functions |
+//! | `decision`, `verb` | how every mutation of a race is decided and written |
+//! | `rights` | which roles may do what, which records a caller sees |
+//! | `feeds`, `list`, `loaders` | streams, lists, reads by id |
+//! | `message`, `contract`, `website` | the smaller concepts beside the race |
+//! | `sql`, `graphql` | every statement; types, resolvers, the names that deployed widgets use |
 
+mod cancel;
 pub mod contract;
+mod create;
+mod create_race;
+mod decision;
+mod end;
+mod feeds;
 pub mod graphql;
-pub mod input;
+mod list;
+mod loaders;
 pub mod message;
-pub mod race;
+mod rate;
+mod reassign;
+mod record;
+mod reoffer;
 pub mod rights;
+pub mod rules;
+mod sql;
+mod start;
+mod timers;
+mod update;
+mod verb;
 pub mod website;
-pub mod widget;
 
-mod changes;
-mod turns;
-
-use sqlx::PgPool;
-
-use crate::platform::{config::ChatSettings, event::Bell, timer::Alarm};
-use message::batch::Posts;
-use race::{answer::batch::Answers, lookup::Lookups, open::batch::Creates};
-use turns::Turns;
+use crate::platform::{batch::Batches, config::ChatSettings, unit::UnitOfWork};
+pub use create::{CustomerRequest, NewChat};
+pub use create_race::NewRace;
+pub use feeds::{ChatFeed, ChatFilter, RaceFeed, WidgetFeed};
+pub use list::ChatSearch;
+pub use loaders::Loaders;
+pub use record::{ChatRecord, Failure, Race, RaceRecord};
+pub use start::StartedChat;
+pub use timers::timer_handlers;
+pub use update::ChatPatch;
 
 /// Subject of a chat's events.
 pub const CHAT: &str = "chat";
@@ -56,33 +84,56 @@ pub const MESSAGES: &str = "messages";
 /// Subject of a contract's events.
 pub const CONTRACT: &str = "contract";
 
-/// The service of this concept. Each public method is one decision: it begins, commits, rings the bell and sets the
-/// alarm; a transaction that collided with another is repeated whole.
+/// The mutations and reads of this concept. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Chats {
-    pool: PgPool,
-    bell: Bell,
-    alarm: Alarm,
+    work: UnitOfWork,
     settings: ChatSettings,
-    turns: Turns,
-    lookups: Lookups,
-    creates: Creates,
-    answers: Answers,
-    posts: Posts,
+    loaders: Loaders,
+    calls: Calls,
+}
+
+/// The mutations that run in batches.
+#[derive(Debug, Clone)]
+struct Calls {
+    create_chat: Batches<create::CreateChat>,
+    create_chat_race: Batches<create_race::CreateChatRace>,
+    start_chat: Batches<start::StartChat>,
+    end_chat: Batches<end::EndChat>,
+    update_chat: Batches<update::UpdateChat>,
+    cancel_chat_race: Batches<cancel::CancelChatRace>,
+    create_rate: Batches<rate::RateChat>,
+    create_message: Batches<message::CreateMessage>,
 }
 
 impl Chats {
-    /// The service on this database.
-    pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, settings: ChatSettings) -> Self {
-        let lookups = race::lookup::lookups(pool.clone());
-        let creates = race::open::batch::creates(pool.clone(), bell.clone(), alarm.clone(), settings.race_cap);
-        let answers = race::answer::batch::answers(pool.clone(), bell.clone());
-        let posts = message::batch::posts(pool.clone(), bell.clone());
-        Self { pool, bell, alarm, settings, turns: Turns::default(), lookups, creates, answers, posts }
+    /// The concept on this database.
+    pub fn new(work: UnitOfWork, settings: ChatSettings) -> Self {
+        let calls = Calls {
+            create_chat: Batches::new(&work),
+            create_chat_race: Batches::new(&work),
+            start_chat: Batches::new(&work),
+            end_chat: Batches::new(&work),
+            update_chat: Batches::new(&work),
+            cancel_chat_race: Batches::new(&work),
+            create_rate: Batches::new(&work),
+            create_message: Batches::new(&work),
+        };
+        Self { loaders: Loaders::new(work.pool()), work, settings, calls }
     }
 
-    /// Whether callers without a token may subscribe to `chatChanged`.
-    pub fn lets_in_anonymous_widgets(&self) -> bool {
+    /// True if callers without a token may subscribe to `chatChanged`.
+    pub fn allows_anonymous_widgets(&self) -> bool {
         self.settings.anonymous_widgets
+    }
+
+    /// Reads by id for resolvers.
+    pub(crate) fn loaders(&self) -> &Loaders {
+        &self.loaders
+    }
+
+    /// Time until a race expires, unless it was opened with another.
+    fn race_cap(&self) -> time::Duration {
+        self.settings.race_cap.try_into().unwrap_or(time::Duration::MAX)
     }
 }

@@ -1,6 +1,7 @@
-//! Who may see what, decided from a record alone, so that an event needs no query to be delivered or withheld.
+//! Access to chats, races, messages and contracts: which roles may do what, and which records a caller sees.
 //!
-//! What one may not see looks as if it were not there.
+//! Both are decided from the caller and the record alone, so that an event is delivered or withheld without a query. A
+//! record that a caller may not see looks to it as if it did not exist (`NOT_FOUND`).
 
 use std::sync::Arc;
 
@@ -9,79 +10,140 @@ use uuid::Uuid;
 
 use super::{
     contract::ContractRecord,
+    decision::Decision,
     message::MessageRecord,
-    race::{ChatRecord, RaceRecord},
+    record::{ChatRecord, RaceRecord},
+    rules::Side,
 };
-use crate::platform::auth::{Principal, Role};
+use crate::platform::{
+    auth::{Principal, Role},
+    error::{Error, Result},
+};
 
-/// Who reads chats, messages and contracts. A widget in the field may have no token; what it may see then hangs on
-/// what it knows or where it is, and never on a claim of its own.
+/// What only some roles may do. Which records they may do it to is decided by the `sees_…` functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `createChat`, `createChatRace`.
+    AskForChat,
+    /// `startChat`, `updateChat` to STARTED.
+    StartChat,
+    /// `endChat`.
+    EndChat,
+    /// `updateChat`, `updateChatMissed`.
+    UpdateChat,
+    /// `updateChat` of headline and customer name.
+    ChangeTexts,
+    /// `cancelChatRace`.
+    CancelRace,
+    /// `createRate`.
+    RateChat,
+    /// `createMessage`.
+    WriteMessage,
+    /// `createMessage` on the agent's side.
+    WriteAsAgent,
+    /// `createWebsite`, `createContract`, `updateContract`.
+    Administer,
+}
+
+/// Checks that the caller's role may do this.
+///
+/// # Errors
+/// `FORBIDDEN`, with the roles that may.
+pub fn may(principal: &Principal, action: Action) -> Result<()> {
+    use Role::{Admin, Agent, Consumer, Service};
+    let (roles, refusal): (&[Role], &str) = match action {
+        Action::AskForChat => (&[Consumer, Service, Admin], "only a visitor or the company may ask for a chat"),
+        Action::StartChat => (&[Agent, Service, Admin], "only the chat's agent or the company may start it"),
+        Action::EndChat | Action::UpdateChat | Action::WriteMessage => {
+            (&[Consumer, Agent, Service, Admin], "participants have no chats")
+        }
+        Action::ChangeTexts => {
+            (&[Consumer, Service, Admin], "only the visitor who asked or the company may change its words")
+        }
+        Action::CancelRace => (&[Consumer, Service, Admin], "only the visitor who asked or the company may cancel"),
+        Action::RateChat => (&[Consumer, Service, Admin], "only the visitor who asked or the company may rate a chat"),
+        Action::WriteAsAgent => (&[Agent, Service, Admin], "a visitor cannot write as the agent"),
+        Action::Administer => (&[Service, Admin], "only the company's service or admin may do this"),
+    };
+    if roles.contains(&principal.role) { Ok(()) } else { Err(Error::forbidden(refusal)) }
+}
+
+/// On whose behalf the caller ends a chat.
+pub(super) fn side(principal: &Principal) -> Side {
+    if principal.role == Role::Consumer { Side::Customer } else { Side::Company }
+}
+
+/// The chat as decided so far, if the caller may see it now: its contract may have gone to another agent since the call
+/// came in.
+pub(super) fn visible_chat(decision: &Decision<'_>, principal: &Principal, id: Uuid) -> Result<ChatRecord> {
+    let chat = decision.race().and_then(|race| race.chat(id)).filter(|chat| sees_chat(principal, chat));
+    chat.cloned().ok_or_else(|| Error::not_found("chat"))
+}
+
+/// A reader of chats, messages and contracts. A deployed widget may have no token; what it sees then depends on what it
+/// knows or where it is, never on a claim of its own.
 #[derive(Debug, Clone)]
-pub enum Reader {
+pub enum Viewer {
     /// A caller with a credential.
     Known(Arc<Principal>),
-    /// One without, who knows the id of this chat. Ids are random and never listed to others.
-    OfChat {
-        /// The chat's.
+    /// A caller without one that knows the id of this chat. Ids are random and never listed to others.
+    HoldsChatId {
+        /// The chat's company.
         company_id: Uuid,
-        /// The chat.
+        /// The only chat that it sees.
         chat_id: Uuid,
     },
-    /// One without, where anonymous widgets are let in: sees the chats that were asked for from its own address.
-    At {
-        /// The tenant.
+    /// A caller without one, where anonymous widgets are allowed: sees the chats that were created from its address.
+    FromAddress {
+        /// The company of the contract that it named.
         company_id: Uuid,
         /// The remote address of its connection.
         address: IpNet,
     },
-    /// One without, who sees what is public of a company.
+    /// A caller without one: sees the public fields of a company's contracts.
     Public {
-        /// The tenant.
+        /// The company that it named.
         company_id: Uuid,
     },
 }
 
-impl From<Arc<Principal>> for Reader {
+impl From<Arc<Principal>> for Viewer {
     fn from(principal: Arc<Principal>) -> Self {
         Self::Known(principal)
     }
 }
 
-impl Reader {
-    /// The tenant.
+impl Viewer {
+    /// The company whose records it may see.
     pub fn company_id(&self) -> Uuid {
         match self {
             Self::Known(principal) => principal.company_id,
-            Self::OfChat { company_id, .. } | Self::At { company_id, .. } | Self::Public { company_id } => *company_id,
+            Self::HoldsChatId { company_id, .. }
+            | Self::FromAddress { company_id, .. }
+            | Self::Public { company_id } => *company_id,
         }
     }
 
-    /// Whether it may see this chat.
+    /// True if it may see this chat.
     pub fn sees_chat(&self, chat: &ChatRecord) -> bool {
         match self {
             Self::Known(principal) => sees_chat(principal, chat),
-            Self::OfChat { company_id, chat_id } => *company_id == chat.company_id && *chat_id == chat.id,
-            Self::At { company_id, address } => *company_id == chat.company_id && chat.created_from == Some(*address),
+            Self::HoldsChatId { company_id, chat_id } => *company_id == chat.company_id && *chat_id == chat.id,
+            Self::FromAddress { company_id, address } => {
+                *company_id == chat.company_id && chat.created_from == Some(*address)
+            }
             Self::Public { .. } => false,
         }
     }
 
-    /// Whether it may see this message.
+    /// True if it may see this message.
     pub fn sees_message(&self, message: &MessageRecord) -> bool {
         match self {
-            Self::Known(principal) => {
-                principal.company_id == message.company_id
-                    && match principal.role {
-                        Role::Consumer => {
-                            principal.subject == message.visitor && principal.website_id == Some(message.website_id)
-                        }
-                        Role::Agent => principal.agent_id.is_some() && principal.agent_id == message.agent_id,
-                        Role::Participant => false,
-                        Role::Service | Role::Admin => true,
-                    }
+            Self::Known(principal) => sees_message(principal, message),
+            Self::HoldsChatId { company_id, chat_id } => {
+                *company_id == message.company_id && *chat_id == message.chat_id
             }
-            Self::OfChat { company_id, chat_id } => *company_id == message.company_id && *chat_id == message.chat_id,
-            Self::At { .. } | Self::Public { .. } => false,
+            Self::FromAddress { .. } | Self::Public { .. } => false,
         }
     }
 
@@ -93,40 +155,55 @@ impl Reader {
         }
     }
 
-    /// True for a visitor, with or without a token: it is not told of offers that another agent's win withdrew.
+    /// True for a visitor, with or without a token: offers that another agent's win withdrew are kept from it.
     pub fn is_visitor(&self) -> bool {
         match self {
             Self::Known(principal) => principal.role == Role::Consumer,
-            Self::OfChat { .. } | Self::At { .. } | Self::Public { .. } => true,
+            Self::HoldsChatId { .. } | Self::FromAddress { .. } | Self::Public { .. } => true,
         }
     }
 }
 
+/// The parties of a chat: what decides which callers see it and its messages.
+struct Parties<'a> {
+    company_id: Uuid,
+    website_id: Uuid,
+    visitor: &'a str,
+    agent_id: Option<Uuid>,
+}
+
 /// A visitor sees its own chats on its website, an agent those of its contracts, the company all of its own.
-pub fn sees_chat(principal: &Principal, chat: &ChatRecord) -> bool {
-    principal.company_id == chat.company_id
+fn is_party(principal: &Principal, parties: &Parties<'_>) -> bool {
+    principal.company_id == parties.company_id
         && match principal.role {
-            Role::Consumer => principal.subject == chat.visitor && principal.website_id == Some(chat.website_id),
-            Role::Agent => principal.agent_id.is_some() && principal.agent_id == chat.agent_id,
+            Role::Consumer => principal.subject == parties.visitor && principal.website_id == Some(parties.website_id),
+            Role::Agent => principal.agent_id.is_some() && principal.agent_id == parties.agent_id,
             Role::Participant => false,
             Role::Service | Role::Admin => true,
         }
+}
+
+/// True if the caller is a party of the chat.
+pub fn sees_chat(principal: &Principal, chat: &ChatRecord) -> bool {
+    let &ChatRecord { company_id, website_id, ref visitor, agent_id, .. } = chat;
+    is_party(principal, &Parties { company_id, website_id, visitor, agent_id })
+}
+
+/// True if the caller is a party of the message's chat.
+pub fn sees_message(principal: &Principal, message: &MessageRecord) -> bool {
+    let &MessageRecord { company_id, website_id, ref visitor, agent_id, .. } = message;
+    is_party(principal, &Parties { company_id, website_id, visitor, agent_id })
 }
 
 /// A visitor sees its own races, an agent those in which it has a chat, the company all of its own.
 pub fn sees_race(principal: &Principal, race: &RaceRecord) -> bool {
     principal.company_id == race.company_id
         && match principal.role {
-            Role::Consumer => owns_race(principal, race),
+            Role::Consumer => principal.subject == race.owner && principal.website_id == Some(race.website_id),
             Role::Agent => principal.agent_id.is_some_and(|agent| race.agent_ids.contains(&agent)),
             Role::Participant => false,
             Role::Service | Role::Admin => true,
         }
-}
-
-/// True for the visitor whose request the race is.
-pub fn owns_race(principal: &Principal, race: &RaceRecord) -> bool {
-    principal.subject == race.owner && principal.website_id == Some(race.website_id)
 }
 
 /// A visitor sees its website's contracts, an agent its own, the company all of its own.

@@ -120,7 +120,7 @@ impl Database {
             }
         };
         db::migrate(&options).await?;
-        let pool = db::pool(db::connection_options(options, settings), settings);
+        let pool = db::Pools::new(&db::connection_options(options, settings), settings).requests;
         Ok(Self { pool, embedded })
     }
 

@@ -44,7 +44,8 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
     db::migrate(&options).await?;
     let development = settings.auth.dev;
     let is_new = if embedded.is_some() || development {
-        let pool = db::pool(db::connection_options(options.clone(), &settings.database), &settings.database);
+        let options_of_pool = db::connection_options(options.clone(), &settings.database);
+        let pool = db::Pools::new(&options_of_pool, &settings.database).requests;
         let is_new = demo::seed(&pool).await?;
         pool.close().await;
         is_new

@@ -1,7 +1,8 @@
 //! What every concept stands on. Nothing here names a concept: a test reads the imports and says so.
 //!
 //! - [`config`], [`error`], [`clock`], [`telemetry`]: knobs, codes, time and ids, logs
-//! - [`db`]: the pool, the unit of work, migrations, embedded Postgres; [`batch`]: many callers, one transaction
+//! - [`db`]: the pools, migrations, embedded Postgres; [`unit`]: one transaction and what happens with its commit;
+//!   [`batch`]: many callers, one transaction
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
 //! - [`auth`]: from a token to a principal
@@ -16,6 +17,8 @@ pub mod error;
 pub mod event;
 pub mod graphql;
 pub mod http;
+pub mod input;
 pub mod subscription;
 pub mod telemetry;
 pub mod timer;
+pub mod unit;

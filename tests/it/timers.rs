@@ -8,15 +8,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use switchboard::platform::{
     error::{Code, Error, Result},
     event::{Bell, Subject},
     timer::{
-        self, Alarm, Handler, NewTimer, Timer,
+        self, Handler, NewTimer, Timer, TimerWaker,
         scheduler::{Report, Scheduler},
     },
+    unit::{Unit, UnitOfWork},
 };
 use time::OffsetDateTime;
 use tokio::{sync::Semaphore, time::timeout};
@@ -43,42 +43,53 @@ struct Ring {
     gate: Option<(Semaphore, Semaphore)>,
 }
 
-impl Handler for Ring {
-    fn handles(&self) -> (&'static str, &'static str) {
-        ("bell", "ring")
-    }
+struct RingHandler(Arc<Ring>);
 
-    fn lock<'a>(&'a self, connection: &'a mut PgConnection, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
-        async {
+impl Handler for RingHandler {
+    const SUBJECT_TYPE: &'static str = "bell";
+    const PURPOSE: &'static str = "ring";
+    type Locked = ();
+
+    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<()> {
+        for timer in timers {
             sqlx::query("select from bell where company_id = $1 and id = $2 for no key update")
                 .bind(timer.company_id)
                 .bind(&timer.subject_id)
-                .execute(connection)
+                .execute(unit.connection())
                 .await?;
-            Ok(())
         }
-        .boxed()
+        Ok(())
     }
 
-    fn fire<'a>(&'a self, connection: &'a mut PgConnection, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
-        async {
-            self.fired.fetch_add(1, Ordering::SeqCst);
-            if self.failing.load(Ordering::SeqCst) && timer.subject_id.starts_with("bad") {
+    async fn fire(&self, unit: &mut Unit<'_>, (): (), due: &[Timer]) -> Result<()> {
+        let ring = &self.0;
+        for timer in due {
+            ring.fired.fetch_add(1, Ordering::SeqCst);
+            if ring.failing.load(Ordering::SeqCst) && timer.subject_id.starts_with("bad") {
                 return Err(Error::internal("it does not ring"));
             }
             sqlx::query("update bell set rung = rung + 1 where company_id = $1 and id = $2")
                 .bind(timer.company_id)
                 .bind(&timer.subject_id)
-                .execute(connection)
+                .execute(unit.connection())
                 .await?;
-            if let Some((arrived, permits)) = &self.gate {
+            if let Some((arrived, permits)) = &ring.gate {
                 arrived.add_permits(1);
                 permits.acquire().await.unwrap().forget();
             }
-            Ok(())
         }
-        .boxed()
+        Ok(())
     }
+}
+
+/// Clears a bell's timer, as a transaction that holds the bell's lock would.
+async fn clear(connection: &mut PgConnection, company_id: Uuid, id: &str) {
+    sqlx::query("delete from timer where company_id = $1 and subject_type = 'bell' and subject_id = $2")
+        .bind(company_id)
+        .bind(id)
+        .execute(connection)
+        .await
+        .unwrap();
 }
 
 /// A database with bells, and one server's scheduler.
@@ -113,12 +124,13 @@ impl Tower {
     }
 
     /// A scheduler of one more server.
-    fn scheduler(&self, alarm: &Alarm) -> Scheduler {
-        Scheduler::new(self.pool.clone(), Bell::default(), alarm.clone(), vec![self.ring.clone()])
+    fn scheduler(&self, alarm: &TimerWaker) -> Scheduler {
+        let work = UnitOfWork::new(self.pool.clone().into(), Bell::default(), alarm.clone());
+        Scheduler::new(work, alarm.clone(), vec![timer::handler(RingHandler(Arc::clone(&self.ring)))])
     }
 
     async fn tick(&self) -> Report {
-        self.scheduler(&Alarm::default()).tick().await.unwrap()
+        self.scheduler(&TimerWaker::default()).tick().await.unwrap()
     }
 
     async fn now(&mut self) -> OffsetDateTime {
@@ -196,7 +208,7 @@ async fn setting_again_replaces_and_clearing_takes_away() {
     tower.set_due(&["again", "cleared"]).await;
     let later = tower.now().await + time::Duration::hours(1);
     tower.set("again", later).await;
-    timer::clear(&mut tower.connection, tower.company_id, &[Subject::new("bell", "cleared")]).await.unwrap();
+    clear(&mut tower.connection, tower.company_id, "cleared").await;
     assert_eq!(tower.timers().await, 1);
     assert_eq!(tower.tick().await, report(0, 0, 0));
     set_clock(&mut tower.connection, "2040-01-01 13:00Z").await;
@@ -277,7 +289,7 @@ async fn a_writer_that_clears_the_timer_while_the_scheduler_waits_wins() {
     execute(&mut transaction, "select from bell order by id for no key update").await;
     let company_id = tower.company_id;
     let moved = tower.timer("moved", due_at);
-    let scheduler = tower.scheduler(&Alarm::default());
+    let scheduler = tower.scheduler(&TimerWaker::default());
     let round = tokio::spawn(async move { scheduler.tick().await.unwrap() });
     let waiting = "select count(*) from pg_stat_activity
                    where datname = current_database() and wait_event_type = 'Lock'";
@@ -285,7 +297,7 @@ async fn a_writer_that_clears_the_timer_while_the_scheduler_waits_wins() {
         tokio::task::yield_now().await;
     }
     // Would deadlock if the scheduler held the timer's row while it waits for the subject's.
-    timer::clear(&mut transaction, company_id, &[Subject::new("bell", "cleared")]).await.unwrap();
+    clear(&mut transaction, company_id, "cleared").await;
     timer::set(&mut transaction, &[moved]).await.unwrap(); // due as well, but another setting than the one seen
     transaction.commit().await.unwrap();
     assert_eq!(timeout(PATIENCE, round).await.unwrap().unwrap(), report(0, 0, 2));
@@ -296,16 +308,16 @@ async fn a_writer_that_clears_the_timer_while_the_scheduler_waits_wins() {
 #[tokio::test]
 async fn an_alarm_wakes_an_idle_scheduler_for_an_earlier_timer() {
     let mut tower = Tower::new(&["a", "b", "c"]).await;
-    let (alarm, stop) = (Alarm::default(), CancellationToken::new());
+    let (alarm, stop) = (TimerWaker::default(), CancellationToken::new());
     let running = tokio::spawn(tower.scheduler(&alarm).run(LONG, stop.clone()));
     // With a poll this slow only the alarm can do it; the second is set while it sleeps until the first.
     let later = tower.now().await + time::Duration::hours(1);
     tower.set("a", later).await;
-    alarm.set(later);
+    alarm.wake_for(later);
     for (number, id) in ["b", "c"].into_iter().enumerate() {
         let due_at = tower.now().await + time::Duration::milliseconds(20 + 100 * i64::try_from(number).unwrap());
         tower.set(id, due_at).await;
-        alarm.set(due_at);
+        alarm.wake_for(due_at);
         tower.until_rung(id, 1).await;
         assert!(tower.now().await >= due_at);
     }
@@ -320,7 +332,7 @@ async fn more_timers_than_one_look_takes_all_fire() {
     let bells: Vec<&str> = bells.iter().map(String::as_str).collect();
     let mut tower = Tower::new(&bells).await;
     tower.set_due(&bells).await;
-    let (alarm, stop) = (Alarm::default(), CancellationToken::new());
+    let (alarm, stop) = (TimerWaker::default(), CancellationToken::new());
     let running = tokio::spawn(tower.scheduler(&alarm).run(LONG, stop.clone()));
     let all = async {
         while tower.timers().await > 0 {
@@ -341,7 +353,7 @@ async fn timers_outlive_a_database_that_is_away() {
     let mut tower = Tower::new(&bells).await;
     let proxy = Proxy::before(&tower.options).await;
     tower.pool = pool(&proxy.options(&tower.options));
-    let (alarm, stop) = (Alarm::default(), CancellationToken::new());
+    let (alarm, stop) = (TimerWaker::default(), CancellationToken::new());
     assert_eq!(tower.tick().await, report(0, 0, 0));
     proxy.set(Road::Cut);
     tower.set_due(&bells).await;

@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ContractFilter, ContractRecord, service, sql};
+use super::{ContractFilter, ContractRecord, list::narrowed, sql};
 use crate::{
-    chat::{CONTRACT, race, rights::Reader},
+    chat::{CONTRACT, feeds, rights::Viewer},
     platform::{
         auth::Role,
         error::{Error, Result},
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ContractFeed {
     /// Who reads.
-    pub reader: Reader,
+    pub viewer: Viewer,
     /// Whose contracts; the caller's own company if absent.
     pub company_id: Option<Uuid>,
     /// Of which website.
@@ -31,12 +31,12 @@ pub struct ContractFeed {
 impl ContractFeed {
     fn shown(&self, contract: &Arc<ContractRecord>) -> Option<Arc<ContractRecord>> {
         let passes = self.website_id.is_none_or(|website| website == contract.website_id);
-        self.reader.shown(contract).filter(|_| passes)
+        self.viewer.shown(contract).filter(|_| passes)
     }
 
     fn check_company(&self) -> Result<()> {
         match self.company_id {
-            Some(company) if company != self.reader.company_id() => Err(Error::not_found("company")),
+            Some(company) if company != self.viewer.company_id() => Err(Error::not_found("company")),
             _ => Ok(()),
         }
     }
@@ -46,14 +46,14 @@ impl Feed for ContractFeed {
     type Record = Arc<ContractRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.reader.company_id()
+        self.viewer.company_id()
     }
 
     fn interests(&self) -> Vec<Interest> {
         let of_website = |website: Uuid| Scope::Field("websiteId", website.to_string());
         let asked = self.website_id.map_or(Scope::All, of_website);
-        let scope = match &self.reader {
-            Reader::Known(principal) => match principal.role {
+        let scope = match &self.viewer {
+            Viewer::Known(principal) => match principal.role {
                 Role::Participant => None,
                 Role::Agent => principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
                 Role::Consumer => principal.website_id.map(of_website),
@@ -71,8 +71,8 @@ impl Feed for ContractFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             self.check_company()?;
-            let narrowed = match &self.reader {
-                Reader::Known(principal) => service::narrowed(principal),
+            let narrowed = match &self.viewer {
+                Viewer::Known(principal) => narrowed(principal),
                 _ => Some((None, None)),
             };
             let Some(narrowed) = narrowed else { return Ok(Vec::new()) };
@@ -95,6 +95,6 @@ impl Feed for ContractFeed {
         let before = event.before::<ContractRecord>()?.is_some_and(|before| self.shown(&before).is_some());
         let now = self.shown(&contract);
         // A contract that leaves the stream is told as it is now; to who saw it before that is no secret.
-        Ok(race::operation(before, now.is_some()).map(|operation| (operation, now.unwrap_or(contract))))
+        Ok(feeds::operation(before, now.is_some()).map(|operation| (operation, now.unwrap_or(contract))))
     }
 }

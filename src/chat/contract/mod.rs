@@ -4,19 +4,22 @@
 //! whoever gives it to another agent. The two exclude each other, so no chat is offered to an agent who has just
 //! left, and every unfinished chat moves along with its contract. All other changes leave offers undisturbed.
 
+mod create;
 mod feed;
-pub mod graphql;
-mod loader;
-mod service;
+mod list;
 pub(super) mod sql;
+mod update;
 
-use async_graphql::MaybeUndefined;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+pub use create::NewContract;
 pub use feed::ContractFeed;
-pub(crate) use loader::{Agents, Contracts};
+pub use update::ContractPatch;
+
+use super::CONTRACT;
+use crate::platform::unit::Record;
 
 /// Whether a contract is offered chats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
@@ -64,8 +67,9 @@ pub struct ContractRecord {
     pub rate: Option<f64>,
     /// Whether it is offered chats.
     pub status: ContractStatus,
-    /// Shift by UTC: 1 = 00-08, 2 = 08-16, 3 = 16-24.
-    pub session: i32,
+    /// Shift by UTC: 1 = 00-08, 2 = 08-16, 3 = 16-24. Called `session` in the API and in the table.
+    #[serde(rename = "session")]
+    pub shift: i32,
     /// Seconds until an unanswered chat is flagged missed; null, zero or negative: never.
     pub chat_miss_time: Option<i32>,
     /// What a miss costs; carried, not interpreted.
@@ -92,10 +96,32 @@ impl ContractRecord {
         self.status == ContractStatus::Active && !self.agent_deleted
     }
 
+    /// When an offer that is made now is to be flagged missed; `None`: never.
+    pub(super) fn miss_at(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let seconds = self.chat_miss_time.filter(|seconds| *seconds > 0)?;
+        Some(now + Duration::seconds(seconds.into()))
+    }
+
     /// Without what is between the company and its agent: prices and references.
     #[must_use]
     pub fn public(&self) -> Self {
         Self { rate: None, chat_miss_fee: None, job_id: None, proposal_id: None, ..self.clone() }
+    }
+}
+
+impl Record for ContractRecord {
+    const SUBJECT_TYPE: &'static str = CONTRACT;
+
+    fn company_id(&self) -> Uuid {
+        self.company_id
+    }
+
+    fn subject_id(&self) -> Uuid {
+        self.id
+    }
+
+    fn version(&self) -> i32 {
+        self.version
     }
 }
 
@@ -110,54 +136,6 @@ pub struct AgentRecord {
     pub name: Option<String>,
 }
 
-/// A contract about to be created; its bounds are checked.
-#[derive(Debug, Clone)]
-pub struct NewContract {
-    /// Whose visitors it serves.
-    pub website_id: Uuid,
-    /// Its shift.
-    pub session: i32,
-    /// Whether it is offered chats.
-    pub status: ContractStatus,
-    /// Shown by the widget.
-    pub name: Option<String>,
-    /// Shown by the widget.
-    pub color: Option<String>,
-    /// Price.
-    pub rate: Option<f64>,
-    /// Seconds until an unanswered chat is flagged missed.
-    pub chat_miss_time: Option<i32>,
-    /// What a miss costs.
-    pub chat_miss_fee: Option<f64>,
-    /// Who answers; becomes known as an agent by this.
-    pub agent_id: Option<Uuid>,
-    /// The agent's name, where it is to be set.
-    pub agent_name: Option<String>,
-}
-
-/// A change of a contract; its bounds are checked. Null clears, absent keeps.
-#[derive(Debug, Clone, Default)]
-pub struct ContractPatch {
-    /// Its shift.
-    pub session: Option<i32>,
-    /// Whether it is offered chats.
-    pub status: Option<ContractStatus>,
-    /// Shown by the widget.
-    pub name: MaybeUndefined<String>,
-    /// Shown by the widget.
-    pub color: MaybeUndefined<String>,
-    /// Price.
-    pub rate: MaybeUndefined<f64>,
-    /// Seconds until an unanswered chat is flagged missed; holds for offers to come.
-    pub chat_miss_time: MaybeUndefined<i32>,
-    /// What a miss costs.
-    pub chat_miss_fee: MaybeUndefined<f64>,
-    /// Who answers; unfinished chats move along.
-    pub agent_id: MaybeUndefined<Uuid>,
-    /// The agent left.
-    pub agent_deleted: Option<bool>,
-}
-
 /// Which contracts are wanted; what is absent matches all.
 #[derive(Debug, Clone, Default)]
 pub struct ContractFilter {
@@ -166,7 +144,7 @@ pub struct ContractFilter {
     /// Of this status; a text that is no status matches none.
     pub status: Option<String>,
     /// Of this shift.
-    pub session: Option<i32>,
+    pub shift: Option<i32>,
     /// Of this agent.
     pub agent_id: Option<Uuid>,
     /// Of this website.
@@ -178,7 +156,7 @@ impl ContractFilter {
     pub fn admits(&self, contract: &ContractRecord) -> bool {
         self.id.is_none_or(|id| id == contract.id)
             && self.status.as_ref().is_none_or(|status| status == contract.status.as_str())
-            && self.session.is_none_or(|session| session == contract.session)
+            && self.shift.is_none_or(|shift| shift == contract.shift)
             && self.agent_id.is_none_or(|agent| Some(agent) == contract.agent_id)
             && self.website_id.is_none_or(|website| website == contract.website_id)
     }

@@ -8,11 +8,7 @@ use uuid::Uuid;
 
 use super::{MOST, MessageRecord, sql};
 use crate::{
-    chat::{
-        MESSAGES,
-        race::{self, ChatRecord},
-        rights::Reader,
-    },
+    chat::{MESSAGES, record::ChatRecord, rights::Viewer, sql as chat_sql},
     platform::{
         error::{Error, Result},
         event::{Event, Interest, Subject, hub::Scope},
@@ -24,15 +20,15 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct MessageFeed {
     /// Who reads.
-    pub reader: Reader,
+    pub viewer: Viewer,
     /// Which chat.
     pub chat_id: Uuid,
 }
 
 impl MessageFeed {
     async fn chat(&self, connection: &mut PgConnection) -> Result<ChatRecord> {
-        let chat = race::find_chat(connection, self.reader.company_id(), self.chat_id).await?;
-        chat.filter(|chat| self.reader.sees_chat(chat)).ok_or_else(|| Error::not_found("chat"))
+        let chat = chat_sql::find_chat(connection, self.viewer.company_id(), self.chat_id).await?;
+        chat.filter(|chat| self.viewer.sees_chat(chat)).ok_or_else(|| Error::not_found("chat"))
     }
 }
 
@@ -40,7 +36,7 @@ impl Feed for MessageFeed {
     type Record = Arc<MessageRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.reader.company_id()
+        self.viewer.company_id()
     }
 
     fn interests(&self) -> Vec<Interest> {
@@ -80,6 +76,6 @@ impl Feed for MessageFeed {
             return Ok(None);
         }
         let message = event.record::<MessageRecord>()?;
-        Ok(self.reader.sees_message(&message).then_some((ChangeOperation::Insert, message)))
+        Ok(self.viewer.sees_message(&message).then_some((ChangeOperation::Insert, message)))
     }
 }

@@ -1,12 +1,12 @@
 //! Websites: where a widget is embedded, and how its visitors get their token.
 
-pub mod graphql;
+mod create;
 mod origins;
-mod service;
 pub(super) mod sql;
 
 use uuid::Uuid;
 
+pub(super) use create::visitor;
 pub use origins::WebsiteOrigins;
 
 /// A website.

@@ -59,6 +59,6 @@ impl WebsiteOrigins {
     }
 
     async fn ask(&self, origin: &str) -> Result<bool> {
-        sql::lists_origin(&mut *self.pool.acquire().await?, origin).await
+        sql::allows_origin(&mut *self.pool.acquire().await?, origin).await
     }
 }

@@ -1,12 +1,12 @@
-//! Postgres: the pool, transactions that are repeated when they collide, migrations, and the embedded server.
+//! Postgres: the pools, migrations, and the embedded server.
 //!
 //! Every connection is set up the same way: schema `switchboard` first in the search path, bounds on statements,
 //! locks and idle transactions, and TCP settings by which a server that lost its power frees its locks in seconds,
-//! not hours. Nobody takes a second connection while holding one.
+//! not hours. No task takes a second connection while it holds one.
 
 pub mod embedded;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use sqlx::{
@@ -20,10 +20,7 @@ use crate::platform::{
     error::{Error, Result},
 };
 
-/// How often a transaction that collided with another is tried in all.
-const ATTEMPTS: u32 = 8;
-
-/// A connection that nobody used for so long may have died meanwhile.
+/// A connection that was idle for this long may have died meanwhile.
 const RESTED: Duration = Duration::from_secs(1);
 
 /// Options that every connection of this server has, on top of where the database is.
@@ -45,13 +42,50 @@ pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -
     ])
 }
 
-/// The pool that requests use. Opens no connection yet.
-pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
+/// The pools of a server. Together they open at most as many connections as the setting says.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    /// For requests, subscriptions and background tasks.
+    pub requests: PgPool,
+    /// For the workers that run batches, whose sessions plan differently; so batches never take all connections.
+    pub batches: PgPool,
+}
+
+impl Pools {
+    /// Pools that connect with `options`. Opens no connection yet.
+    pub fn new(options: &PgConnectOptions, settings: &DatabaseSettings) -> Self {
+        let batches = settings.database_connections / 2;
+        // A batch's statements look rows up by keys, for any number of rows, so one plan fits every call: planning
+        // again would cost more than most of them take to run. Newly inserted rows are newer than any statistics, so a
+        // plan that is kept must never read a whole table, however small it looked.
+        let plan_once = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+        Self {
+            requests: pool(options.clone(), settings, settings.database_connections - batches),
+            batches: pool(options.clone().options(plan_once), settings, batches),
+        }
+    }
+
+    /// Closes both, waiting for what runs.
+    pub async fn close(&self) {
+        futures_util::join!(self.requests.close(), self.batches.close());
+    }
+}
+
+/// One pool for everything, as tests use it.
+impl From<PgPool> for Pools {
+    fn from(pool: PgPool) -> Self {
+        Self { requests: pool.clone(), batches: pool }
+    }
+}
+
+/// A pool of at most `connections`. Opens no connection yet.
+pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(settings.database_connections)
+        .max_connections(connections)
         .acquire_timeout(settings.database_acquire_timeout)
-        // A ping at each acquire would cost a fifth of the throughput, so only one that has rested is asked whether it
-        // lives: after an outage that is every one of them. One that dies in use is answered UNAVAILABLE.
+        // A ping at each acquire would cost a fifth of the throughput, so only a connection that has rested is asked
+        // whether it lives: after an outage that is every one of them. A request whose connection dies in use gets
+        // UNAVAILABLE.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             async move {
@@ -79,27 +113,4 @@ pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
     });
     connection.close().await?;
     migrated
-}
-
-/// Runs `transaction` (which begins and commits its own) again while it fails only because it collided with
-/// another: serialization failures and deadlocks, SQLSTATE 40001 and 40P01.
-///
-/// # Errors
-/// The last try's.
-pub async fn retrying<T, F, Fut>(transaction: F) -> Result<T>
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = Result<T>>,
-{
-    let mut attempt = 1;
-    loop {
-        match transaction().await {
-            Err(error) if error.is_transient_conflict() && attempt < ATTEMPTS => {
-                metrics::counter!("switchboard_transaction_retries_total").increment(1);
-                tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
-                attempt += 1;
-            }
-            result => return result,
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //! document + variables ─► variables ─► guard (page sizes) ─► Prepared ─► execute / stream ─► nulls ─► wire
 //! ```
 
+pub mod context;
 mod document;
 pub mod engine;
 mod guard;

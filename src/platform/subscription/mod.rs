@@ -22,6 +22,7 @@
 mod catch_up;
 mod driver;
 mod newest;
+mod stream_event;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -30,12 +31,12 @@ use futures_util::{Stream, future::BoxFuture};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-pub use self::newest::Newest;
 use self::{
     catch_up::CatchUp,
     driver::{Batch, Driver, Then},
     newest::Told,
 };
+pub use self::{newest::Newest, stream_event::StreamEvent};
 use crate::platform::{
     error::{Code, Result},
     event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Mail},

@@ -1,71 +1,71 @@
-//! Durable timers: what is to happen to a subject at a time, even if every server is down when it comes due.
+//! Durable timers: effects at a later time, also if every server is down when they come due.
 //!
-//! A timer is a row, one for each (company, subject, purpose); setting it again replaces it. It is set and cleared
-//! in the transaction that makes it needful or needless. One scheduler in each process fires what is due:
+//! A timer is a row, one for each (company, subject, purpose); setting it again replaces it. A unit of work sets and
+//! clears it in the transaction that changes the subject, by [`Record::timers`](crate::platform::unit::Record::timers).
+//! One scheduler in each process fires what is due:
 //!
 //! ```text
-//! list due keys, no locks ──► for each, one transaction:
-//!    lock the subject ──► lock the timer ──► still there, same token, due? ──► effect, delete, commit
+//! list due timers, no locks ──► one transaction for some of one purpose:
+//!    lock the subjects ──► lock the timers ──► still set, same token, due? ──► delete, effect, commit
 //! ```
 //!
-//! The subject first, then the timer: whoever changes the subject holds its lock before touching its timers, so
-//! the other order would deadlock. Several servers may try the same timer; the lock lets one through and the
-//! others find it gone. Never early, because the due time is compared with the database's clock under the lock.
-//! A failing effect is retried with growing pauses; it never stops the others.
+//! The subject is locked before its timer, because every writer of the subject holds its lock when it touches its
+//! timers: the other order would deadlock. Several servers may try the same timer; the lock lets one through, and the
+//! others find it gone. A timer never fires early, because its due time is compared with the database's clock under the
+//! lock. A failing effect is tried again with growing pauses and does not delay the others.
 
+mod handler;
 pub mod scheduler;
 mod sql;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::BoxFuture;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-pub use sql::{clear, set};
+pub use handler::{Handler, HandlerRef, handler};
+pub use sql::set;
 
-use crate::platform::{error::Result, event::Subject};
+use crate::platform::event::Subject;
 
 /// A timer about to be set.
 #[derive(Debug, Clone)]
 pub struct NewTimer {
-    /// The tenant.
+    /// The tenant; the subject's.
     pub company_id: Uuid,
-    /// What it is about.
+    /// The subject that the effect changes.
     pub subject: Subject,
-    /// What is to happen.
+    /// The effect's name, unique among those of the subject's type.
     pub purpose: &'static str,
-    /// When, in database time.
+    /// The earliest time of the effect, by the database's clock.
     pub due_at: OffsetDateTime,
+}
+
+/// Names a timer about to be cleared.
+#[derive(Debug, Clone)]
+pub struct TimerKey {
+    /// The tenant; the subject's.
+    pub company_id: Uuid,
+    /// The subject that the effect would have changed.
+    pub subject: Subject,
+    /// The effect's name.
+    pub purpose: &'static str,
 }
 
 /// A timer that was seen due.
 #[derive(Debug, Clone)]
 pub struct Timer {
-    /// The tenant.
+    /// The tenant; the subject's.
     pub company_id: Uuid,
-    /// What kind of subject it is about.
+    /// The type of the subject that the effect changes.
     pub subject_type: String,
-    /// Which one.
+    /// Which subject of its type.
     pub subject_id: String,
-    /// What is to happen.
+    /// The effect's name.
     pub purpose: String,
-    /// The setting that was seen; another one means it was set again since.
+    /// Changes at each setting: another token means that the timer was set again since.
     token: Uuid,
-}
-
-/// What a concept does when its timers come due.
-pub trait Handler: Send + Sync + 'static {
-    /// The kind of subject and the purpose that this handles.
-    fn handles(&self) -> (&'static str, &'static str);
-
-    /// Locks the subject, and its parents before it, as the concept's other writers do.
-    fn lock<'a>(&'a self, connection: &'a mut PgConnection, timer: &'a Timer) -> BoxFuture<'a, Result<()>>;
-
-    /// Has the effect, in the same transaction, with the subject locked. Finding it needless is no error.
-    fn fire<'a>(&'a self, connection: &'a mut PgConnection, timer: &'a Timer) -> BoxFuture<'a, Result<()>>;
 }
 
 #[derive(Debug, Default)]
@@ -77,11 +77,11 @@ struct Sleep {
 
 /// Wakes this process's scheduler for an earlier timer. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Alarm(Arc<Sleep>);
+pub struct TimerWaker(Arc<Sleep>);
 
-impl Alarm {
-    /// A timer for `due_at` has been set, and the setting is committed.
-    pub fn set(&self, due_at: OffsetDateTime) {
+impl TimerWaker {
+    /// A timer for `due_at` was set, and the setting is committed.
+    pub fn wake_for(&self, due_at: OffsetDateTime) {
         let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
         if until.is_none_or(|until| due_at < until) {
             self.0.woken.notify_one();
@@ -93,7 +93,7 @@ impl Alarm {
     }
 
     /// Makes the scheduler look at once; for tests that moved the database's clock.
-    pub fn look(&self) {
+    pub fn wake(&self) {
         self.0.woken.notify_one();
     }
 }

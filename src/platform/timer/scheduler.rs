@@ -1,15 +1,14 @@
 //! The loop that fires due timers.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::{Alarm, Handler, Timer, sql};
+use super::{HandlerRef, Timer, TimerWaker, handler::Fire, sql};
 use crate::platform::{
     error::{Error, Result},
-    event::Bell,
+    unit::UnitOfWork,
 };
 
 /// Timers taken at one look.
@@ -32,10 +31,9 @@ pub struct Report {
 
 /// Fires due timers.
 pub struct Scheduler {
-    pool: PgPool,
-    bell: Bell,
-    alarm: Alarm,
-    handlers: HashMap<(&'static str, &'static str), Arc<dyn Handler>>,
+    work: UnitOfWork,
+    waker: TimerWaker,
+    handlers: HashMap<(&'static str, &'static str), HandlerRef>,
 }
 
 enum Outcome {
@@ -45,17 +43,17 @@ enum Outcome {
 }
 
 impl Scheduler {
-    /// A scheduler for the purposes that `handlers` handle.
-    pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, handlers: Vec<Arc<dyn Handler>>) -> Self {
+    /// A scheduler for the purposes of `handlers`, woken by `waker`.
+    pub fn new(work: UnitOfWork, waker: TimerWaker, handlers: Vec<HandlerRef>) -> Self {
         let handlers = handlers.into_iter().map(|handler| (handler.handles(), handler)).collect();
-        Self { pool, bell, alarm, handlers }
+        Self { work, waker, handlers }
     }
 
     /// Looks and fires until `stop`; sleeps until the next due time, at most `poll`.
     pub async fn run(self, poll: Duration, stop: CancellationToken) {
         let mut away = false;
         loop {
-            self.alarm.sleeping_until(None);
+            self.waker.sleeping_until(None);
             let pause = match self.look(poll, &stop).await {
                 Ok(pause) => {
                     away = false;
@@ -70,20 +68,20 @@ impl Scheduler {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.alarm.0.woken.notified() => {}
+                () = self.waker.0.woken.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Fires what is due; answers how long nothing will be.
+    /// Fires what is due. Returns how long nothing will be.
     async fn look(&self, poll: Duration, stop: &CancellationToken) -> Result<Duration> {
         while !stop.is_cancelled() && self.tick().await?.fired > 0 {}
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.work.pool().acquire().await?;
         let (now, next) = sql::next_due(&mut connection).await?;
         let poll_end = now + poll;
         let until = next.map_or(poll_end, |next| next.min(poll_end));
-        self.alarm.sleeping_until(Some(until));
+        self.waker.sleeping_until(Some(until));
         Ok((until - now).try_into().unwrap_or(Duration::ZERO))
     }
 
@@ -92,7 +90,7 @@ impl Scheduler {
     /// # Errors
     /// `UNAVAILABLE` when the database is away; the timers stay as they are.
     pub async fn tick(&self) -> Result<Report> {
-        let due = sql::due(&mut *self.pool.acquire().await?, BATCH).await?;
+        let due = sql::due(&mut *self.work.pool().acquire().await?, BATCH).await?;
         let outcomes = stream::iter(due).map(|timer| self.fire(timer)).buffer_unordered(AT_ONCE);
         outcomes
             .try_fold(Report::default(), |mut report, outcome| async move {
@@ -109,14 +107,11 @@ impl Scheduler {
     /// Fires one timer, or puts it off. An error means that neither could be done.
     async fn fire(&self, timer: Timer) -> Result<Outcome> {
         let (outcome, label) = match self.fire_once(&timer).await {
-            Ok(Outcome::Fired) => {
-                self.bell.ring();
-                (Outcome::Fired, "fired")
-            }
-            Ok(other) => (other, "needless"),
+            Ok(0) => (Outcome::Needless, "needless"),
+            Ok(_) => (Outcome::Fired, "fired"),
             Err(error) => {
-                // No connection to be had: that is one incident, reported by the loop, not one for each timer.
-                let mut connection = self.pool.acquire().await?;
+                // Without a connection this fails: that is one incident, reported by the loop, not one for each timer.
+                let mut connection = self.work.pool().acquire().await?;
                 let put_off = sql::put_off(&mut connection, &timer, LONGEST_PAUSE).await.is_ok();
                 let Timer { subject_type, subject_id, purpose, .. } = &timer;
                 tracing::warn!(subject_type, subject_id, purpose, put_off, error = error.chain(), "timer failed");
@@ -128,20 +123,12 @@ impl Scheduler {
         Ok(outcome)
     }
 
-    /// The one transaction of a timer. Locks: the subject (and its parents), then the timer.
-    async fn fire_once(&self, timer: &Timer) -> Result<Outcome> {
+    /// The one transaction of a timer. Returns how many fired. Locks: the subject (and its parents), then the timer.
+    async fn fire_once(&self, timer: &Timer) -> Result<usize> {
         let handler = self
             .handlers
             .get(&(timer.subject_type.as_str(), timer.purpose.as_str()))
             .ok_or_else(|| Error::internal(format!("no handler for {} of {}", timer.purpose, timer.subject_type)))?;
-        let mut transaction = self.pool.begin().await?;
-        handler.lock(&mut transaction, timer).await?;
-        if !sql::lock_due(&mut transaction, timer).await? {
-            return Ok(Outcome::Needless);
-        }
-        sql::delete(&mut transaction, timer).await?;
-        handler.fire(&mut transaction, timer).await?;
-        transaction.commit().await?;
-        Ok(Outcome::Fired)
+        self.work.run(&Fire { handler: &**handler, timers: std::slice::from_ref(timer) }).await
     }
 }

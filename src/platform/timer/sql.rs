@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{NewTimer, Timer};
-use crate::platform::{error::Result, event::Subject};
+use crate::platform::error::Result;
 
 /// Sets `timers`; one already set for the same subject and purpose is replaced. The subjects are locked.
 pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<()> {
@@ -29,26 +29,6 @@ pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<(
         &purposes as &[&str],
         &due,
         &tokens,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Clears the timers of `subjects`, whatever their purpose. The subjects are locked.
-pub async fn clear(connection: &mut PgConnection, company_id: Uuid, subjects: &[Subject]) -> Result<()> {
-    if subjects.is_empty() {
-        return Ok(());
-    }
-    let types: Vec<&str> = subjects.iter().map(|subject| subject.kind).collect();
-    let ids: Vec<&str> = subjects.iter().map(|subject| subject.id.as_str()).collect();
-    sqlx::query!(
-        "delete from timer
-         using unnest($2::text[], $3::text[]) as subject (type, id)
-         where timer.company_id = $1 and timer.subject_type = subject.type and timer.subject_id = subject.id",
-        company_id,
-        &types as &[&str],
-        &ids as &[&str],
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Request, Schema, Variables};
 use serde_json::{Value, json};
 use switchboard::{
-    chat::graphql::{ChatMutation, ChatQuery, ChatSubscription, Loaders},
+    chat::graphql::{ChatMutation, ChatQuery, ChatSubscription},
     platform::{
         auth::{Authenticator, Caller, Principal},
         clock::Clock,
@@ -32,7 +32,6 @@ async fn schema(place: &Place) -> ChatSchema {
     let authenticator = Authenticator::new(&settings, secret, pool.clone(), Clock::default(), None).await.unwrap();
     Schema::build(ChatQuery::default(), ChatMutation::default(), ChatSubscription::default())
         .data(place.servers[0].clone())
-        .data(Loaders::new(&pool))
         .data(pool)
         .data(authenticator)
         .finish()

@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use switchboard::{
     chat::{
+        ChatRecord, NewChat, StartedChat,
         contract::{ContractPatch, ContractStatus},
         message::{MessageRecord, NewMessage},
-        race::{ChatRecord, NewChat, StartOutcome, Started},
+        rules::StartOutcome,
     },
     platform::{
         auth::Principal,
@@ -118,7 +119,7 @@ async fn a_storm_on_two_servers_neither_deadlocks_nor_doubles() {
 }
 
 /// One agent's answer, asked of the first server.
-fn answer(place: &Place, who: Principal, chat_id: Uuid) -> JoinHandle<Result<Started>> {
+fn answer(place: &Place, who: Principal, chat_id: Uuid) -> JoinHandle<Result<StartedChat>> {
     let server = place.servers[0].clone();
     tokio::spawn(async move { server.start(&who, chat_id).await })
 }
@@ -156,8 +157,8 @@ async fn each_answer_of_a_batch_has_its_own_outcome_and_a_race_that_is_held_hold
 
     let outcomes: Vec<_> = join_all(all).await.into_iter().map(|started| started.unwrap().unwrap()).collect();
     let won: Vec<_> = outcomes.iter().filter(|started| started.outcome == StartOutcome::Started).collect();
-    let [Started { chat: winner, .. }] = won[..] else { panic!("{} answers won", won.len()) };
-    for Started { outcome, chat, race } in &outcomes {
+    let [StartedChat { chat: winner, .. }] = won[..] else { panic!("{} answers won", won.len()) };
+    for StartedChat { outcome, chat, race } in &outcomes {
         let is_winner = chat.id == winner.id;
         assert_eq!(*outcome == StartOutcome::LostRace, !is_winner, "told once more, the winner's is ALREADY_STARTED");
         assert_eq!(race.winner_id, Some(winner.id));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use switchboard::{
-    chat::race::{ChatStatus, CloseReason, RaceState, StartOutcome},
+    chat::rules::{ChatStatus, CloseReason, RaceState, StartOutcome},
     platform::error::Code,
 };
 

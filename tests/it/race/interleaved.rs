@@ -8,8 +8,9 @@ use async_graphql::MaybeUndefined;
 use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection as _};
 use switchboard::chat::{
+    NewChat,
     contract::ContractPatch,
-    race::{ChatStatus, CloseReason, NewChat, RaceState, StartOutcome},
+    rules::{ChatStatus, CloseReason, RaceState, StartOutcome},
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;

@@ -12,9 +12,8 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use switchboard::{
     chat::{
-        Chats,
+        ChatRecord, Chats, CustomerRequest, NewChat, NewRace, Race,
         contract::{ContractRecord, ContractStatus, NewContract},
-        race::{ChatRecord, CustomerRequest, NewChat, NewRace, Race},
         website::NewWebsite,
     },
     platform::{
@@ -22,7 +21,8 @@ use switchboard::{
         config::ChatSettings,
         error::Result,
         event::{Bell, Event, Resumed, Subject, resume_subject},
-        timer::Alarm,
+        timer::TimerWaker,
+        unit::UnitOfWork,
     },
 };
 use uuid::Uuid;
@@ -65,7 +65,10 @@ impl Place {
             reoffer_grace: Duration::from_secs(30),
             anonymous_widgets: false,
         };
-        let server = |pool: &PgPool| Chats::new(pool.clone(), Bell::default(), Alarm::default(), settings.clone());
+        let server = |pool: &PgPool| {
+            let work = UnitOfWork::new(pool.clone().into(), Bell::default(), TimerWaker::default());
+            Chats::new(work, settings.clone())
+        };
         let servers = [server(&pools[0]), server(&pools[1])];
         let website = servers[0].create_website(&service, &NewWebsite::default()).await.unwrap();
         Self { service, website_id: website.id, pools, servers, database }
@@ -76,10 +79,10 @@ impl Place {
     }
 
     /// A contract of a new agent.
-    async fn contract(&self, session: i32, chat_miss_time: Option<i32>) -> ContractRecord {
+    async fn contract(&self, shift: i32, chat_miss_time: Option<i32>) -> ContractRecord {
         let new = NewContract {
             website_id: self.website_id,
-            session,
+            shift,
             status: ContractStatus::Active,
             name: None,
             color: None,
@@ -123,7 +126,7 @@ impl Place {
     /// A race of the present shift.
     fn on_shift(&self, key: Uuid) -> NewRace {
         let website_id = Some(self.website_id);
-        NewRace { website_id, session: None, contract_ids: None, key: Some(key), expires_in: None, request: request() }
+        NewRace { website_id, shift: None, contract_ids: None, key: Some(key), expires_in: None, request: request() }
     }
 
     /// The race as the company sees it.

@@ -6,8 +6,9 @@ use async_graphql::MaybeUndefined;
 use futures_util::future::join_all;
 use switchboard::{
     chat::{
+        ChatFeed, ChatFilter, NewChat, NewRace,
         contract::{ContractPatch, ContractStatus},
-        race::{ChatFeed, ChatFilter, ChatStatus, CloseReason, NewChat, NewRace, RaceState, StartOutcome},
+        rules::{ChatStatus, CloseReason, RaceState, StartOutcome},
         website::NewWebsite,
     },
     platform::{
@@ -166,7 +167,7 @@ async fn a_contract_takes_its_offers_along_to_another_agent() {
     assert_eq!(moved.kind, "ChatReassigned");
     let told = |who: &Principal, status: Option<ChatStatus>| {
         let filter = ChatFilter { status, ..ChatFilter::default() };
-        let feed = ChatFeed { reader: Arc::new(who.clone()).into(), filter };
+        let feed = ChatFeed { viewer: Arc::new(who.clone()).into(), filter };
         feed.project(moved).unwrap().map(|(operation, _)| operation)
     };
     assert_eq!(told(&old, None), Some(ChangeOperation::Delete));
@@ -192,7 +193,7 @@ async fn a_stream_begins_with_what_its_reader_may_see() {
     place.servers[0].end(&ada, race.chat_of(contracts[1].id).unwrap().id).await.unwrap();
     let mut connection = place.sql().await;
     let mut count = async |who: &Principal, filter: ChatFilter| {
-        let feed = ChatFeed { reader: Arc::new(who.clone()).into(), filter };
+        let feed = ChatFeed { viewer: Arc::new(who.clone()).into(), filter };
         feed.snapshot(&mut connection).await.map(|shown| shown.len()).map_err(|error| error.code())
     };
     let all = ChatFilter::default;

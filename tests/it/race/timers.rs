@@ -1,12 +1,14 @@
 //! What comes due, by the database's clock.
 
-use std::sync::Arc;
-
 use switchboard::{
-    chat::race::{CapTimer, ChatStatus, CloseReason, MissTimer, NewRace, RaceState, StartOutcome},
+    chat::{
+        self, NewRace,
+        rules::{ChatStatus, CloseReason, RaceState, StartOutcome},
+    },
     platform::{
         event::Bell,
-        timer::{Alarm, scheduler::Scheduler},
+        timer::{TimerWaker, scheduler::Scheduler},
+        unit::UnitOfWork,
     },
 };
 use uuid::Uuid;
@@ -15,8 +17,9 @@ use super::Place;
 
 /// A server that starts only now: whatever came due did so while it was down.
 fn scheduler(place: &Place) -> Scheduler {
-    let handlers: Vec<Arc<dyn switchboard::platform::timer::Handler>> = vec![Arc::new(MissTimer), Arc::new(CapTimer)];
-    Scheduler::new(place.pools[0].clone(), Bell::default(), Alarm::default(), handlers)
+    let waker = TimerWaker::default();
+    let work = UnitOfWork::new(place.pools[0].clone().into(), Bell::default(), waker.clone());
+    Scheduler::new(work, waker, chat::timer_handlers())
 }
 
 #[tokio::test]

@@ -1,0 +1,159 @@
+//! Statements on contracts and agents, each in a file of its own.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract};
+use crate::platform::{clock, error::Result};
+
+/// Most contracts in one answer. A company has one for each agent and shift; a list that is longer is a mistake.
+const MOST: i64 = 10_000;
+
+/// The company of a contract, whichever it is: a caller without a token belongs to none.
+pub(super) async fn company_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar!("select company_id from contract where id = $1", id).fetch_optional(connection).await?)
+}
+
+/// Those of these contracts that are there. Takes no lock.
+pub(in crate::chat) async fn find_many(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<ContractRecord>> {
+    let contracts = sqlx::query_file_as!(ContractRecord, "src/chat/contract/sql/find_contracts.sql", company_id, ids);
+    Ok(contracts.fetch_all(connection).await?)
+}
+
+/// The active contracts of a website's shift, at most `limit`. Takes no lock.
+pub(in crate::chat) async fn on_shift(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    website_id: Uuid,
+    shift: i32,
+    limit: usize,
+) -> Result<Vec<ContractRecord>> {
+    let contracts = sqlx::query_file_as!(
+        ContractRecord,
+        "src/chat/contract/sql/contracts_on_shift.sql",
+        company_id,
+        website_id,
+        shift,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    );
+    Ok(contracts.fetch_all(connection).await?)
+}
+
+/// Contracts that pass `filter` and, where given, are this website's and this agent's (the caller's rights).
+pub(in crate::chat) async fn list(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    filter: &ContractFilter,
+    (website_id, agent_id): (Option<Uuid>, Option<Uuid>),
+) -> Result<Vec<ContractRecord>> {
+    let contracts = sqlx::query_file_as!(
+        ContractRecord,
+        "src/chat/contract/sql/list_contracts.sql",
+        company_id,
+        filter.id,
+        filter.status,
+        filter.shift,
+        filter.agent_id,
+        filter.website_id,
+        website_id,
+        agent_id,
+        MOST
+    );
+    Ok(contracts.fetch_all(connection).await?)
+}
+
+/// Locks these contracts as they are until the transaction ends. Ascending; before any race.
+pub(in crate::chat) async fn lock_share(connection: &mut PgConnection, company_id: Uuid, ids: &[Uuid]) -> Result<()> {
+    sqlx::query_file!("src/chat/contract/sql/lock_contracts.sql", company_id, ids).fetch_all(connection).await?;
+    Ok(())
+}
+
+/// Locks one contract and reads it under the lock: `for update` to give it to another agent, which waits for everybody
+/// who is offering it a chat; else beside them.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    id: Uuid,
+    moves_agent: bool,
+) -> Result<Option<ContractRecord>> {
+    if moves_agent {
+        sqlx::query_file!("src/chat/contract/sql/lock_contract_for_update.sql", company_id, id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    } else {
+        sqlx::query_file!("src/chat/contract/sql/lock_contract_for_no_key_update.sql", company_id, id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    }
+    // In a statement of its own: the lock may have waited, and its snapshot is older.
+    Ok(find_many(connection, company_id, &[id]).await?.pop())
+}
+
+/// Makes an agent known; a name replaces the one before, no name keeps it.
+pub(super) async fn upsert_agent(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    id: Uuid,
+    name: Option<&str>,
+) -> Result<()> {
+    sqlx::query_file!("src/chat/contract/sql/upsert_agent.sql", company_id, id, name).execute(connection).await?;
+    Ok(())
+}
+
+/// Inserts a contract. Its website and agent are there.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    new: &NewContract,
+) -> Result<ContractRecord> {
+    let contract = sqlx::query_file_as!(
+        ContractRecord,
+        "src/chat/contract/sql/insert_contract.sql",
+        company_id,
+        clock::new_id(),
+        new.website_id,
+        new.agent_id,
+        new.name,
+        new.color,
+        new.rate,
+        new.status.as_str(),
+        new.shift,
+        new.chat_miss_time,
+        new.chat_miss_fee
+    );
+    Ok(contract.fetch_one(connection).await?)
+}
+
+/// Writes what can change of a contract and raises its version. It is locked.
+pub(super) async fn update(connection: &mut PgConnection, contract: &ContractRecord) -> Result<ContractRecord> {
+    let updated = sqlx::query_file_as!(
+        ContractRecord,
+        "src/chat/contract/sql/update_contract.sql",
+        contract.company_id,
+        contract.id,
+        contract.agent_id,
+        contract.name,
+        contract.color,
+        contract.rate,
+        contract.status.as_str(),
+        contract.shift,
+        contract.chat_miss_time,
+        contract.chat_miss_fee,
+        contract.agent_deleted
+    );
+    Ok(updated.fetch_one(connection).await?)
+}
+
+/// Those of these agents that are known.
+pub(in crate::chat) async fn find_agents(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<AgentRecord>> {
+    let agents = sqlx::query_file_as!(AgentRecord, "src/chat/contract/sql/find_agents.sql", company_id, ids);
+    Ok(agents.fetch_all(connection).await?)
+}

@@ -1,0 +1,97 @@
+//! `endChat`: ends a chat that is held, or takes back an offer.
+//!
+//! The customer leaves, or the agent declines. A customer who takes back the last offer cancels the race; when the agents
+//! have declined all of them, the race has failed. A winner whose side ends the chat at once, without having written, may
+//! give way to the other offers ([`reoffer`](super::reoffer)). A chat that is over already stays as it is.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Chats,
+    decision::Decision,
+    record::{ChatRecord, Race},
+    reoffer,
+    rights::{self, Action},
+    rules::{self, CloseReason, End, RaceState, Side},
+    verb::{Candidates, RaceVerb, Target},
+};
+use crate::platform::{auth::Principal, error::Result};
+
+/// A call of `endChat`.
+#[derive(Debug)]
+pub(super) struct EndChat {
+    pub(super) principal: Principal,
+    pub(super) chat_id: Uuid,
+    /// See the setting `SWITCHBOARD_REOFFER_GRACE`.
+    pub(super) grace: Duration,
+}
+
+impl RaceVerb for EndChat {
+    const KIND: &'static str = "end_chat";
+    type Outcome = ChatRecord;
+
+    fn company_id(&self) -> Uuid {
+        self.principal.company_id
+    }
+
+    fn target(&self) -> Target {
+        Target::RaceOf(self.chat_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
+    fn candidates(&self, race: Option<&Race>, now: OffsetDateTime) -> Candidates {
+        reoffer::candidates(race, self.chat_id, rights::side(&self.principal), self.grace, now)
+    }
+
+    fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
+        end(decision, &self.principal, self.chat_id, self.grace)
+    }
+}
+
+/// Ends the chat if the caller may see it.
+pub(super) fn end(
+    decision: &mut Decision<'_>,
+    principal: &Principal,
+    chat_id: Uuid,
+    grace: Duration,
+) -> Result<ChatRecord> {
+    let chat = rights::visible_chat(decision, principal, chat_id)?;
+    let side = rights::side(principal);
+    let others_offered = decision.race_or("chat")?.is_offered(Some(chat_id));
+    let Some(End { reason, race: decided }) = rules::end(chat.status, side, others_offered) else {
+        decision.count("switchboard_chat_ends_total", &[("outcome", "already_ended")]);
+        return Ok(chat);
+    };
+    let (event_type, label) = match reason {
+        CloseReason::Canceled => ("ChatCanceled", "canceled"),
+        _ => ("ChatCompleted", "completed"),
+    };
+    decision.finish_chat(chat_id, reason, event_type);
+    decision.count("switchboard_chat_ends_total", &[("outcome", label)]);
+    if let Some(state) = decided {
+        let event_type = if state == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
+        decision.change_race(event_type, |race| race.state = state);
+    } else if side == Side::Company {
+        reoffer::reoffer(decision, &chat, grace);
+    }
+    rights::visible_chat(decision, principal, chat_id)
+}
+
+impl Chats {
+    /// Ends a chat that is held, or takes back an offer; see the module.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for participants, `NOT_FOUND` for a chat that the caller may not see.
+    #[tracing::instrument(name = "chat.end", skip_all, fields(chat.id = %chat_id))]
+    pub async fn end(&self, principal: &Principal, chat_id: Uuid) -> Result<ChatRecord> {
+        rights::may(principal, Action::EndChat)?;
+        let grace = self.settings.reoffer_grace;
+        self.calls.end_chat.run(EndChat { principal: principal.clone(), chat_id, grace }).await
+    }
+}

@@ -1,0 +1,244 @@
+//! Messages in the API.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Context, Enum, InputObject, Object, SimpleObject, Subscription,
+    connection::{Connection, EmptyFields},
+};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::ChatContextExt as _;
+use crate::{
+    chat::{
+        ChatRecord,
+        message::{MOST, MessageFeed, MessageRecord, NewMessage, sql},
+    },
+    platform::{
+        error::{Error, Result},
+        event::Cursor,
+        graphql::{
+            context::ContextExt as _,
+            page::{self, Page, Place},
+            scalars::Datetime,
+            source::{self, HandedOver},
+        },
+        input,
+        subscription::{self, StreamEvent},
+    },
+};
+
+/// What was said in a chat.
+pub struct Message(Arc<MessageRecord>);
+
+impl From<MessageRecord> for Message {
+    fn from(record: MessageRecord) -> Self {
+        Self(Arc::new(record))
+    }
+}
+
+impl From<Arc<MessageRecord>> for Message {
+    fn from(record: Arc<MessageRecord>) -> Self {
+        Self(record)
+    }
+}
+
+#[Object]
+impl Message {
+    /// The message.
+    async fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// Where.
+    async fn chat_id(&self) -> Uuid {
+        self.0.chat_id
+    }
+
+    /// What.
+    async fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Who, as shown.
+    async fn author(&self) -> &str {
+        &self.0.author
+    }
+
+    /// Whether the agent's side wrote it.
+    async fn is_agent(&self) -> bool {
+        self.0.is_agent
+    }
+
+    /// When.
+    async fn inserted_at(&self) -> Datetime {
+        self.0.inserted_at.into()
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> Datetime {
+        self.0.updated_at.into()
+    }
+}
+
+/// Which part of a list: forward by `first` and `after`, or backward by `last` and `before`.
+#[derive(Debug, Default)]
+pub(in crate::chat) struct Window {
+    pub(in crate::chat) first: Option<i32>,
+    pub(in crate::chat) after: Option<String>,
+    pub(in crate::chat) last: Option<i32>,
+    pub(in crate::chat) before: Option<String>,
+}
+
+/// A page of a chat's messages, in the order in which they were written. The caller may see the chat.
+pub(in crate::chat) async fn messages(
+    pool: &PgPool,
+    chat: &ChatRecord,
+    window: Window,
+) -> Result<Connection<String, Message, EmptyFields, EmptyFields>> {
+    let Window { first, after, last, before } = window;
+    if first.is_some() && last.is_some() {
+        return Err(Error::invalid("last", "not together with first"));
+    }
+    let backward = last.is_some();
+    let size = if backward { page::size("last", last)? } else { page::size("first", first)? };
+    let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
+    let before = before.map(|cursor| Place::parse("before", &cursor)).transpose()?;
+    let [after_place, before_place] = [after, before].map(|place| place.map(|place| (place.at, place.id)));
+    let mut connection = pool.acquire().await?;
+    let found = sql::page(&mut connection, chat, after_place, before_place, backward, size + 1).await?;
+    // Beyond the given end of the window lies at least the message that it names.
+    let page = if backward {
+        Page::backward(found, size, before.is_some())
+    } else {
+        Page::forward(found, size, after.is_some())
+    };
+    Ok(page.into_connection(|message| Place { at: message.inserted_at, id: message.id }, Message::from))
+}
+
+/// Which messages.
+#[derive(Debug, Default, InputObject)]
+pub struct MessageCondition {
+    /// Of this chat; required.
+    chat_id: Option<Uuid>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum MessagesOrderBy {
+    /// Oldest first.
+    InsertedAtAsc,
+    /// Newest first.
+    InsertedAtDesc,
+}
+
+/// The chat and the order that were asked for: the first of several orders counts, oldest first unless told.
+pub(in crate::chat) fn chat_and_order(
+    condition: Option<MessageCondition>,
+    order_by: Option<Vec<MessagesOrderBy>>,
+) -> Result<(Uuid, MessagesOrderBy)> {
+    let chat_id = condition.unwrap_or_default().chat_id;
+    let chat_id = chat_id.ok_or_else(|| Error::invalid("condition.chatId", "required"))?;
+    let order = order_by.unwrap_or_default().first().copied().unwrap_or(MessagesOrderBy::InsertedAtAsc);
+    Ok((chat_id, order))
+}
+
+/// A message's properties.
+#[derive(Debug, InputObject)]
+pub struct MessageInput {
+    /// Made by the client: a repeat answers the message that is there.
+    id: Option<Uuid>,
+    /// Where.
+    chat_id: Uuid,
+    /// What; 1 to 10,000 characters.
+    text: String,
+    /// Who, as shown; 1 to 200 characters.
+    author: String,
+    /// Whether the agent's side writes: never for a visitor, always for an agent, as given for the company.
+    is_agent: Option<bool>,
+}
+
+impl MessageInput {
+    fn checked(self) -> Result<NewMessage> {
+        Ok(NewMessage {
+            id: self.id,
+            chat_id: self.chat_id,
+            text: input::text("message.text", &self.text)?,
+            author: input::name("message.author", &self.author)?,
+            is_agent: self.is_agent,
+        })
+    }
+}
+
+/// A message to write.
+#[derive(Debug, InputObject)]
+pub struct CreateMessageInput {
+    /// Its properties.
+    message: MessageInput,
+}
+
+/// A message that was written, or was there.
+#[derive(SimpleObject)]
+pub struct CreateMessagePayload {
+    /// The message.
+    message: Message,
+}
+
+/// Queries on messages.
+#[derive(Default)]
+pub struct MessageQuery;
+
+#[Object]
+impl MessageQuery {
+    /// A chat's newest messages, at most 1,000, in the order asked for; `Chat.messages` pages through all of them.
+    /// Knowing the chat's id is enough for a caller without a token.
+    async fn messages(
+        &self,
+        context: &Context<'_>,
+        condition: Option<MessageCondition>,
+        order_by: Option<Vec<MessagesOrderBy>>,
+    ) -> Result<Vec<Message>> {
+        let (chat_id, order) = chat_and_order(condition, order_by)?;
+        let (_, chat) = context.chats().viewer_of_chat(context.caller(), chat_id).await?;
+        let mut connection = context.data_unchecked::<PgPool>().acquire().await?;
+        let mut newest = sql::page(&mut connection, &chat, None, None, true, MOST).await?;
+        if order == MessagesOrderBy::InsertedAtAsc {
+            newest.reverse();
+        }
+        Ok(newest.into_iter().map(Message::from).collect())
+    }
+}
+
+/// Mutations of messages.
+#[derive(Default)]
+pub struct MessageMutation;
+
+#[Object]
+impl MessageMutation {
+    /// Writes a message into a chat that is being held. The headline need not be written: it is the first message
+    /// already, and a customer's first message that repeats it answers that one.
+    async fn create_message(&self, context: &Context<'_>, input: CreateMessageInput) -> Result<CreateMessagePayload> {
+        let message = context.chats().create_message(context.principal()?, input.message.checked()?).await?;
+        Ok(CreateMessagePayload { message: message.into() })
+    }
+}
+
+/// Streams of messages.
+#[derive(Default)]
+pub struct MessageSubscription;
+
+#[Subscription]
+impl MessageSubscription {
+    /// A chat's newest messages, at most 1,000, oldest first, then every one that is added.
+    async fn message_added(
+        &self,
+        context: &Context<'_>,
+        chat_id: Uuid,
+        after: Option<Cursor>,
+    ) -> Result<HandedOver<StreamEvent<Message>>> {
+        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
+        let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
+        Ok(source::shared(context, changes))
+    }
+}

@@ -1,0 +1,56 @@
+//! Queries on chats and races.
+
+use async_graphql::{
+    Context, Object,
+    connection::{Connection, EmptyFields},
+};
+use uuid::Uuid;
+
+use super::{
+    ChatContextExt as _,
+    objects::{Chat, ChatRace},
+};
+use crate::{
+    chat::{ChatSearch, rules::ChatStatus},
+    platform::{
+        error::Result,
+        graphql::{
+            context::ContextExt as _,
+            page::{self, Place},
+        },
+    },
+};
+
+/// Queries on chats and races.
+#[derive(Default)]
+pub struct RaceQuery;
+
+#[Object]
+impl RaceQuery {
+    /// A chat: to a visitor its own, to an agent its contracts'; to a caller without a token the one whose id it knows.
+    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Chat>> {
+        Ok(context.chats().chat_of_caller(context.caller(), id).await?.map(|(_, chat)| Chat::from(chat)))
+    }
+
+    /// The chats that the caller may see and that pass, newest first.
+    async fn chats(
+        &self,
+        context: &Context<'_>,
+        status: Option<Vec<ChatStatus>>,
+        contract_id: Option<Uuid>,
+        website_id: Option<Uuid>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<Connection<String, Chat, EmptyFields, EmptyFields>> {
+        let size = page::size("first", first)?;
+        let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
+        let search = ChatSearch { statuses: status, contract_id, website_id };
+        let found = context.chats().list(context.principal()?, &search, after, size).await?;
+        Ok(found.into_connection(|chat| Place { at: chat.inserted_at, id: chat.id }, Chat::from))
+    }
+
+    /// A race: to a visitor its own, to an agent those in which it has a chat.
+    async fn chat_race(&self, context: &Context<'_>, key: Uuid) -> Result<Option<ChatRace>> {
+        Ok(context.chats().race(context.principal()?, key).await?.map(|race| race.record.into()))
+    }
+}

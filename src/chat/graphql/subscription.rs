@@ -1,0 +1,56 @@
+//! Streams of chats and races.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Subscription};
+use uuid::Uuid;
+
+use super::objects::{Chat, ChatRace};
+use crate::{
+    chat::{ChatFeed, ChatFilter, RaceFeed, rules::ChatStatus},
+    platform::{
+        error::Result,
+        event::Cursor,
+        graphql::{
+            context::ContextExt as _,
+            source::{self, HandedOver},
+        },
+        subscription::{self, StreamEvent},
+    },
+};
+
+/// Streams of chats and races.
+#[derive(Default)]
+pub struct RaceSubscription;
+
+#[Subscription]
+impl RaceSubscription {
+    /// The chats that the caller may see and that pass the filter, then every change. Without arguments: an inbox. A
+    /// chat that leaves the filter is told as DELETE.
+    async fn chat_status(
+        &self,
+        context: &Context<'_>,
+        chat_id: Option<Uuid>,
+        key: Option<Uuid>,
+        contract_id: Option<Uuid>,
+        status: Option<ChatStatus>,
+        after: Option<Cursor>,
+    ) -> Result<HandedOver<StreamEvent<Chat>>> {
+        let filter = ChatFilter { chat_id, key, contract_id, status };
+        let feed = ChatFeed { viewer: Arc::clone(context.principal()?).into(), filter };
+        let changes = subscription::subscribe(context.sources(), feed, after);
+        Ok(source::shared(context, changes))
+    }
+
+    /// One race, then every change of it.
+    async fn chat_race(
+        &self,
+        context: &Context<'_>,
+        key: Uuid,
+        after: Option<Cursor>,
+    ) -> Result<HandedOver<StreamEvent<ChatRace>>> {
+        let feed = RaceFeed { principal: Arc::clone(context.principal()?), key };
+        let changes = subscription::subscribe(context.sources(), feed, after);
+        Ok(source::shared(context, changes))
+    }
+}

@@ -1,0 +1,24 @@
+-- Messages that were written before under these ids, or, for an opening message, written again by the customer's client.
+-- Takes no lock.
+--
+-- $1 company
+-- $2 chats
+-- $3 ids, one beside each chat
+select
+    wanted.id as "called_id!",
+    message.company_id,
+    message.chat_id,
+    message.id,
+    chat.website_id,
+    chat.agent_id,
+    chat.visitor,
+    message.text,
+    message.author,
+    message.is_agent,
+    message.opening,
+    message.inserted_at,
+    message.updated_at
+from unnest($2::uuid[], $3::uuid[]) as wanted (chat_id, id)
+join chat_message as message on message.company_id = $1 and message.chat_id = wanted.chat_id
+    and (message.id = wanted.id or message.echo_id = wanted.id)
+join chat on chat.company_id = message.company_id and chat.id = message.chat_id

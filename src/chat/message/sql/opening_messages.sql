@@ -1,0 +1,25 @@
+-- The opening messages of chats in which the customer has written nothing else. Takes no lock.
+--
+-- $1 company
+-- $2 chats
+select
+    message.company_id,
+    message.chat_id,
+    message.id,
+    chat.website_id,
+    chat.agent_id,
+    chat.visitor,
+    message.text,
+    message.author,
+    message.is_agent,
+    message.opening,
+    message.inserted_at,
+    message.updated_at
+from chat
+join chat_message as message on message.company_id = chat.company_id and message.chat_id = chat.id and message.opening
+where chat.company_id = $1 and chat.id = any($2)
+    and not exists (
+        select 1
+        from chat_message as other
+        where other.company_id = $1 and other.chat_id = chat.id and not other.opening and not other.is_agent
+    )

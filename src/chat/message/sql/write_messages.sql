@@ -1,0 +1,50 @@
+-- Adds messages to chats, all of a chat or none: the messages, the chat's count, what was echoed, events.
+--
+-- A chat is written only if it is still as it was read (same version, same number of messages) and nobody else has it
+-- locked (skip locked): so this waits for nobody. The chats are the only rows that are locked, ascending.
+--
+--  $1       company
+--  $2..$5   chats: id, version read, number of messages read, number of messages added
+--  $6..$11  messages: chat, id, text, author, written by the agent, time
+-- $12, $13  opening messages that the customer's client wrote again: chat, id that it gave
+-- $14..$21  events: chat, subject type, subject id, version, event type, actor, payload, previous
+--
+-- Returns the chats that were written.
+with
+held_chat as materialized (
+    select chat.id, wanted.added
+    from unnest($2::uuid[], $3::int[], $4::int[], $5::int[]) as wanted (id, version, messages_read, added)
+    join chat on chat.company_id = $1 and chat.id = wanted.id
+    where chat.version = wanted.version and chat.message_count = wanted.messages_read
+    order by chat.id
+    for no key update of chat skip locked
+),
+counted as (
+    update chat
+    set message_count = chat.message_count + held_chat.added
+    from held_chat
+    where chat.company_id = $1 and chat.id = held_chat.id and held_chat.added > 0
+),
+inserted as (
+    insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at, updated_at)
+    select $1, new.chat_id, new.id, new.text, new.author, new.is_agent, new.at, new.at
+    from unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::boolean[], $11::timestamptz[])
+        as new (chat_id, id, text, author, is_agent, at)
+    join held_chat on held_chat.id = new.chat_id
+),
+echoed as (
+    update chat_message as message
+    set echo_id = coalesce(message.echo_id, echo.id)
+    from unnest($12::uuid[], $13::uuid[]) as echo (chat_id, id)
+    join held_chat on held_chat.id = echo.chat_id
+    where message.company_id = $1 and message.chat_id = echo.chat_id and message.opening
+),
+appended as (
+    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+    select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
+        new.previous::json
+    from unnest($14::uuid[], $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $20::text[], $21::text[])
+        as new (chat_id, subject_type, subject_id, version, type, actor, payload, previous)
+    join held_chat on held_chat.id = new.chat_id
+)
+select id from held_chat

@@ -1,0 +1,59 @@
+-- Races and their chats, with the database's time, all from one snapshot. Takes no lock.
+--
+-- $1 company
+-- $2 keys of races
+-- $3 chats whose races are wanted too
+-- One row for each chat; a race without chats has one row, and so has the answer if there are no races.
+with
+moment as materialized (
+    select switchboard.now() as now
+),
+wanted as (
+    select unnest($2::uuid[]) as key
+    union
+    select chat.key from chat where chat.company_id = $1 and chat.id = any($3)
+)
+select
+    moment.now as "now!",
+    race.key as "race_key?",
+    race.website_id as "race_website_id?",
+    race.owner as "race_owner?",
+    race.state as "race_state?: RaceState",
+    race.winner_id as "race_winner_id?",
+    race.failures as "race_failures?: Json<Vec<Failure>>",
+    race.reoffers as "race_reoffers?",
+    race.expires_at as "race_expires_at?",
+    race.version as "race_version?",
+    race.revision as "race_revision?",
+    race.inserted_at as "race_inserted_at?",
+    race.updated_at as "race_updated_at?",
+    -- Asked only of a chat that is held: whether its agent vanished in silence.
+    chat.status = 'STARTED' and exists (
+        select 1
+        from chat_message as message
+        where message.company_id = $1 and message.chat_id = chat.id and message.is_agent
+    ) as "agent_wrote?",
+    chat.id as "id?",
+    chat.contract_id as "contract_id?",
+    chat.agent_id as "agent_id?",
+    chat.visitor as "visitor?",
+    chat.status as "status?: ChatStatus",
+    chat.missed as "missed?",
+    chat.close_reason as "close_reason?: CloseReason",
+    chat.headline as "headline?",
+    chat.customer_name as "customer_name?",
+    chat.ip_address as "ip_address?",
+    chat.created_from as "created_from?",
+    chat.rating as "rating?",
+    chat.miss_at as "miss_at?",
+    chat.message_count as "message_count?",
+    chat.version as "version?",
+    chat.inserted_at as "inserted_at?",
+    chat.updated_at as "updated_at?",
+    chat.started_at as "started_at?",
+    chat.finished_at as "finished_at?"
+from moment
+left join (
+    wanted join chat_race as race on race.company_id = $1 and race.key = wanted.key
+) on true
+left join chat on chat.company_id = $1 and chat.key = race.key

@@ -1,0 +1,100 @@
+//! `startChat`: the agent accepts the offer, and the first one of a race wins.
+//!
+//! In one transaction the chat is STARTED, the other offers are withdrawn, the headline becomes the first message, and
+//! all timers go. Later calls change nothing and get what the chat came to.
+
+use uuid::Uuid;
+
+use super::{
+    Chats,
+    decision::Decision,
+    message::MessageRecord,
+    record::{ChatRecord, RaceRecord},
+    rights::{self, Action},
+    rules::{self, ChatStatus, CloseReason, RaceState, StartOutcome},
+    verb::{RaceVerb, Target},
+};
+use crate::platform::{
+    auth::Principal,
+    error::{Error, Result},
+};
+
+/// The outcome of `startChat`.
+#[derive(Debug, Clone)]
+pub struct StartedChat {
+    /// Whether this call won.
+    pub outcome: StartOutcome,
+    /// As it is after the call.
+    pub chat: ChatRecord,
+    /// As it is after the call.
+    pub race: RaceRecord,
+}
+
+/// A call of `startChat`.
+#[derive(Debug)]
+pub(super) struct StartChat {
+    principal: Principal,
+    chat_id: Uuid,
+}
+
+impl RaceVerb for StartChat {
+    const KIND: &'static str = "start_chat";
+    type Outcome = StartedChat;
+
+    fn company_id(&self) -> Uuid {
+        self.principal.company_id
+    }
+
+    fn target(&self) -> Target {
+        Target::RaceOf(self.chat_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
+    fn decide(&self, decision: &mut Decision<'_>) -> Result<StartedChat> {
+        start(decision, &self.principal, self.chat_id)
+    }
+}
+
+/// Starts the chat if the caller may see it and its race is open. The contract may have gone to another agent since the
+/// call came in.
+pub(super) fn start(decision: &mut Decision<'_>, principal: &Principal, chat_id: Uuid) -> Result<StartedChat> {
+    let chat = rights::visible_chat(decision, principal, chat_id)?;
+    let outcome = rules::start(chat.status, chat.close_reason);
+    if outcome == StartOutcome::Started {
+        win(decision, &chat);
+    }
+    decision.count("switchboard_chat_starts_total", &[("outcome", outcome.as_str())]);
+    let race = decision.race_or("chat")?;
+    let chat = race.chat(chat_id).ok_or_else(|| Error::not_found("chat"))?;
+    Ok(StartedChat { outcome, chat: chat.clone(), race: race.record.clone() })
+}
+
+fn win(decision: &mut Decision<'_>, chat: &ChatRecord) {
+    let now = decision.now();
+    decision.add_opening(MessageRecord::opening(chat, now));
+    decision.change_chat(chat.id, "ChatStarted", |chat| {
+        chat.status = ChatStatus::Started;
+        chat.started_at = Some(now);
+        chat.message_count = 1;
+    });
+    decision.withdraw_offers(CloseReason::Rescinded, "ChatRescinded");
+    decision.change_race("RaceWon", |race| {
+        race.state = RaceState::Won;
+        race.winner_id = Some(chat.id);
+    });
+}
+
+impl Chats {
+    /// The agent accepts the offer; see the module.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for visitors and participants, `NOT_FOUND` for a chat that the caller may not see.
+    #[tracing::instrument(name = "chat.start", skip_all, fields(chat.id = %chat_id))]
+    pub async fn start(&self, principal: &Principal, chat_id: Uuid) -> Result<StartedChat> {
+        rights::may(principal, Action::StartChat)?;
+        self.calls.start_chat.run(StartChat { principal: principal.clone(), chat_id }).await
+    }
+}

@@ -1,0 +1,144 @@
+//! `updateChat`: how deployed widgets start, end and flag chats. A patch takes effect whole or not at all.
+//!
+//! STARTED is [`start`](super::start), FINISHED is [`end`](super::end), by the same functions. `missed` is a fact about
+//! time: true flags an unanswered chat once its time has passed and changes nothing before; false changes nothing. The
+//! texts may change until an agent has accepted the chat.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Chats,
+    decision::Decision,
+    end::end,
+    record::{ChatRecord, Race},
+    reoffer,
+    rights::{self, Action},
+    rules::{ChatStatus, Side, StartOutcome},
+    start::start,
+    verb::{Candidates, RaceVerb, Target},
+};
+use crate::platform::{
+    auth::Principal,
+    error::{Error, Result},
+};
+
+/// A change of a chat; its bounds are checked. What is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct ChatPatch {
+    /// STARTED or FINISHED; a chat never becomes active by a patch.
+    pub status: Option<ChatStatus>,
+    /// True: flag the chat if its time has passed. False changes nothing: a flag stays.
+    pub missed: Option<bool>,
+    /// The customer's request.
+    pub headline: Option<String>,
+    /// The customer's name.
+    pub customer_name: Option<String>,
+}
+
+/// A call of `updateChat`.
+#[derive(Debug)]
+pub(super) struct UpdateChat {
+    principal: Principal,
+    chat_id: Uuid,
+    patch: ChatPatch,
+    /// See the setting `SWITCHBOARD_REOFFER_GRACE`.
+    grace: Duration,
+}
+
+impl RaceVerb for UpdateChat {
+    const KIND: &'static str = "update_chat";
+    type Outcome = ChatRecord;
+
+    fn company_id(&self) -> Uuid {
+        self.principal.company_id
+    }
+
+    fn target(&self) -> Target {
+        Target::RaceOf(self.chat_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
+    fn candidates(&self, race: Option<&Race>, now: OffsetDateTime) -> Candidates {
+        match self.patch.status {
+            Some(ChatStatus::Finished) => {
+                reoffer::candidates(race, self.chat_id, rights::side(&self.principal), self.grace, now)
+            }
+            _ => Candidates::None,
+        }
+    }
+
+    fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
+        let chat = rights::visible_chat(decision, &self.principal, self.chat_id)?;
+        self.change_texts(decision, &chat)?;
+        if self.patch.missed == Some(true) && chat.miss_at.is_some_and(|at| at <= decision.now()) {
+            flag_missed(decision, &chat);
+        }
+        match self.patch.status {
+            Some(ChatStatus::Started) => {
+                let started = start(decision, &self.principal, self.chat_id)?;
+                match started.outcome {
+                    StartOutcome::Started | StartOutcome::AlreadyStarted => Ok(started.chat),
+                    StartOutcome::LostRace => Err(Error::conflict("another agent took this customer first")),
+                    StartOutcome::Closed => Err(Error::conflict("the chat is over")),
+                }
+            }
+            Some(ChatStatus::Finished) => end(decision, &self.principal, self.chat_id, self.grace),
+            Some(ChatStatus::Active) | None => rights::visible_chat(decision, &self.principal, self.chat_id),
+        }
+    }
+}
+
+impl UpdateChat {
+    fn change_texts(&self, decision: &mut Decision<'_>, chat: &ChatRecord) -> Result<()> {
+        let headline = self.patch.headline.as_ref().unwrap_or(&chat.headline);
+        let customer_name = self.patch.customer_name.as_ref().unwrap_or(&chat.customer_name);
+        if *headline == chat.headline && *customer_name == chat.customer_name {
+            return Ok(());
+        }
+        rights::may(&self.principal, Action::ChangeTexts)?;
+        if chat.status != ChatStatus::Active {
+            return Err(Error::conflict("the chat was taken or is over, its headline and customerName stay"));
+        }
+        decision.change_chat(chat.id, "ChatUpdated", |chat| {
+            chat.headline.clone_from(headline);
+            chat.customer_name.clone_from(customer_name);
+        });
+        Ok(())
+    }
+}
+
+/// Flags an offer whose time to be answered has passed, unless it was answered, withdrawn or flagged before.
+pub(super) fn flag_missed(decision: &mut Decision<'_>, chat: &ChatRecord) {
+    if chat.status == ChatStatus::Active && !chat.missed {
+        decision.change_chat(chat.id, "ChatMissed", |chat| chat.missed = true);
+        decision.count("switchboard_chats_missed_total", &[]);
+    }
+}
+
+impl Chats {
+    /// Applies a patch, whole or not at all; see the module.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` for a patch to active; `FORBIDDEN` for participants, for a visitor who starts and an agent who
+    /// changes the customer's words; `NOT_FOUND` for a chat that the caller may not see; `CONFLICT` for a start that
+    /// lost, and for texts of a chat that was accepted or is over.
+    #[tracing::instrument(name = "chat.update", skip_all, fields(chat.id = %chat_id))]
+    pub async fn update_chat(&self, principal: &Principal, chat_id: Uuid, patch: ChatPatch) -> Result<ChatRecord> {
+        rights::may(principal, Action::UpdateChat)?;
+        match patch.status {
+            Some(ChatStatus::Active) => return Err(Error::invalid("patch.status", "must be STARTED or FINISHED")),
+            Some(ChatStatus::Started) if rights::side(principal) == Side::Customer => {
+                rights::may(principal, Action::StartChat)?;
+            }
+            _ => {}
+        }
+        let grace = self.settings.reoffer_grace;
+        self.calls.update_chat.run(UpdateChat { principal: principal.clone(), chat_id, patch, grace }).await
+    }
+}

@@ -1,0 +1,36 @@
+//! The connection of a worker, kept from one batch to the next: to return it to the pool and to take it again costs a
+//! round trip, as much as the smallest batch.
+
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+
+use crate::platform::error::Result;
+
+/// After this many batches the connection is returned all the same, so that others who wait for one have their turn.
+const MOST_USES: u32 = 32;
+
+/// No connection yet, or one of the pool's. Returned to the pool when dropped.
+#[derive(Default)]
+pub(super) struct WorkerConnection {
+    connection: Option<PoolConnection<Postgres>>,
+    uses: u32,
+}
+
+impl WorkerConnection {
+    /// The connection; taken from the pool if there is none.
+    pub(super) async fn get(&mut self, pool: &PgPool) -> Result<&mut PgConnection> {
+        if self.uses >= MOST_USES {
+            self.release();
+        }
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
+        self.uses += 1;
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Returns the connection, after a failure: the pool checks whether it still lives.
+    pub(super) fn release(&mut self) {
+        *self = Self::default();
+    }
+}

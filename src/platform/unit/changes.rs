@@ -1,0 +1,119 @@
+//! What a unit of work changes beside the concept's own tables: events, timers, metrics.
+
+use metrics::Label;
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::platform::{
+    error::Result,
+    event::{NewEvent, Subject},
+    timer::{NewTimer, TimerKey},
+};
+
+/// A flat record that is a subject of the event log. Its JSON is the payload of its events.
+pub trait Record: Serialize {
+    /// The word for this kind of subject in the event log and in timers, equal to its table's name where it has one.
+    const SUBJECT_TYPE: &'static str;
+
+    /// The tenant; part of the subject's key.
+    fn company_id(&self) -> Uuid;
+
+    /// Which subject of its type this is.
+    fn subject_id(&self) -> Uuid;
+
+    /// Raised by one at each event of the subject.
+    fn version(&self) -> i32;
+
+    /// The timers that the record needs in this state: purpose and due time. A unit of work compares them with those of
+    /// the record before, so that no verb sets or clears a timer by itself.
+    fn timers(&self) -> Vec<(&'static str, OffsetDateTime)> {
+        Vec::new()
+    }
+
+    /// Names the subject.
+    fn subject(&self) -> Subject {
+        Subject::new(Self::SUBJECT_TYPE, self.subject_id())
+    }
+}
+
+#[derive(Debug)]
+struct Count {
+    metric: &'static str,
+    labels: Vec<Label>,
+}
+
+/// Events to append, timers to set and to clear, metrics to count.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) timers_set: Vec<NewTimer>,
+    pub(super) timers_cleared: Vec<TimerKey>,
+    counts: Vec<Count>,
+}
+
+impl Changes {
+    /// Notes that `before` became `after`; a new subject has no `before`. `actor` is the caller's `sub`, `None` for a
+    /// timer.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the record is not JSON.
+    pub fn record<R: Record>(
+        &mut self,
+        event_type: &'static str,
+        actor: Option<&str>,
+        after: &R,
+        before: Option<&R>,
+    ) -> Result<()> {
+        let (company_id, subject) = (after.company_id(), after.subject());
+        let wanted = after.timers();
+        let had = before.map(R::timers).unwrap_or_default();
+        for &(purpose, _) in had.iter().filter(|had| wanted.iter().all(|wanted| wanted.0 != had.0)) {
+            self.timers_cleared.push(TimerKey { company_id, subject: subject.clone(), purpose });
+        }
+        for &(purpose, due_at) in wanted.iter().filter(|wanted| !had.contains(wanted)) {
+            self.timers_set.push(NewTimer { company_id, subject: subject.clone(), purpose, due_at });
+        }
+        self.events.push(NewEvent::new(company_id, subject, after.version(), event_type, actor, after, before)?);
+        Ok(())
+    }
+
+    /// Counts once after the commit, also when nothing else was changed.
+    pub fn count(&mut self, metric: &'static str, labels: &[(&'static str, &'static str)]) {
+        let labels = labels.iter().map(|&(name, value)| Label::new(name, value)).collect();
+        self.counts.push(Count { metric, labels });
+    }
+
+    /// Adds all of `other`.
+    pub fn append(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.timers_set.extend(other.timers_set);
+        self.timers_cleared.extend(other.timers_cleared);
+        self.counts.extend(other.counts);
+    }
+
+    /// True if there is anything for the database.
+    pub(super) fn is_written(&self) -> bool {
+        self.has_events() || !self.timers_set.is_empty() || !self.timers_cleared.is_empty()
+    }
+
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// When the first of the timers that were set is due.
+    pub(super) fn first_due(&self) -> Option<OffsetDateTime> {
+        self.timers_set.iter().map(|timer| timer.due_at).min()
+    }
+
+    /// Counts what was noted.
+    pub(super) fn into_metrics(self) {
+        let events = self.events.len() as u64;
+        if events > 0 {
+            metrics::counter!("switchboard_events_appended_total").increment(events);
+        }
+        for Count { metric, labels } in self.counts {
+            metrics::counter!(metric, labels).increment(1);
+        }
+    }
+}
