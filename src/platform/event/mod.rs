@@ -27,6 +27,7 @@ pub mod listener;
 pub mod memo;
 pub mod notifier;
 pub mod position;
+pub mod reader;
 pub mod retention;
 mod sql;
 

@@ -10,7 +10,7 @@ use sqlx::{
 use switchboard::platform::{
     config::{DatabaseSettings, EventSettings},
     db,
-    event::{Bell, Hub, listener, notifier},
+    event::{Bell, Hub, listener, notifier, reader},
     subscription::Sources,
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -84,8 +84,8 @@ impl EventPath {
         let sources = Sources { pool: pool(database), hub: hub.clone(), replay_limit: settings.replay_limit };
         let mut tasks = JoinSet::new();
         tasks.spawn(notifier::run(bell.clone(), options.clone(), settings.notify_every, stop.clone()));
-        tasks.spawn(listener::listen(bell.clone(), options.clone(), settings.clone(), stop.clone()));
-        tasks.spawn(listener::read(hub.clone(), bell.clone(), options, settings, sender, stop.clone()));
+        tasks.spawn(listener::run(bell.clone(), options.clone(), settings.clone(), stop.clone()));
+        tasks.spawn(reader::run(hub.clone(), bell.clone(), options, settings, sender, stop.clone()));
         let mut path = Self { bell, hub, live, sources, stop, tasks };
         path.until_live(true).await;
         path
