@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool ── services ── schema ── engine ── http ── clients
-//!   │        └ bell, alarm ┐                │
+//!   │        └ notifier, alarm
 //!   └── background tasks: notifier, listener, reader ─► hub ─► subscriptions
 //!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
 //! ```
@@ -28,7 +28,7 @@ use crate::{
         config::{EventSettings, Settings},
         db,
         error::{Error, Result},
-        event::{Bell, Hub, listener, notifier, reader, retention},
+        event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
         subscription::Sources,
@@ -76,20 +76,24 @@ impl App {
         let options = db::connection_options(database, &settings.database);
         let pool = db::pool(options.clone(), &settings.database);
         let clock = Clock::default();
-        let (bell, alarm) = (Bell::default(), Alarm::default());
+        let (notifier, alarm) = (LogNotifier::default(), Alarm::default());
         let hub = Hub::new(settings.event.subscription_queue);
         let demo_service = development.then(|| Arc::new(demo_service()));
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
-        let chats = Chats::new(pool.clone(), bell.clone(), alarm.clone(), settings.chat.clone());
-        let scheduler =
-            Scheduler::new(pool.clone(), bell.clone(), alarm.clone(), vec![Arc::new(MissTimer), Arc::new(CapTimer)]);
+        let chats = Chats::new(pool.clone(), notifier.clone(), alarm.clone(), settings.chat.clone());
+        let scheduler = Scheduler::new(
+            pool.clone(),
+            notifier.clone(),
+            alarm.clone(),
+            vec![Arc::new(MissTimer), Arc::new(CapTimer)],
+        );
 
         let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
-        let mut background = event_tasks(&settings.event, &options, &bell, &hub, set_live);
+        let mut background = event_tasks(&settings.event, &options, &notifier, &hub, set_live);
         background.push({
-            let (authenticator, revocations) = (authenticator.clone(), hub.tap(api_key::SUBJECT));
+            let (authenticator, revocations) = (authenticator.clone(), hub.subscribe_all_companies(api_key::SUBJECT));
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
         });
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
@@ -163,27 +167,28 @@ impl App {
 fn event_tasks(
     settings: &EventSettings,
     options: &PgConnectOptions,
-    bell: &Bell,
+    notifier: &LogNotifier,
     hub: &Hub,
     live: watch::Sender<bool>,
 ) -> Vec<Task> {
-    let notifier = {
-        let (bell, options, notify_every) = (bell.clone(), options.clone(), settings.notify_every);
-        Task::new("notifier", move |stop| notifier::run(bell, options, notify_every, stop))
-    };
-    let listener = {
-        let (bell, options, settings) = (bell.clone(), options.clone(), settings.clone());
-        Task::new("listener", |stop| listener::run(bell, options, settings, stop))
-    };
-    let reader = {
-        let (hub, bell, options, settings) = (hub.clone(), bell.clone(), options.clone(), settings.clone());
-        Task::new("reader", |stop| reader::run(hub, bell, options, settings, live, stop))
-    };
-    let retention = {
+    let mut tasks = Vec::new();
+    tasks.push({
+        let (notifier, options, notify_every) = (notifier.clone(), options.clone(), settings.notify_every);
+        Task::new("notifier", move |stop| notifier::run(notifier, options, notify_every, stop))
+    });
+    tasks.push({
+        let (notifier, options, settings) = (notifier.clone(), options.clone(), settings.clone());
+        Task::new("listener", |stop| listener::run(notifier, options, settings, stop))
+    });
+    tasks.push({
+        let (hub, notifier, options, settings) = (hub.clone(), notifier.clone(), options.clone(), settings.clone());
+        Task::new("reader", |stop| reader::run(hub, notifier, options, settings, live, stop))
+    });
+    tasks.push({
         let (options, retention) = (options.clone(), settings.event_retention);
         Task::new("retention", move |stop| retention::run(options, retention, stop))
-    };
-    vec![notifier, listener, reader, retention]
+    });
+    tasks
 }
 
 /// The principal of anonymous callers in development mode.

@@ -21,7 +21,7 @@ use crate::platform::{
     event::{self, NewEvent, Subject},
 };
 
-/// The kind of subject in the event log.
+/// The event_type of subject in the event log.
 pub const SUBJECT: &str = "api_key";
 
 /// What every key starts with; no token does.
@@ -87,9 +87,9 @@ pub async fn revoke(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -
 }
 
 impl ApiKey {
-    fn event(&self, kind: &'static str, before: Option<&Self>) -> Result<NewEvent> {
+    fn event(&self, event_type: &'static str, before: Option<&Self>) -> Result<NewEvent> {
         let subject = Subject::new(SUBJECT, self.id);
-        NewEvent::new(self.company_id, subject, self.version, kind, None, self, before)
+        NewEvent::new(self.company_id, subject, self.version, event_type, None, self, before)
     }
 }
 

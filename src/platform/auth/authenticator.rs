@@ -18,7 +18,7 @@ use crate::platform::{
     clock::Clock,
     config::AuthSettings,
     error::{Error, Result},
-    event::hub::Mailbox,
+    event::hub::EventQueue,
 };
 
 /// Checks tokens and API keys, and signs visitors' tokens. Cheap to clone.
@@ -73,11 +73,11 @@ impl Authenticator {
 
     /// Keeps the JWKS up to date, and forgets keys as `revocations` (the hub's tap on [`api_key::SUBJECT`](super::api_key::SUBJECT)) tells,
     /// until `stop`; for one background task.
-    pub async fn run(self, revocations: Arc<Mailbox>, stop: CancellationToken) {
+    pub async fn run(self, revocations: Arc<EventQueue>, stop: CancellationToken) {
         let forget = async {
             loop {
                 // Whatever the mail says, the keys are asked for again.
-                revocations.next().await;
+                revocations.recv().await;
                 self.forget_keys();
             }
         };
@@ -113,10 +113,10 @@ impl Authenticator {
 
     /// Returns when the principal's credential has lapsed (expired, revoked), with the reason for its sockets.
     /// Never returns for one that does not lapse.
-    pub async fn lapse(&self, principal: &Arc<Principal>) -> String {
+    pub async fn expired(&self, principal: &Arc<Principal>) -> String {
         match (principal.credential, principal.expires_at) {
             (Credential::ApiKey(id), _) => {
-                Box::pin(self.shared.keyring.lapse(principal.company_id, id)).await;
+                Box::pin(self.shared.keyring.expired(principal.company_id, id)).await;
                 "API key revoked".to_owned()
             }
             (Credential::Token, Some(expires_at)) => {

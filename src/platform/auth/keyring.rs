@@ -80,7 +80,7 @@ impl Keyring {
     }
 
     /// Returns when the key is no longer valid. While the database is away nothing is known, so nothing lapses.
-    pub(super) async fn lapse(&self, company_id: Uuid, id: Uuid) {
+    pub(super) async fn expired(&self, company_id: Uuid, id: Uuid) {
         let mut epoch = self.epoch.subscribe();
         loop {
             // Seen before the look, so that a revocation in between wakes the wait below.
@@ -96,7 +96,7 @@ impl Keyring {
         }
     }
 
-    /// Makes every check from now on read the database again, and every [`Keyring::lapse`] look again.
+    /// Makes every check from now on read the database again, and every [`Keyring::expired`] look again.
     ///
     /// All keys and not only one: revocations are rare, and reading a row again is cheap.
     pub(super) fn forget(&self) {

@@ -17,7 +17,7 @@
 //!    only the algorithms of its own type, curve and `alg`. `none` is no algorithm. So a token that is "signed" with
 //!    the text of a public key finds nothing to match.
 //!  - `exp` is required, and both it and `nbf` are judged by [`Clock`](crate::platform::clock::Clock) without leeway. A socket
-//!    learns that its credential lapsed from [`Authenticator::lapse`].
+//!    learns that its credential lapsed from [`Authenticator::expired`].
 //!  - A request with a known API key costs no query. A revocation is noticed at once where
 //!    [`Authenticator::forget_keys`] is called, and within a minute everywhere else.
 //!  - What cannot be judged (database away, keys never loaded) is UNAVAILABLE: not let in, and not called bad either.

@@ -1,7 +1,7 @@
 //! The listener receives the wake-ups of other processes and wakes this process's reader.
 //!
 //! ```text
-//! other processes' notifiers ── NOTIFY ──► listener ──► Bell::ring_here ──► reader
+//! other processes' notifiers ── NOTIFY ──► listener ──► LogNotifier::notify_local ──► reader
 //! ```
 //!
 //! A wake-up carries no data, so a lost one costs time and not events: the reader polls, and a new connection begins
@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bell, notifier::CHANNEL};
+use super::{LogNotifier, notifier::CHANNEL};
 use crate::platform::{
     config::EventSettings,
     error::{Error, Result},
@@ -24,18 +24,18 @@ use crate::platform::{
 pub(super) const RETRY_LEAST: Duration = Duration::from_millis(50);
 pub(super) const RETRY_MOST: Duration = Duration::from_secs(2);
 /// Listens for wake-ups until `stop`; replaces its connection whenever it fails.
-pub async fn run(bell: Bell, options: PgConnectOptions, settings: EventSettings, stop: CancellationToken) {
+pub async fn run(notifier: LogNotifier, options: PgConnectOptions, settings: EventSettings, stop: CancellationToken) {
     let mut pause = RETRY_LEAST;
     loop {
         let began = Instant::now();
         let lost = tokio::select! {
             () = stop.cancelled() => return,
-            Err(error) = listen(&bell, &options, settings.listener_probe) => error,
+            Err(error) = listen(&notifier, &options, settings.listener_probe) => error,
         };
         // Debug, because the reader warns of the same outage.
         tracing::debug!(error = lost.chain(), "listener lost its connection");
         metrics::counter!("switchboard_listener_reconnects_total").increment(1);
-        bell.ring_here();
+        notifier.notify_local();
         pause = if began.elapsed() > RETRY_MOST { RETRY_LEAST } else { (pause * 2).min(RETRY_MOST) };
         if stop.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
@@ -44,7 +44,11 @@ pub async fn run(bell: Bell, options: PgConnectOptions, settings: EventSettings,
 }
 
 /// Listens on one connection until it fails.
-async fn listen(bell: &Bell, options: &PgConnectOptions, probe_every: Duration) -> Result<std::convert::Infallible> {
+async fn listen(
+    notifier: &LogNotifier,
+    options: &PgConnectOptions,
+    probe_every: Duration,
+) -> Result<std::convert::Infallible> {
     let late = |_| Error::unavailable("the listener's connection is silent");
     // A pool of its own: a dead connection must not be reused by the next attempt.
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(probe_every).connect_lazy_with(options.clone());
@@ -52,11 +56,11 @@ async fn listen(bell: &Bell, options: &PgConnectOptions, probe_every: Duration) 
     listener.eager_reconnect(false);
     timeout(probe_every, listener.listen(CHANNEL)).await.map_err(late)??;
     // Events may have been committed before LISTEN took effect.
-    bell.ring_here();
+    notifier.notify_local();
     loop {
         match timeout(probe_every, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) if bell.is_own(notification.payload()) => {}
-            Ok(Ok(Some(_))) => bell.ring_here(),
+            Ok(Ok(Some(notification))) if notifier.is_own(notification.payload()) => {}
+            Ok(Ok(Some(_))) => notifier.notify_local(),
             Ok(Ok(None)) => return Err(Error::unavailable("the listener's connection was closed")),
             Ok(Err(error)) => return Err(error.into()),
             Err(_quiet) => {

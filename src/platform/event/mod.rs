@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! service ── append() ──► table event (same transaction, last statement)
-//!    └─ after commit: Bell::ring()
+//!    └─ after commit: LogNotifier::notify()
 //!          ├─► this process's reader, at once
 //!          └─► notifier ── NOTIFY, a wake-up and never the data ──► other processes' listeners
 //!                                                                        │  (and a slow poll)
@@ -27,6 +27,7 @@ pub mod listener;
 pub mod memo;
 pub mod notifier;
 pub mod position;
+mod queue;
 pub mod reader;
 pub mod retention;
 mod sql;
@@ -43,10 +44,10 @@ use uuid::Uuid;
 
 pub use hub::{Hub, Interest};
 pub use memo::Memo;
-pub use notifier::Bell;
+pub use notifier::LogNotifier;
 pub use position::{Cursor, Incarnation, Position, SubjectName};
 pub use sql::{
-    HistoryPlace, Resumed, Stretch, append, history, hold_log, position_now, read_stretch, resume, resume_subject,
+    HistoryPlace, LogRange, Resumed, append, history, hold_log, position_now, read_range, resume, resume_subject,
 };
 
 use crate::platform::error::{Error, Result};
@@ -55,15 +56,15 @@ use crate::platform::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// `chat`, `chat_race`, `messages`, …: one word per concept, as in its table's name.
-    pub kind: &'static str,
+    pub subject_type: &'static str,
     /// Which one.
     pub id: String,
 }
 
 impl Subject {
     /// The `kind` named `id`.
-    pub fn new(kind: &'static str, id: impl ToString) -> Self {
-        Self { kind, id: id.to_string() }
+    pub fn new(subject_type: &'static str, id: impl ToString) -> Self {
+        Self { subject_type, id: id.to_string() }
     }
 }
 
@@ -77,7 +78,7 @@ pub struct NewEvent {
     /// The subject's version after the change, raised under its row lock.
     pub version: i32,
     /// What happened to it, in the past tense: `ChatStarted`.
-    pub kind: &'static str,
+    pub event_type: &'static str,
     /// `sub` of the caller; `None` for a timer.
     pub actor: Option<String>,
     /// The subject's flat record at this version, as JSON.
@@ -92,7 +93,7 @@ impl NewEvent {
         company_id: Uuid,
         subject: Subject,
         version: i32,
-        kind: &'static str,
+        event_type: &'static str,
         actor: Option<&str>,
         record: &R,
         before: Option<&R>,
@@ -105,7 +106,7 @@ impl NewEvent {
             ))?),
         };
         let payload = serde_json::to_string(record)?;
-        Ok(Self { company_id, subject, version, kind, actor: actor.map(str::to_owned), payload, previous })
+        Ok(Self { company_id, subject, version, event_type, actor: actor.map(str::to_owned), payload, previous })
     }
 }
 
@@ -140,7 +141,7 @@ pub struct Event {
     /// The subject's version after the change.
     pub version: i32,
     /// What happened.
-    pub kind: String,
+    pub event_type: String,
     /// Who did it; `None` for a timer.
     pub actor: Option<String>,
     /// The subject's record at this version, as JSON text.

@@ -114,9 +114,9 @@ impl FromStr for Snapshot {
 pub struct SubjectName(Arc<str>);
 
 impl SubjectName {
-    /// Of the subject `id` of this kind.
-    pub fn new(kind: &str, id: &str) -> Self {
-        Self(format!("{kind}:{id}").into())
+    /// The name of one subject.
+    pub fn new(subject_type: &str, id: &str) -> Self {
+        Self(format!("{subject_type}:{id}").into())
     }
 
     /// True if a cursor that names `subject` is of this one.
@@ -139,7 +139,7 @@ pub enum Cursor {
     Subject {
         /// The history that the version belongs to.
         incarnation: Incarnation,
-        /// Its [name](SubjectName), `kind:id`.
+        /// Its [name](SubjectName), `subject_type:id`.
         subject: Arc<str>,
         /// Its last version delivered.
         version: i32,

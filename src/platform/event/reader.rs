@@ -1,7 +1,7 @@
 //! The reader follows the log from its position and hands every event to the hub.
 //!
 //! ```text
-//! Bell: own commits, the listener ──┐
+//! LogNotifier: own commits, the listener ──┐
 //! poll, every event_poll ───────────┴─► read_after(position) ──► Hub::deliver ──► position moves on
 //! ```
 //!
@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bell, Hub, Position,
+    Hub, LogNotifier, Position,
     hub::Read,
     listener::{RETRY_LEAST, RETRY_MOST},
     sql::{self, Found, position_now},
@@ -38,7 +38,7 @@ const BACKLOG_MOST: i64 = 100_000;
 /// Reads the log into the hub until `stop`. `live` is true while the last read succeeded.
 pub async fn run(
     hub: Hub,
-    bell: Bell,
+    notifier: LogNotifier,
     options: PgConnectOptions,
     settings: EventSettings,
     live: watch::Sender<bool>,
@@ -62,7 +62,7 @@ pub async fn run(
                 patience = settings.listener_probe;
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = bell.rung() => {}
+                    () = notifier.notified() => {}
                     () = sleep(settings.event_poll) => {}
                 }
             }

@@ -17,10 +17,10 @@ use crate::platform::error::{Error, Result};
 /// than needed after the events have their time.
 pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Result<()> {
     let companies: Vec<Uuid> = events.iter().map(|event| event.company_id).collect();
-    let subject_types: Vec<&str> = events.iter().map(|event| event.subject.kind).collect();
+    let subject_types: Vec<&str> = events.iter().map(|event| event.subject.subject_type).collect();
     let subject_ids: Vec<&str> = events.iter().map(|event| event.subject.id.as_str()).collect();
     let versions: Vec<i32> = events.iter().map(|event| event.version).collect();
-    let kinds: Vec<&str> = events.iter().map(|event| event.kind).collect();
+    let event_types: Vec<&str> = events.iter().map(|event| event.event_type).collect();
     let actors: Vec<Option<&str>> = events.iter().map(|event| event.actor.as_deref()).collect();
     let payloads: Vec<&str> = events.iter().map(|event| event.payload.as_str()).collect();
     let previous: Vec<Option<&str>> = events.iter().map(|event| event.previous.as_deref()).collect();
@@ -33,7 +33,7 @@ pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Resul
         &subject_types as &[&str],
         &subject_ids as &[&str],
         &versions,
-        &kinds as &[&str],
+        &event_types as &[&str],
         &actors as &[Option<&str>],
         &payloads as &[&str],
         &previous as &[Option<&str>],
@@ -69,7 +69,7 @@ impl EventRow {
             subject_type: self.subject_type.ok_or_else(missing)?,
             subject_id: self.subject_id.ok_or_else(missing)?,
             version: self.version.ok_or_else(missing)?,
-            kind: self.kind.ok_or_else(missing)?,
+            event_type: self.kind.ok_or_else(missing)?,
             actor: self.actor,
             payload: self.payload.ok_or_else(missing)?,
             previous: self.previous,
@@ -199,13 +199,13 @@ pub enum Resumed {
     Gap,
 }
 
-/// A stretch of the log that one stream looks at.
+/// A range of the log that one stream looks at.
 #[derive(Debug)]
-pub struct Stretch {
+pub struct LogRange {
     /// The tenant.
     pub company_id: Uuid,
     /// Of subjects of these kinds.
-    pub kinds: Vec<&'static str>,
+    pub subject_types: Vec<&'static str>,
     /// Of this one subject, if given.
     pub subject_id: Option<String>,
     /// What this does not contain.
@@ -214,25 +214,25 @@ pub struct Stretch {
     pub until: Position,
 }
 
-/// Every event of `stretch`. To be called in the transaction that gave its end and `floor`.
-pub async fn resume(connection: &mut PgConnection, stretch: &Stretch, floor: u64, limit: usize) -> Result<Resumed> {
-    if !stretch.since.is_held(&stretch.until, floor) {
+/// Every event of `range`. To be called in the transaction that gave its end and `floor`.
+pub async fn resume(connection: &mut PgConnection, range: &LogRange, floor: u64, limit: usize) -> Result<Resumed> {
+    if !range.since.is_held(&range.until, floor) {
         return Ok(Resumed::Gap);
     }
-    let events = read_stretch(connection, stretch, None, limit.saturating_add(1)).await?;
+    let events = read_range(connection, range, None, limit.saturating_add(1)).await?;
     Ok(if events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
 }
 
-/// The first `limit` events of `stretch` behind `last`, in the order (kind of subject, subject, version). Whether the
-/// log still holds the stretch is for the caller to ask, in the same transaction.
-pub async fn read_stretch(
+/// The first `limit` events of `range` behind `last`, in the order (kind of subject, subject, version). Whether the
+/// log still holds the range is for the caller to ask, in the same transaction.
+pub async fn read_range(
     connection: &mut PgConnection,
-    stretch: &Stretch,
+    range: &LogRange,
     last: Option<&EventKey>,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let (seen, pending) = parameters(&stretch.since);
-    let (end, open) = parameters(&stretch.until);
+    let (seen, pending) = parameters(&range.since);
+    let (end, open) = parameters(&range.until);
     let rows = events!(
         "from (
              select * from (
@@ -249,9 +249,9 @@ pub async fn read_stretch(
              limit $11
          ) as page
          order by subject_type, subject_id, version",
-        stretch.company_id,
-        &stretch.kinds as &[&str],
-        stretch.subject_id.as_deref(),
+        range.company_id,
+        &range.subject_types as &[&str],
+        range.subject_id.as_deref(),
         seen,
         &pending,
         end,
@@ -275,7 +275,7 @@ pub async fn resume_subject(
     version: i32,
     limit: usize,
 ) -> Result<Resumed> {
-    let events = subject_history(connection, company_id, subject.kind, &subject.id, version, limit + 1).await?;
+    let events = subject_history(connection, company_id, subject.subject_type, &subject.id, version, limit + 1).await?;
     let next_is_dropped = events.first().is_some_and(|event| event.version != version + 1);
     Ok(if next_is_dropped || events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
 }
@@ -338,11 +338,11 @@ impl std::fmt::Display for HistoryPlace {
     }
 }
 
-/// At most `limit` kept events about the id, as any of `kinds`, oldest first.
+/// At most `limit` kept events about the id, as any of `subject_types`, oldest first.
 pub async fn history(
     connection: &mut PgConnection,
     company_id: Uuid,
-    kinds: &[&str],
+    subject_types: &[&str],
     subject_id: &str,
     after: Option<&HistoryPlace>,
     limit: usize,
@@ -354,7 +354,7 @@ pub async fn history(
          order by occurred_at, subject_type, version
          limit $7",
         company_id,
-        kinds as &[&str],
+        subject_types as &[&str],
         subject_id,
         after.map(|place| place.occurred_at),
         after.map(|place| place.subject_type.as_str()),

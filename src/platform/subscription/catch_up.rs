@@ -5,7 +5,7 @@
 //!                        │ page │ page │ …, by (subject, version)     │
 //! ```
 //!
-//! The stretch is fixed by the first page: all that is contained in the log's end of then, `until`, and not in what the
+//! The range is fixed by the first page: all that is contained in the log's end of then, `until`, and not in what the
 //! reader had, `since`. Both were seen by one snapshot each, so that a subject's events in between are its next ones
 //! without a hole. The pages follow each other by (subject, version), each in a transaction of its own: nothing is held
 //! while the client takes its time, and memory holds one page.
@@ -24,14 +24,14 @@ use std::sync::Arc;
 
 use super::{
     Change, Feed,
-    driver::{Batch, Driver, Then},
+    driver::{Batch, Driver, Next},
 };
 use crate::platform::{
     error::Result,
     event::{self, Event, EventKey, Position},
 };
 
-/// Most events read at once: memory that a slow reader costs, against another look at the whole stretch for each page.
+/// Most events read at once: memory that a slow reader costs, against another look at the whole range for each page.
 const PAGE: usize = 5_000;
 
 /// How far a reader has caught up.
@@ -67,19 +67,19 @@ impl<F: Feed> Driver<F> {
         }
         let until = until.as_ref().unwrap_or(&now);
         let limit = PAGE.min(self.sources.replay_limit);
-        let stretch = self.stretch(since, until);
-        let events = event::read_stretch(&mut transaction, &stretch, last.as_ref(), limit).await?;
+        let range = self.range(since, until);
+        let events = event::read_range(&mut transaction, &range, last.as_ref(), limit).await?;
         transaction.commit().await?;
         let mut changes = Vec::from_iter(held.clone());
         let last = events.last().filter(|_| events.len() == limit).map(Event::key);
         changes.extend(self.project(events.into_iter().map(Arc::new), since, until)?);
-        let then = if let Some(last) = last {
+        let next = if let Some(last) = last {
             let (since, until) = (since.clone(), Some(until.clone()));
-            Then::CatchUp(Box::new(CatchUp { since, until, last: Some(last), held: changes.pop() }))
+            Next::CatchUp(Box::new(CatchUp { since, until, last: Some(last), held: changes.pop() }))
         } else {
             self.complete(&mut changes, until);
-            Then::Listen(until.clone())
+            Next::Listen(until.clone())
         };
-        Ok(Batch { changes, then })
+        Ok(Batch { changes, next })
     }
 }

@@ -11,7 +11,7 @@ use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp
 use crate::platform::{
     error::{Error, Result},
     event::{
-        self, Cursor, Event, Position, Resumed, Stretch, SubjectName,
+        self, Cursor, Event, LogRange, Position, Resumed, SubjectName,
         hub::{Delivery, Read},
     },
 };
@@ -19,11 +19,11 @@ use crate::platform::{
 /// Messages, and where they leave the reader.
 pub(super) struct Batch<R> {
     pub(super) changes: Vec<Change<R>>,
-    pub(super) then: Then<R>,
+    pub(super) next: Next<R>,
 }
 
 /// What follows a batch.
-pub(super) enum Then<R> {
+pub(super) enum Next<R> {
     /// What comes by mail. Events contained in the position were sent already, or are part of the state sent.
     Listen(Position),
     /// More of the log, before any mail is looked at.
@@ -69,7 +69,7 @@ impl<F: Feed> Driver<F> {
             resync: false,
             event: None,
         });
-        Ok(Batch { changes: changes.collect(), then: Then::Listen(position) })
+        Ok(Batch { changes: changes.collect(), next: Next::Listen(position) })
     }
 
     pub(super) fn state_as_batch(
@@ -99,7 +99,7 @@ impl<F: Feed> Driver<F> {
             let operation = ChangeOperation::Ready;
             changes.push(Change { operation, record: None, cursor: complete, resync, event: None });
         }
-        Batch { changes, then: Then::Listen(position) }
+        Batch { changes, next: Next::Listen(position) }
     }
 
     /// Every change since `cursor`, then READY; or the present state, marked as a resync, where the log does not
@@ -117,7 +117,7 @@ impl<F: Feed> Driver<F> {
         let resumed = match (cursor, subject) {
             (Cursor::Restart, _) => Resumed::Gap,
             (Cursor::At(since), _) => {
-                let missed = self.stretch(since, &position);
+                let missed = self.range(since, &position);
                 event::resume(&mut transaction, &missed, floor, limit).await?
             }
             (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if subject.is(named) => {
@@ -148,7 +148,7 @@ impl<F: Feed> Driver<F> {
         };
         let operation = ChangeOperation::Ready;
         changes.push(Change { operation, record: None, cursor: ready, resync: false, event: None });
-        Ok(Batch { changes, then: Then::Listen(position) })
+        Ok(Batch { changes, next: Next::Listen(position) })
     }
 
     /// What happened to the one subject since `version`, which is not after its `present` one.
@@ -163,13 +163,13 @@ impl<F: Feed> Driver<F> {
     }
 
     /// What happened from `since` to `until` that may concern this stream.
-    pub(super) fn stretch(&self, since: &Position, until: &Position) -> Stretch {
-        let mut kinds: Vec<_> = self.feed.interests().iter().map(|interest| interest.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        Stretch {
+    pub(super) fn range(&self, since: &Position, until: &Position) -> LogRange {
+        let mut subject_types: Vec<_> = self.feed.interests().iter().map(|interest| interest.subject_type).collect();
+        subject_types.sort_unstable();
+        subject_types.dedup();
+        LogRange {
             company_id: self.feed.company_id(),
-            kinds,
+            subject_types,
             subject_id: self.feed.subject().map(|subject| subject.id),
             since: since.clone(),
             until: until.clone(),
@@ -177,12 +177,12 @@ impl<F: Feed> Driver<F> {
     }
 
     /// What the events of a delivery mean to this reader, which is `behind` that position already.
-    pub(super) fn delivered(&self, delivery: &Delivery, behind: &Position) -> Result<Vec<Change<F::Record>>> {
-        let new = delivery.events.iter().filter(|event| !behind.contains(event.xid)).map(Arc::clone);
+    pub(super) fn delivered(&self, delivery: &Delivery, base: &Position) -> Result<Vec<Change<F::Record>>> {
+        let new = delivery.events.iter().filter(|event| !base.contains(event.xid)).map(Arc::clone);
         let Read { before, after } = &*delivery.read;
         // A server's reader may lag behind the state that a subscription was sent: a client dropped inside that read
         // must not be led back. (Cursors of a stream of one subject count its versions instead.)
-        let before = if self.subject.is_some() { Cow::Borrowed(before) } else { Cow::Owned(before.union(behind)) };
+        let before = if self.subject.is_some() { Cow::Borrowed(before) } else { Cow::Owned(before.union(base)) };
         let mut changes = self.project(new, &before, after)?;
         self.complete(&mut changes, after);
         Ok(changes)

@@ -33,12 +33,12 @@ use uuid::Uuid;
 pub use self::newest::Newest;
 use self::{
     catch_up::CatchUp,
-    driver::{Batch, Driver, Then},
-    newest::Told,
+    driver::{Batch, Driver, Next},
+    newest::LastSent,
 };
 use crate::platform::{
     error::{Code, Result},
-    event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Mail},
+    event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Received},
 };
 
 /// What a message of a stream says about its record.
@@ -163,13 +163,13 @@ fn stream<F: Feed>(
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let subscription = sources.hub.subscribe(feed.interests());
-    let subject = feed.subject().map(|subject| SubjectName::new(subject.kind, &subject.id));
+    let subject = feed.subject().map(|subject| SubjectName::new(subject.subject_type, &subject.id));
     let changes_only = matches!(opening, Opening::Changes);
     let driver = Driver { sources: sources.clone(), feed, subject, changes_only };
     // Kept small, as nearly all streams wait nearly always: reads of the database are boxed.
     async_stream::try_stream! {
         let conflates = driver.feed.conflates();
-        let mut told = Told::default();
+        let mut last_sent = LastSent::default();
         let mut batch = match opening {
             Opening::Present => Box::pin(driver.present(false)).await?,
             Opening::After(cursor) => Box::pin(driver.resume(&cursor)).await?,
@@ -178,30 +178,30 @@ fn stream<F: Feed>(
         loop {
             for change in batch.changes {
                 if conflates {
-                    told.note(&change);
+                    last_sent.note(&change);
                 }
                 yield change;
             }
             // No connection is held up to here: the client may take its time.
-            batch = match batch.then {
-                Then::CatchUp(rest) => Box::pin(persistently(|| driver.page(&rest))).await?,
-                Then::Listen(behind) => match subscription.mailbox().next().await {
-                    Mail::Delivery(delivery) if conflates => {
-                        let waiting = subscription.mailbox().waiting();
-                        let newest = driver.newest(&delivery, &waiting, &behind, &told)?;
-                        Batch { changes: Vec::from_iter(newest), then: Then::Listen(behind) }
+            batch = match batch.next {
+                Next::CatchUp(rest) => Box::pin(persistently(|| driver.page(&rest))).await?,
+                Next::Listen(base) => match subscription.queue().recv().await {
+                    Received::Delivery(delivery) if conflates => {
+                        let waiting = subscription.queue().drain();
+                        let newest = driver.newest(&delivery, &waiting, &base, &last_sent)?;
+                        Batch { changes: Vec::from_iter(newest), next: Next::Listen(base) }
                     }
-                    Mail::Delivery(delivery) => {
-                        Batch { changes: driver.delivered(&delivery, &behind)?, then: Then::Listen(behind) }
+                    Received::Delivery(delivery) => {
+                        Batch { changes: driver.delivered(&delivery, &base)?, next: Next::Listen(base) }
                     }
-                    Mail::Lagged(_) if conflates => Box::pin(persistently(|| driver.overtaken(&told))).await?,
-                    Mail::Lagged(since) => {
-                        let catch_up = CatchUp::since(since.union(&behind));
-                        Batch { changes: Vec::new(), then: Then::CatchUp(Box::new(catch_up)) }
+                    Received::Lagged(_) if conflates => Box::pin(persistently(|| driver.overtaken(&last_sent))).await?,
+                    Received::Lagged(since) => {
+                        let catch_up = CatchUp::since(since.union(&base));
+                        Batch { changes: Vec::new(), next: Next::CatchUp(Box::new(catch_up)) }
                     }
                     // Of another history perhaps, in which what was told means nothing.
-                    Mail::Resync if conflates => Box::pin(persistently(|| driver.overtaken(&Told::Nothing))).await?,
-                    Mail::Resync => Box::pin(persistently(|| driver.present(true))).await?,
+                    Received::Resync if conflates => Box::pin(persistently(|| driver.overtaken(&LastSent::Nothing))).await?,
+                    Received::Resync => Box::pin(persistently(|| driver.present(true))).await?,
                 },
             };
         }

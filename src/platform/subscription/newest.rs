@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Change, ChangeOperation, Feed, Versioned,
-    driver::{Batch, Driver, Then},
+    driver::{Batch, Driver, Next},
 };
 use crate::platform::{
     error::{Code, Result},
@@ -65,24 +65,24 @@ impl<F: Feed> Feed for Newest<F> {
 
 /// What a reader was told last, so that it is not told again.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum LastSent {
     /// Nothing yet.
     #[default]
     Nothing,
     /// The record at the version that the cursor names.
     Record(Cursor),
     /// That it does not see the record any more.
-    Gone,
+    Deleted,
 }
 
-impl Told {
+impl LastSent {
     pub(super) fn note<R>(&mut self, change: &Change<R>) {
         *self = Self::by(change);
     }
 
     fn by<R>(change: &Change<R>) -> Self {
         match change.operation {
-            ChangeOperation::Delete => Self::Gone,
+            ChangeOperation::Delete => Self::Deleted,
             _ => Self::Record(change.cursor.clone()),
         }
     }
@@ -94,18 +94,18 @@ impl<F: Feed> Driver<F> {
         &self,
         first: &Delivery,
         waiting: &[Arc<Delivery>],
-        behind: &Position,
-        told: &Told,
+        base: &Position,
+        last_sent: &LastSent,
     ) -> Result<Option<Change<F::Record>>> {
         let mut newest = None;
         for delivery in std::iter::once(first).chain(waiting.iter().map(Arc::as_ref)) {
-            newest = self.delivered(delivery, behind)?.pop().or(newest);
+            newest = self.delivered(delivery, base)?.pop().or(newest);
         }
         Ok(newest.and_then(|change| {
-            let operation = match (told, change.operation) {
-                (Told::Gone, ChangeOperation::Delete) => return None,
-                (Told::Gone, ChangeOperation::Update) => ChangeOperation::Insert,
-                (Told::Record(_), ChangeOperation::Insert) => ChangeOperation::Update,
+            let operation = match (last_sent, change.operation) {
+                (LastSent::Deleted, ChangeOperation::Delete) => return None,
+                (LastSent::Deleted, ChangeOperation::Update) => ChangeOperation::Insert,
+                (LastSent::Record(_), ChangeOperation::Insert) => ChangeOperation::Update,
                 (_, operation) => operation,
             };
             Some(Change { operation, ..change })
@@ -113,7 +113,7 @@ impl<F: Feed> Driver<F> {
     }
 
     /// The present state in place of changes that are not there to be told, unless it was `told` already.
-    pub(super) async fn overtaken(&self, told: &Told) -> Result<Batch<F::Record>> {
+    pub(super) async fn overtaken(&self, last_sent: &LastSent) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, _) = event::position_now(&mut transaction).await?;
         let mut batch = match self.feed.snapshot(&mut transaction).await {
@@ -122,12 +122,12 @@ impl<F: Feed> Driver<F> {
                 // No version of it is known, so a resume begins anew.
                 let (operation, cursor) = (ChangeOperation::Delete, Cursor::Restart);
                 let gone = Change { operation, record: None, cursor, resync: false, event: None };
-                Batch { changes: vec![gone], then: Then::Listen(position) }
+                Batch { changes: vec![gone], next: Next::Listen(position) }
             }
             Err(error) => return Err(error),
         };
         transaction.commit().await?;
-        batch.changes.retain(|change| Told::by(change) != *told);
+        batch.changes.retain(|change| LastSent::by(change) != *last_sent);
         Ok(batch)
     }
 }

@@ -16,7 +16,7 @@ async fn a_stream_opened_at_any_moment_leads_to_the_same_state() {
     let path = EventPath::start(&world.options).await;
     let progress = watch::Sender::new(0);
     let writers = (0..WRITERS).map(|writer| {
-        let (options, company_id, bell) = (world.options.clone(), world.company_id, path.bell.clone());
+        let (options, company_id, notifier) = (world.options.clone(), world.company_id, path.notifier.clone());
         let (ids, progress) = (ids.clone(), progress.clone());
         tokio::spawn(async move {
             let mut random = Random(writer as u64);
@@ -26,7 +26,7 @@ async fn a_stream_opened_at_any_moment_leads_to_the_same_state() {
                 let value = format!("value-{}", random.below(2));
                 let changes: Vec<_> = ids[first..=first + random.below(3)].iter().map(|id| (&**id, &*value)).collect();
                 change(&mut connection, company_id, &changes).await.unwrap();
-                bell.ring();
+                notifier.notify();
                 progress.send_modify(|done| *done += 1);
             }
         })
@@ -54,7 +54,7 @@ async fn a_stream_opened_at_any_moment_leads_to_the_same_state() {
         writer.await.unwrap();
     }
     world.change(&[("zz", "value-1")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let state = world.state().await;
     let mut with_value = state.clone();
     with_value.retain(|_, thing| thing.value == "value-1");
@@ -85,7 +85,7 @@ async fn leaving_a_filter_is_delete_and_entering_it_is_insert() {
     }
     world.create(&["c"]).await;
     world.change(&[("c", "open")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let mut told = Vec::new();
     for _ in 0..5 {
         let change = reader.next().await;

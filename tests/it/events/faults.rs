@@ -19,13 +19,13 @@ async fn killed_connections_lose_and_double_nothing() {
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     let (enough, mut told_enough) = watch::channel(false);
     let writing = {
-        let (options, company_id, bell) = (world.options.clone(), world.company_id, path.bell.clone());
+        let (options, company_id, notifier) = (world.options.clone(), world.company_id, path.notifier.clone());
         tokio::spawn(async move {
             let mut connection = connect(&options).await;
             let mut written = 0;
             while !*told_enough.borrow_and_update() {
                 change(&mut connection, company_id, &[("a", "changed"), ("b", "changed")]).await.unwrap();
-                bell.ring();
+                notifier.notify();
                 written += 1;
             }
             written
@@ -72,7 +72,7 @@ async fn a_connection_on_which_nothing_arrives_is_found_and_replaced() {
         path.until_live(false).await;
         assert!(frozen.elapsed() < Duration::from_secs(10), "{:?}", frozen.elapsed());
         world.change(&[("thing", "meanwhile")]).await;
-        elsewhere.bell.ring();
+        elsewhere.notifier.notify();
         proxy.set(Road::Pass);
         path.until_live(true).await;
         assert_eq!(told(&[reader.next().await]), [("thing".into(), version)]);
@@ -80,7 +80,7 @@ async fn a_connection_on_which_nothing_arrives_is_found_and_replaced() {
     // The new listener hears others.
     for version in 4..=8 {
         world.change(&[("thing", "after")]).await;
-        elsewhere.bell.ring();
+        elsewhere.notifier.notify();
         assert_eq!(told(&[reader.next().await]), [("thing".into(), version)]);
     }
     assert_eq!(reader.resyncs, 0);
@@ -97,7 +97,7 @@ async fn subscriptions_outlive_a_database_that_is_away_and_catch_up() {
     let mut lagging = Reader::ready(&path.sources, world.all()).await;
     for version in 2..=4 {
         world.change(&[("a", "before")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         waiting.until("a", version).await;
     }
 
@@ -106,7 +106,7 @@ async fn subscriptions_outlive_a_database_that_is_away_and_catch_up() {
         lagging.until("b", 21).await;
         lagging
     });
-    path.bell.ring();
+    path.notifier.notify();
     path.until_live(false).await;
     for _ in 2..=21 {
         world.change(&[("b", "meanwhile")]).await;
@@ -138,10 +138,10 @@ async fn a_crash_of_postgres_loses_and_doubles_nothing() {
         for id in ["a", "b"] {
             // Connected before the crash, whichever of them writes first.
             let mut connection = connect(&world.options).await;
-            let (company_id, bell) = (world.company_id, path.bell.clone());
+            let (company_id, notifier) = (world.company_id, path.notifier.clone());
             writers.push(tokio::spawn(async move {
                 while change(&mut connection, company_id, &[(id, "changed")]).await.is_ok() {
-                    bell.ring();
+                    notifier.notify();
                 }
             }));
         }

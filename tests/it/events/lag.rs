@@ -31,7 +31,7 @@ async fn burst(world: &World, path: &EventPath, ids: &[String], seed: u64) -> us
         let first = random.below(ids.len() - size);
         let changes: Vec<_> = ids[first..first + size].iter().map(|id| (id.as_str(), "burst")).collect();
         change(&mut connection, world.company_id, &changes).await.unwrap();
-        path.bell.ring();
+        path.notifier.notify();
         written += size;
     }
     written
@@ -66,7 +66,7 @@ async fn a_burst_larger_than_any_buffer_arrives_whole_and_in_order() {
         }
     };
     world.change(&[("zz", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let rest = reader.until("zz", 2).await;
     assert_eq!(read + rest.len(), first + second + 1);
     assert_eq!(reader.resyncs, 0);
@@ -79,7 +79,7 @@ async fn overwhelm(world: &mut World, path: &EventPath, ids: &[String], seed: u6
     let mut watching = Reader::ready(&path.sources, world.only("zz")).await;
     burst(world, path, &ids[..100], seed).await;
     world.change(&[("zz", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     watching.next().await;
 }
 
@@ -129,7 +129,7 @@ async fn a_gap_beyond_every_limit_is_read_page_by_page() {
     assert!(messages.iter().all(|message| message.operation == ChangeOperation::Update));
     assert_eq!(reader.state, world.state().await);
     world.change(&[("thing-050", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let after = reader.next().await;
     assert_eq!(told(&[after]).len(), 1, "changes go on");
     assert!(reader.stream.as_mut().next().now_or_never().is_none());
@@ -165,7 +165,7 @@ async fn a_log_dropped_between_two_pages_is_one_resync() {
     assert_eq!(resync.len(), ids.len(), "all but the first record, and READY");
     assert_eq!(reader.state, world.state().await);
     world.change(&[("zz", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let after = reader.next().await;
     assert_eq!((after.operation, after.resync), (ChangeOperation::Update, false), "changes go on");
     assert_eq!(reader.resyncs, 1);
@@ -183,7 +183,7 @@ async fn a_client_dropped_between_two_pages_resumes_without_a_loss() {
     let Reader { mut state, .. } = reader;
     let cursor = &before.last().unwrap().cursor;
     world.change(&[("thing-000", "while away"), ("thing-099", "while away")]).await;
-    path.bell.ring();
+    path.notifier.notify();
 
     // What a resume replays is still limited, whatever the cursor.
     let mut limited = Reader::open(&path.sources, world.all(), Some(kept(cursor)));
@@ -221,7 +221,7 @@ async fn the_last_change_of_a_catch_up_says_so_whatever_others_follow_in_the_log
     for version in 3..13 {
         // One read each, so that the mailbox overflows; and then pages of other things.
         world.change(&[("thing-000", "mine")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         watching.until("thing-000", version).await;
     }
     overwhelm(&mut world, &path, &ids[1..].iter().cloned().chain(["zz".to_owned()]).collect::<Vec<_>>(), 7).await;
@@ -240,7 +240,7 @@ async fn a_server_that_was_away_for_too_much_to_hold_is_one_resync() {
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     for (number, away) in [(1, false), (2, true)] {
         proxy.set(Road::Cut);
-        path.bell.ring();
+        path.notifier.notify();
         path.until_live(false).await;
         // All that is read is another company's, and only the second time more than a reader takes into memory.
         let events = if away { 100_001 } else { 5_000 };
@@ -254,7 +254,7 @@ async fn a_server_that_was_away_for_too_much_to_hold_is_one_resync() {
         proxy.set(Road::Pass);
         path.until_live(true).await;
         world.change(&[("b", "after")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         while reader.state.get("b").is_none_or(|thing| thing.version <= number) {
             reader.next().await;
         }

@@ -241,7 +241,7 @@ impl Feed for Things {
             (None, Some(value)) => Scope::Field("value", value.clone()),
             (None, None) => Scope::All,
         };
-        vec![Interest { company_id: self.company_id, kind: "thing", scope }]
+        vec![Interest { company_id: self.company_id, subject_type: "thing", scope }]
     }
 
     fn subject(&self) -> Option<Subject> {

@@ -14,7 +14,7 @@ async fn hand_out(world: &mut World, path: &EventPath, values: &[&str]) {
     let mut watching = Reader::ready(&path.sources, world.only("a")).await;
     for value in values {
         world.change(&[("a", value)]).await;
-        path.bell.ring();
+        path.notifier.notify();
         watching.next().await;
     }
 }

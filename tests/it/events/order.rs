@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use sqlx::{Connection, PgConnection};
 use switchboard::platform::event::{
     Hub, Interest,
-    hub::{Mail, Scope, Subscription},
+    hub::{Received, Scope, Subscription},
 };
 use tokio::time::timeout;
 
@@ -29,15 +29,15 @@ impl Random {
 
 /// Everything that the hub hands out about things of `world`'s company.
 fn listen(hub: &Hub, world: &World) -> Subscription {
-    hub.subscribe(vec![Interest { company_id: world.company_id, kind: "thing", scope: Scope::All }])
+    hub.subscribe(vec![Interest { company_id: world.company_id, subject_type: "thing", scope: Scope::All }])
 }
 
 /// What arrives up to `last`, in the order of arrival.
 async fn heard_until(subscription: &Subscription, last: (&str, i32)) -> Vec<(String, i32)> {
     let mut heard = Vec::new();
     loop {
-        let mail = timeout(PATIENCE, subscription.mailbox().next()).await.expect("something arrives");
-        let Mail::Delivery(delivery) = mail else { panic!("{mail:?}") };
+        let received = timeout(PATIENCE, subscription.queue().recv()).await.expect("something arrives");
+        let Received::Delivery(delivery) = received else { panic!("{received:?}") };
         heard.extend(delivery.events.iter().map(|event| (event.subject_id.clone(), event.version)));
         if heard.iter().any(|(id, version)| (id.as_str(), *version) == last) {
             return heard;
@@ -102,12 +102,12 @@ async fn random_history(seed: u64) {
                 execute(connection, "rollback").await;
                 *held = None;
             }
-            (6, _) => path.bell.ring(),
+            (6, _) => path.notifier.notify(),
             (7, _) => {
                 // A read that surely has happened by now.
                 sentinels += 1;
                 world.change(&[("zz", "read")]).await;
-                path.bell.ring();
+                path.notifier.notify();
                 heard.extend(heard_until(&subscription, ("zz", sentinels)).await);
             }
             _ => {}
@@ -117,7 +117,7 @@ async fn random_history(seed: u64) {
         execute(connection, "commit").await;
     }
     world.change(&[("zz", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     heard.extend(heard_until(&subscription, ("zz", sentinels + 1)).await);
 
     let written: Vec<_> = world.log().await.into_iter().filter(|event| !created.contains(event)).collect();
@@ -148,15 +148,15 @@ async fn a_long_transaction_here_or_in_another_database_holds_nobody_up() {
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     for version in 2..=40 {
         world.change(&[("quick", "quick")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         let heard = heard_until(&subscription, ("quick", version)).await;
         assert_eq!(heard, [("quick".to_owned(), version)]);
     }
     execute(&mut long, "commit").await;
-    path.bell.ring();
+    path.notifier.notify();
     assert_eq!(heard_until(&subscription, ("late", 2)).await, [("late".to_owned(), 2)]);
     world.change(&[("quick", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     assert_eq!(heard_until(&subscription, ("quick", 41)).await, [("quick".to_owned(), 41)]);
     let told = told(&reader.until("quick", 41).await);
     let late = told.iter().filter(|(id, _)| id == "late").count();
@@ -175,7 +175,7 @@ async fn a_commit_on_one_server_wakes_the_subscribers_of_another() {
     let mut far = Reader::ready(&there.sources, world.all()).await;
     for version in 2..=20 {
         world.change(&[("thing", "changed")]).await;
-        here.bell.ring();
+        here.notifier.notify();
         assert_eq!(
             told(&[far.next().await, near.next().await]),
             [("thing".into(), version), ("thing".into(), version)]

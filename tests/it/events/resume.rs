@@ -25,14 +25,14 @@ async fn record(world: &mut World, path: &EventPath, feed: &Things) -> Vec<Chang
     let mut messages = reader.until_ready().await;
     for version in (2..=8).step_by(2) {
         world.change(&[("a", "together"), ("b", "together"), ("c", "together")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         world.change(&[("a", "alone")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         messages.extend(reader.until("a", version + 1).await);
     }
     // Whatever of the last read comes after that.
     world.change(&[("a", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     messages.extend(reader.until("a", 10).await);
     messages
 }
@@ -92,7 +92,7 @@ async fn every_cursor_resumes_where_it_was_given() {
             assert_eq!(told(&reader.until_ready().await), []);
         }
         world.change(&[("a", "after"), ("b", "after")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         for cursor in [&messages.last().unwrap().cursor, &end] {
             let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
             let new = reader.until("a", 11).await;
@@ -111,7 +111,7 @@ async fn a_cursor_inside_a_read_does_not_reach_behind_the_snapshot() {
     world.change(&[("a", "shown"), ("b", "shown")]).await;
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     world.change(&[("a", "new"), ("b", "new")]).await;
-    path.bell.ring(); // one read of all three transactions
+    path.notifier.notify(); // one read of all three transactions
     let first = reader.next().await;
     assert_eq!(told(std::slice::from_ref(&first)), [("a".into(), 4)]);
     // What the snapshot had already passed does not come back.
@@ -156,10 +156,10 @@ async fn a_cursor_from_before_the_kept_log_or_of_another_history_is_a_resync() {
     let mut all = Reader::ready(&path.sources, world.all()).await;
     let mut of_a = Reader::ready(&path.sources, world.only("a")).await;
     world.change(&[("a", "kept by nobody")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let (old, old_of_a) = (all.next().await.cursor, of_a.next().await.cursor);
     world.change(&[("a", "dropped")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let (newer, newer_of_a) = (all.next().await.cursor, of_a.next().await.cursor);
 
     // Another cluster, another timeline, and a future that this history does not have.
@@ -190,7 +190,7 @@ async fn a_cursor_from_before_the_kept_log_or_of_another_history_is_a_resync() {
     }
     // Those who were there all the time notice nothing.
     world.change(&[("a", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     for reader in [&mut all, &mut of_a] {
         assert_eq!(told(&[reader.next().await]), [("a".into(), 4)]);
         assert_eq!(reader.resyncs, 0);
@@ -214,7 +214,7 @@ async fn a_cursor_taken_beside_a_hundred_open_transactions_loses_none_of_them() 
         open.push(connection);
     }
     world.change(&[("zz", "meanwhile")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let cursor = reader.next().await.cursor;
     let Cursor::At(position) = &cursor else { panic!("{cursor:?}") };
     assert!(position.pending.len() >= OPEN, "{}", position.pending.len());
@@ -223,7 +223,7 @@ async fn a_cursor_taken_beside_a_hundred_open_transactions_loses_none_of_them() 
     for connection in &mut open {
         execute(connection, "commit").await;
     }
-    path.bell.ring();
+    path.notifier.notify();
     let mut resumed = Reader::open(&path.sources, world.all(), Some(kept(&cursor)));
     let opening = told(&resumed.until_ready().await);
     let expected: Vec<_> = ids.iter().chain([&"zz".to_owned()]).map(|id| (id.clone(), 2)).collect();

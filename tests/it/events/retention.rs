@@ -185,17 +185,17 @@ async fn subscribers_are_told_when_a_day_goes_before_it_was_read_to_its_end() {
     let path = EventPath::start_with(&world.options, slow).await;
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     world.change(&[("a", "read")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     reader.until("a", 2).await;
     execute(&mut late, "commit").await;
     set_clock(&mut world.writer, LATER).await;
     tick(&world.options).await.unwrap();
-    path.bell.ring();
+    path.notifier.notify();
     let told = reader.until_ready().await;
     assert!(told.iter().all(|change| change.resync), "{told:?}");
     assert_eq!(reader.state, world.state().await);
     world.change(&[("a", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     reader.until("a", 3).await;
     assert_eq!(reader.resyncs, 1);
 }

@@ -10,7 +10,7 @@ use sqlx::{
 use switchboard::platform::{
     config::{DatabaseSettings, EventSettings},
     db,
-    event::{Bell, Hub, listener, notifier, reader},
+    event::{Hub, LogNotifier, listener, notifier, reader},
     subscription::Sources,
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -59,7 +59,7 @@ pub(crate) fn pool(database: &PgConnectOptions) -> PgPool {
 /// A running event path; ends when dropped.
 pub(crate) struct EventPath {
     /// Rung by writers.
-    pub(crate) bell: Bell,
+    pub(crate) notifier: LogNotifier,
     /// Where subscriptions get their events.
     pub(crate) hub: Hub,
     /// Whether the log can be read.
@@ -78,15 +78,16 @@ impl EventPath {
 
     /// Returns when the log has been read once.
     pub(crate) async fn start_with(database: &PgConnectOptions, settings: EventSettings) -> Self {
-        let (bell, hub, stop) = (Bell::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
+        let (notifier, hub, stop) =
+            (LogNotifier::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
         let options = server_options(database).application_name(SESSIONS);
         let (sender, live) = watch::channel(false);
         let sources = Sources { pool: pool(database), hub: hub.clone(), replay_limit: settings.replay_limit };
         let mut tasks = JoinSet::new();
-        tasks.spawn(notifier::run(bell.clone(), options.clone(), settings.notify_every, stop.clone()));
-        tasks.spawn(listener::run(bell.clone(), options.clone(), settings.clone(), stop.clone()));
-        tasks.spawn(reader::run(hub.clone(), bell.clone(), options, settings, sender, stop.clone()));
-        let mut path = Self { bell, hub, live, sources, stop, tasks };
+        tasks.spawn(notifier::run(notifier.clone(), options.clone(), settings.notify_every, stop.clone()));
+        tasks.spawn(listener::run(notifier.clone(), options.clone(), settings.clone(), stop.clone()));
+        tasks.spawn(reader::run(hub.clone(), notifier.clone(), options, settings, sender, stop.clone()));
+        let mut path = Self { notifier, hub, live, sources, stop, tasks };
         path.until_live(true).await;
         path
     }

@@ -270,7 +270,7 @@ async fn settings_that_are_not_safe_are_refused_at_start() {
 }
 
 #[tokio::test]
-async fn a_token_lapses_when_the_clock_says_so() {
+async fn a_token_expires_when_the_clock_says_so() {
     let clock = Clock::default();
     let authenticator = build(Some(SECRET), None, &clock).await.unwrap();
     let visitor = Uuid::now_v7();
@@ -279,12 +279,12 @@ async fn a_token_lapses_when_the_clock_says_so() {
     assert_eq!((principal.role, principal.website_id), (Role::Consumer, Some(WEBSITE)));
     assert_eq!((principal.subject.clone(), principal.credential), (visitor.to_string(), Credential::Token));
 
-    let mut lapse = std::pin::pin!(authenticator.lapse(&principal));
+    let mut expiry = std::pin::pin!(authenticator.expired(&principal));
     clock.advance(time::Duration::seconds(3_590));
-    assert!(futures_util::poll!(&mut lapse).is_pending());
+    assert!(futures_util::poll!(&mut expiry).is_pending());
     assert!(authenticator.caller(Some(&token)).await.principal().is_ok());
     clock.advance(time::Duration::seconds(11));
-    assert_eq!(lapse.await, "token expired");
+    assert_eq!(expiry.await, "token expired");
     assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::Expired);
 }
 
@@ -326,7 +326,7 @@ async fn development_lets_anonymous_callers_act_as_the_service() {
     let authenticator = new.await.unwrap();
     assert_eq!(authenticator.caller(None).await.principal().unwrap(), &service);
     assert!(authenticator.caller(Some("bad")).await.principal().is_err(), "a bad token is not anonymous");
-    assert!(futures_util::poll!(std::pin::pin!(authenticator.lapse(&service))).is_pending());
+    assert!(futures_util::poll!(std::pin::pin!(authenticator.expired(&service))).is_pending());
 }
 
 proptest! {

@@ -106,7 +106,7 @@ async fn a_key_that_was_withdrawn_is_forgotten_though_nobody_asks() {
     let authenticator = build(None, Some(file.place()), &clock).await.unwrap();
     let lasting = with(&claims(), "exp", json!(i64::from(u32::MAX)));
     let token = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed"), &lasting);
-    let revocations = Hub::new(1).tap("api_key");
+    let revocations = Hub::new(1).subscribe_all_companies("api_key");
     let background = tokio::spawn(authenticator.clone().run(revocations, CancellationToken::new()));
 
     // A key of the same name, so that no token asks for a load.
