@@ -7,8 +7,8 @@
 //!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
 //! ```
 //!
-//! A server stops in this order: the transports drain, the background tasks end, the pool closes. A background task that
-//! fails starts the same drain, and [`App::stopped`] then returns the failure.
+//! A server stops in this order: the transports drain, the background tasks end, the pool closes. A background task
+//! that fails starts the same drain, and [`App::stopped`] then returns the failure.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ use crate::{
 /// Longest wait for the background tasks to end and the pool to close.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// A running server.
+/// A running server. Dropped, it stops its background tasks but not its transports; use [`App::stopped`].
 pub struct App {
     /// The address that it listens on; its port is chosen by the system where the settings say 0.
     pub address: SocketAddr,
@@ -53,7 +53,7 @@ pub struct App {
     pub clock: Clock,
     /// True while the reader can read the event log.
     pub live: watch::Receiver<bool>,
-    /// The background tasks.
+    /// The background tasks; tests abort one of them.
     pub tasks: Supervisor,
     serving: JoinHandle<usize>,
     pool: PgPool,

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A wake-up carries no data, so a lost one costs time and not events: the reader polls, and a new connection begins
-//! with a wake-up of its own. A half-open socket, on which nothing would ever arrive, is found by a probe: a statement on
-//! the same connection after each `listener_probe` of silence.
+//! with a wake-up of its own. A half-open socket, on which nothing would ever arrive, is found by a probe: a statement
+//! on the same connection after each `listener_probe` of silence.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The event log: every state change appends one event in its own transaction, and every subscriber receives it once, in
-//! order.
+//! The event log: every state change appends one event in its own transaction, and every subscriber receives it once,
+//! in order.
 //!
 //! ```text
 //! service ── append ──► table event           same transaction, last statement
@@ -20,10 +20,10 @@
 //! - **Bounded queues that lose nothing.** A subscription whose [`EventQueue`](hub::EventQueue) was full reads the log
 //!   again from the position where it overflowed, page by page, however long the gap is.
 //!
-//! **Failures.** While the database is away nothing is delivered; afterwards the reader goes on from its position. If the
-//! log was dropped past a position or cursor (retention), or the database has another history (a restored backup), the
-//! subscription sends its present state again and marks it as a resync. A feed may conflate: then a slow client receives
-//! the newest state and not each change.
+//! **Failures.** While the database is away nothing is delivered; afterwards the reader goes on from its position. If
+//! the log was dropped past a position or cursor (retention), or the database has another history (a restored backup),
+//! the subscription sends its present state again and marks it as a resync. A feed may conflate: then a slow client
+//! receives the newest state and not each change.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -105,8 +105,8 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event whose payload is `record`, the record after the change; `before` is the record before it, `None` for a new
-    /// subject.
+    /// An event whose payload is `record`, the record after the change; `before` is the record before it, `None` for a
+    /// new subject.
     pub fn new<R: Serialize>(
         company_id: Uuid,
         subject: Subject,

@@ -5,9 +5,9 @@
 //!                                 └─► notifier task ── NOTIFY, at most one in notify_every ──► other processes
 //! ```
 //!
-//! A commit with a NOTIFY takes a lock of the whole cluster across its flush, so no request pays for one: the task sends
-//! them on a connection of its own, one for all commits since the last. A lost wake-up (crash, database away) delays
-//! events until the next poll of each reader, and loses none.
+//! A commit with a NOTIFY takes a lock of the whole cluster across its flush, so no request pays for one: the task
+//! sends them on a connection of its own, one for all commits since the last. A lost wake-up (crash, database away)
+//! delays events until the next poll of each reader, and loses none.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,9 +1,9 @@
 //! Positions: how far a reader has read the log. Cursors: positions in a form that clients keep.
 //!
 //! A [`Position`] is a set of transactions: all up to `seen`, except those that were `pending` when it was taken. It
-//! contains an event exactly if the set contains the event's transaction. Both parts survive a crash of Postgres. `seen` was
-//! read from a visible and therefore flushed event, so no later transaction gets that number again. A pending transaction
-//! that the crash aborted never writes.
+//! contains an event exactly if the set contains the event's transaction. Both parts survive a crash of Postgres.
+//! `seen` was read from a visible and therefore flushed event, so no later transaction gets that number again. A
+//! pending transaction that the crash aborted never writes.
 //!
 //! ```text
 //! xid:   … 90  91  92  93  94  95 …
@@ -61,8 +61,8 @@ impl Position {
         floor <= self.seen && self.pending.first().is_none_or(|oldest| floor < *oldest)
     }
 
-    /// True if the log, which ends at `end` and was dropped up to `floor`, holds every event that this position does not
-    /// contain. False if the position belongs to another history, or lies after the end (a restored backup).
+    /// True if the log, which ends at `end` and was dropped up to `floor`, holds every event that this position does
+    /// not contain. False if the position belongs to another history, or lies after the end (a restored backup).
     pub fn is_held(&self, end: &Self, floor: u64) -> bool {
         self.is_kept(floor) && self.incarnation == end.incarnation && self.seen <= end.seen
     }
@@ -75,8 +75,8 @@ impl Position {
         Self { incarnation: self.incarnation, seen, pending }
     }
 
-    /// A position with few enough pending transactions for a cursor. It contains no transaction that this one does not: a
-    /// resume repeats events and never loses one.
+    /// A position with few enough pending transactions for a cursor. It contains no transaction that this one does not:
+    /// a resume repeats events and never loses one.
     fn shortened(&self) -> Self {
         if self.pending.len() <= CURSOR_PENDING {
             return self.clone();
@@ -212,8 +212,9 @@ mod tests {
 
     const HERE: Incarnation = Incarnation { system: 7, timeline: 1 };
 
-    /// Runs a history: transactions begin in order and end in any order, by commit with an event or by abort, with reads in
-    /// between. A read sees exactly the committed events. Returns the events that were delivered and those that are visible.
+    /// Runs a history: transactions begin in order and end in any order, by commit with an event or by abort, with
+    /// reads in between. A read sees exactly the committed events. Returns the events that were delivered and those
+    /// that are visible.
     fn replay(ends: &[(u64, bool)], reads_after: &[usize]) -> (Vec<u64>, Vec<u64>) {
         let mut in_progress: Vec<u64> = (1..=ends.len() as u64).collect();
         let mut visible: Vec<u64> = Vec::new();

@@ -6,9 +6,9 @@
 //!          request_resync: drop everything            ──► Resync
 //! ```
 //!
-//! So a slow subscription costs bounded memory and loses nothing: after [`Received::Lagged`] it reads the log again from
-//! the noted position. The queue accepts events again from the moment that `Lagged` is returned, which is before the
-//! subscription reads the log; so every event is in what it reads, in the queue, or in both.
+//! So a slow subscription costs bounded memory and loses nothing: after [`Received::Lagged`] it reads the log again
+//! from the noted position. The queue accepts events again from the moment that `Lagged` is returned, which is before
+//! the subscription reads the log; so every event is in what it reads, in the queue, or in both.
 
 use std::{
     collections::VecDeque,
@@ -40,10 +40,10 @@ pub struct Read {
 /// What [`EventQueue::recv`] returns.
 #[derive(Debug)]
 pub enum Received {
-    /// New events.
+    /// Events of one read, after all those of earlier deliveries.
     Delivery(Arc<Delivery>),
-    /// Events were dropped because the queue was full. Every event of this position was in the queue before, so read the
-    /// log again from here.
+    /// Events were dropped because the queue was full. Every event of this position was in the queue before, so read
+    /// the log again from here.
     Lagged(Position),
     /// The log has a gap or another history, so only the present state can be sent.
     Resync,

@@ -120,8 +120,8 @@ impl Reader {
 
     /// Opens a connection. Starts over if the database's log does not continue from the position.
     async fn connect(&mut self) -> Result<PgConnection> {
-        // The planner's statistics never cover the newest rows, so it could choose a sequential scan. The index on xid is
-        // always the right choice, and one generic plan serves every read.
+        // The planner's statistics never cover the newest rows, so it could choose a sequential scan. The index on xid
+        // is always the right choice, and one generic plan serves every read.
         let options = self.options.clone().options([
             ("enable_seqscan", "off"),
             ("jit", "off"),

@@ -43,8 +43,9 @@ pub async fn resume(connection: &mut PgConnection, range: &LogRange, floor: u64,
     Ok(if events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
 }
 
-/// The events of one subject after `version`, unless there are more than `limit`. A gap if the log holds later events but
-/// not the next one. No events may also mean that all were dropped, so the caller compares with the subject's version.
+/// The events of one subject after `version`, unless there are more than `limit`. A gap if the log holds later events
+/// but not the next one. No events may also mean that all were dropped, so the caller compares with the subject's
+/// version.
 pub async fn resume_subject(
     connection: &mut PgConnection,
     company_id: Uuid,

@@ -1,7 +1,7 @@
 //! Background tasks of one shape, under one supervisor.
 //!
-//! A [`Task`] is a name and a future that runs until its stop token is cancelled. The [`Supervisor`] owns the handles of
-//! all of them:
+//! A [`Task`] is a name and a future that runs until its stop token is cancelled. The [`Supervisor`] owns the handles
+//! of all of them:
 //!
 //! ```text
 //! Supervisor::start(tasks, on_failure)
@@ -16,17 +16,17 @@
 //! again at once; a new process begins from what Postgres holds. So whatever restarts the process is needed: systemd,
 //! a container's restart policy. A task deals with expected failures, such as a database that is away, in its own loop.
 //!
-//! All tasks that live as long as the server run here. A task whose life is shorter does not, because its end is normal,
-//! and its owner sees a panic in another way:
+//! All tasks that live as long as the server run here. A task whose life is shorter does not, because its end is
+//! normal, and its owner sees a panic in another way:
 //!
 //! - One connection (`http/server.rs`, `http/websocket`): its end closes the client's socket, and the client
 //!   reconnects. A tracker counts these tasks so that a shutdown can wait for them.
-//! - One worker of a batch lane (`batch`): it ends when no job waits. It catches a panic of its batch, and each job then
-//!   runs alone.
+//! - One worker of a batch lane (`batch`): it ends when no job waits. It catches a panic of its batch, and each job
+//!   then runs alone.
 //! - One load of the JWKS (`auth/jwks.rs`): the caller that started it awaits its handle.
 //! - One batch of a `DataLoader` (`async-graphql`): the request that started it waits for its reply channel.
-//! - The keeper of the embedded Postgres (`db/embedded`): it must outlive the server, which needs Postgres to shut down.
-//!   `serve` watches it.
+//! - The keeper of the embedded Postgres (`db/embedded`): it must outlive the server, which needs Postgres to shut
+//!   down. `serve` watches it.
 
 use std::{any::Any, collections::HashMap, future::Future};
 
@@ -58,7 +58,7 @@ impl Task {
     }
 }
 
-/// A background task ended although nobody had stopped it, or panicked.
+/// A background task ended before it was stopped, or panicked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("background task {task} {reason}")]
 pub struct Failure {
@@ -68,7 +68,7 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// The first failure, once there is one. A closed channel counts as a failure too: nobody supervises any more.
+/// The first failure, once there is one. A closed channel counts as a failure too: the supervisor is gone.
 pub type FailureWatch = watch::Receiver<Option<Failure>>;
 
 /// Runs tasks until [`Supervisor::stop`]; dropped, it stops them without waiting.
@@ -104,7 +104,7 @@ impl Supervisor {
         self.aborts.iter().map(|(name, _)| *name)
     }
 
-    /// Ends the named task at its next await, without its being stopped: what a bug in it would do. For drills and tests.
+    /// Aborts the named task at its next await, to make the server fail as a bug in the task would. For drills and tests.
     pub fn abort(&self, name: &str) {
         for (_, handle) in self.aborts.iter().filter(|(other, _)| *other == name) {
             handle.abort();
@@ -129,7 +129,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// Joins the tasks as they end, and reports those that had no reason to.
+/// Joins the tasks as they end, and reports those that panic or end before the stop.
 async fn supervise(
     mut running: JoinSet<()>,
     names: HashMap<Id, &'static str>,

@@ -5,13 +5,13 @@
 //!                           for each day past the retention: raise the floor, commit ──► detach concurrently ──► drop
 //! ```
 //!
-//! Neither blocks writers: a new day is built as a table of its own and then attached, an old one is detached concurrently
-//! and then dropped. The floor, which is the greatest transaction ever dropped, is committed first. So a resume whose cursor
-//! lies below the floor gets a resync, and never takes dropped events for none.
+//! Neither blocks writers: a new day is built as a table of its own and then attached, an old one is detached
+//! concurrently and then dropped. The floor, which is the greatest transaction ever dropped, is committed first. So a
+//! resume whose cursor lies below the floor gets a resync, and never takes dropped events for none.
 //!
-//! A session lock lets one server at a time do this. A crash frees the lock, and the next round finishes the work: a day may
-//! be half detached, or detached and not dropped. If no round succeeds for three days, appends fail for want of a
-//! partition; each failure is logged.
+//! A session lock lets one server at a time do this. A crash frees the lock, and the next round finishes the work: a
+//! day may be half detached, or detached and not dropped. If no round succeeds for three days, appends fail for want of
+//! a partition; each failure is logged.
 
 mod sql;
 

@@ -1,5 +1,5 @@
--- Appends events to the log. The last statement of its transaction, so that the locks on the subjects are held no longer
--- than needed after the events have their time. Takes no lock but those of an insert.
+-- Appends events to the log. The last statement of its transaction, so that the locks on the subjects are held no
+-- longer than needed after the events have their time. Takes no lock but those of an insert.
 --   $1 company_ids    uuid[]
 --   $2 subject_types  text[]
 --   $3 subject_ids    text[]

@@ -164,15 +164,16 @@ pub async fn position_now(connection: &mut PgConnection) -> Result<(Position, u6
     Ok((start.advanced([], &row.snapshot.parse()?), floor))
 }
 
-/// Keeps retention from dropping partitions until the transaction ends. Must be the first statement of a repeatable-read
-/// transaction, since it takes no snapshot: otherwise a partition could go after the snapshot that shows the old floor.
+/// Keeps retention from dropping partitions until the transaction ends. Must be the first statement of a
+/// repeatable-read transaction, since it takes no snapshot: otherwise a partition could go after the snapshot that
+/// shows the old floor.
 pub async fn hold_log(connection: &mut PgConnection) -> Result<()> {
     sqlx::query_file!("src/platform/event/sql/hold_log.sql").execute(connection).await?;
     Ok(())
 }
 
-/// The first `limit` events of `range` after `last`, in the order (subject type, subject, version). The caller checks in
-/// the same transaction that the log still holds the range.
+/// The first `limit` events of `range` after `last`, in the order (subject type, subject, version). The caller checks
+/// in the same transaction that the log still holds the range.
 pub async fn read_range(
     connection: &mut PgConnection,
     range: &LogRange,

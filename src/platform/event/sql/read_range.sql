@@ -12,8 +12,8 @@
 --   $10 last_version       int
 --   $11 most               bigint
 with missed as (
-    -- Not contained in the first position. "offset 0" is a fence: without statistics the planner would prefer the primary
-    -- key, which reads the whole day.
+    -- Not contained in the first position. "offset 0" is a fence: without statistics the planner would prefer the
+    -- primary key, which reads the whole day.
     select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid
     from event
     where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))

@@ -1,5 +1,5 @@
-//! Every query on the log's daily partitions. A statement that names a partition cannot be checked at compile time, since
-//! tables are no parameters; its name comes from the catalog and matches `event_` and eight digits.
+//! Every query on the log's daily partitions. A statement that names a partition cannot be checked at compile time,
+//! since tables are no parameters; its name comes from the catalog and matches `event_` and eight digits.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -36,8 +36,8 @@ pub(super) async fn old_days(connection: &mut PgConnection, retention_seconds: f
 /// none.
 pub(super) async fn raise_floor(connection: &mut PgConnection, name: &str) -> Result<()> {
     let mut transaction = connection.begin().await?;
-    // Waits for the transactions that have written into this day: their events must be covered by the floor. Transactions
-    // that begin now write into a later day.
+    // Waits for the transactions that have written into this day: their events must be covered by the floor.
+    // Transactions that begin now write into a later day.
     let lock = format!("lock table switchboard.{name} in share mode");
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
     let raise = format!(
