@@ -45,12 +45,12 @@ struct Ring {
 
 impl Handler for Ring {
     fn handles(&self) -> (&'static str, &'static str) {
-        ("notifier", "ring")
+        ("bell", "ring")
     }
 
     fn lock<'a>(&'a self, connection: &'a mut PgConnection, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
         async {
-            sqlx::query("select from notifier where company_id = $1 and id = $2 for no key update")
+            sqlx::query("select from bell where company_id = $1 and id = $2 for no key update")
                 .bind(timer.company_id)
                 .bind(&timer.subject_id)
                 .execute(connection)
@@ -66,7 +66,7 @@ impl Handler for Ring {
             if self.failing.load(Ordering::SeqCst) && timer.subject_id.starts_with("bad") {
                 return Err(Error::internal("it does not ring"));
             }
-            sqlx::query("update notifier set rung = rung + 1 where company_id = $1 and id = $2")
+            sqlx::query("update bell set rung = rung + 1 where company_id = $1 and id = $2")
                 .bind(timer.company_id)
                 .bind(&timer.subject_id)
                 .execute(connection)
@@ -101,8 +101,8 @@ impl Tower {
         let options = database.options();
         let mut connection = PgConnection::connect_with(&server_options(&options)).await.unwrap();
         let company_id = Uuid::now_v7();
-        execute(&mut connection, "create table switchboard.notifier (company_id uuid, id text, rung integer)").await;
-        sqlx::query("insert into notifier select $1, id, 0 from unnest($2::text[]) as id")
+        execute(&mut connection, "create table switchboard.bell (company_id uuid, id text, rung integer)").await;
+        sqlx::query("insert into bell select $1, id, 0 from unnest($2::text[]) as id")
             .bind(company_id)
             .bind(bells)
             .execute(&mut connection)
@@ -126,7 +126,7 @@ impl Tower {
     }
 
     fn timer(&self, id: &str, due_at: OffsetDateTime) -> NewTimer {
-        NewTimer { company_id: self.company_id, subject: Subject::new("notifier", id), purpose: "ring", due_at }
+        NewTimer { company_id: self.company_id, subject: Subject::new("bell", id), purpose: "ring", due_at }
     }
 
     async fn set(&mut self, id: &str, due_at: OffsetDateTime) {
@@ -142,7 +142,7 @@ impl Tower {
     }
 
     async fn rung(&mut self, id: &str) -> i32 {
-        sqlx::query_scalar("select rung from notifier where id = $1")
+        sqlx::query_scalar("select rung from bell where id = $1")
             .bind(id)
             .fetch_one(&mut self.connection)
             .await
@@ -153,7 +153,7 @@ impl Tower {
         sqlx::query_scalar("select count(*) from timer").fetch_one(&mut self.connection).await.unwrap()
     }
 
-    /// Looks until the notifier has rung.
+    /// Looks until the bell has rung.
     async fn until_rung(&mut self, id: &str, times: i32) {
         let rung = async {
             while self.rung(id).await < times {
@@ -196,7 +196,7 @@ async fn setting_again_replaces_and_clearing_takes_away() {
     tower.set_due(&["again", "cleared"]).await;
     let later = tower.now().await + time::Duration::hours(1);
     tower.set("again", later).await;
-    timer::clear(&mut tower.connection, tower.company_id, &[Subject::new("notifier", "cleared")]).await.unwrap();
+    timer::clear(&mut tower.connection, tower.company_id, &[Subject::new("bell", "cleared")]).await.unwrap();
     assert_eq!(tower.timers().await, 1);
     assert_eq!(tower.tick().await, report(0, 0, 0));
     set_clock(&mut tower.connection, "2040-01-01 13:00Z").await;
@@ -206,7 +206,7 @@ async fn setting_again_replaces_and_clearing_takes_away() {
 
 #[tokio::test]
 async fn two_schedulers_have_each_effect_once() {
-    let bells: Vec<String> = (0..100).map(|number| format!("notifier-{number}")).collect();
+    let bells: Vec<String> = (0..100).map(|number| format!("bell-{number}")).collect();
     let bells: Vec<&str> = bells.iter().map(String::as_str).collect();
     let mut tower = Tower::new(&bells).await;
     for round in 1..=3 {
@@ -214,7 +214,7 @@ async fn two_schedulers_have_each_effect_once() {
         let (one, other) = tokio::join!(tower.tick(), tower.tick());
         assert_eq!(one.fired + other.fired, bells.len());
         assert_eq!(one.failed + other.failed, 0);
-        let wrong: i64 = sqlx::query_scalar("select count(*) from notifier where rung <> $1")
+        let wrong: i64 = sqlx::query_scalar("select count(*) from bell where rung <> $1")
             .bind(round)
             .fetch_one(&mut tower.connection)
             .await
@@ -274,7 +274,7 @@ async fn a_writer_that_clears_the_timer_while_the_scheduler_waits_wins() {
     let due_at = tower.now().await;
     let mut writer = PgConnection::connect_with(&server_options(&tower.options)).await.unwrap();
     let mut transaction = writer.begin().await.unwrap();
-    execute(&mut transaction, "select from notifier order by id for no key update").await;
+    execute(&mut transaction, "select from bell order by id for no key update").await;
     let company_id = tower.company_id;
     let moved = tower.timer("moved", due_at);
     let scheduler = tower.scheduler(&Alarm::default());
@@ -285,7 +285,7 @@ async fn a_writer_that_clears_the_timer_while_the_scheduler_waits_wins() {
         tokio::task::yield_now().await;
     }
     // Would deadlock if the scheduler held the timer's row while it waits for the subject's.
-    timer::clear(&mut transaction, company_id, &[Subject::new("notifier", "cleared")]).await.unwrap();
+    timer::clear(&mut transaction, company_id, &[Subject::new("bell", "cleared")]).await.unwrap();
     timer::set(&mut transaction, &[moved]).await.unwrap(); // due as well, but another setting than the one seen
     transaction.commit().await.unwrap();
     assert_eq!(timeout(PATIENCE, round).await.unwrap().unwrap(), report(0, 0, 2));
@@ -316,7 +316,7 @@ async fn an_alarm_wakes_an_idle_scheduler_for_an_earlier_timer() {
 
 #[tokio::test]
 async fn more_timers_than_one_look_takes_all_fire() {
-    let bells: Vec<String> = (0..450).map(|number| format!("notifier-{number}")).collect();
+    let bells: Vec<String> = (0..450).map(|number| format!("bell-{number}")).collect();
     let bells: Vec<&str> = bells.iter().map(String::as_str).collect();
     let mut tower = Tower::new(&bells).await;
     tower.set_due(&bells).await;
@@ -328,8 +328,7 @@ async fn more_timers_than_one_look_takes_all_fire() {
         }
     };
     timeout(PATIENCE, all).await.expect("all fire");
-    let rung: i64 =
-        sqlx::query_scalar("select sum(rung) from notifier").fetch_one(&mut tower.connection).await.unwrap();
+    let rung: i64 = sqlx::query_scalar("select sum(rung) from bell").fetch_one(&mut tower.connection).await.unwrap();
     assert_eq!(rung, 450);
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap();
@@ -337,7 +336,7 @@ async fn more_timers_than_one_look_takes_all_fire() {
 
 #[tokio::test]
 async fn timers_outlive_a_database_that_is_away() {
-    let bells: Vec<String> = (0..20).map(|number| format!("notifier-{number}")).collect();
+    let bells: Vec<String> = (0..20).map(|number| format!("bell-{number}")).collect();
     let bells: Vec<&str> = bells.iter().map(String::as_str).collect();
     let mut tower = Tower::new(&bells).await;
     let proxy = Proxy::before(&tower.options).await;
@@ -355,9 +354,7 @@ async fn timers_outlive_a_database_that_is_away() {
     }
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap();
-    let wrong: i64 = sqlx::query_scalar("select count(*) from notifier where rung <> 1")
-        .fetch_one(&mut tower.connection)
-        .await
-        .unwrap();
+    let wrong: i64 =
+        sqlx::query_scalar("select count(*) from bell where rung <> 1").fetch_one(&mut tower.connection).await.unwrap();
     assert_eq!((wrong, tower.timers().await), (0, 0));
 }

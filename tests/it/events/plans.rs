@@ -1,4 +1,4 @@
-//! The hot queries use their indexes also on tables that nobody has analysed, as today's partition is at first.
+//! The hot queries use their indexes, also on tables without statistics, such as today's partition at first.
 
 use std::{fs, path::Path};
 

@@ -22,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Name of the sessions that a server's event path opens.
 pub(crate) const SESSIONS: &str = "event path";
 
-/// As a server has it, but quicker to notice a fault.
+/// Settings of a server, with shorter times so that faults are noticed sooner.
 pub(crate) fn settings() -> EventSettings {
     EventSettings {
         event_retention: Duration::from_hours(24),
@@ -58,13 +58,13 @@ pub(crate) fn pool(database: &PgConnectOptions) -> PgPool {
 
 /// A running event path; ends when dropped.
 pub(crate) struct EventPath {
-    /// Rung by writers.
+    /// Writers call it after each commit.
     pub(crate) notifier: LogNotifier,
-    /// Where subscriptions get their events.
+    /// Routes events to subscriptions.
     pub(crate) hub: Hub,
-    /// Whether the log can be read.
+    /// True while the log can be read.
     pub(crate) live: watch::Receiver<bool>,
-    /// What subscriptions need.
+    /// What subscriptions read from.
     pub(crate) sources: Sources,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -92,12 +92,12 @@ impl EventPath {
         path
     }
 
-    /// Waits for it to be so.
+    /// Waits until `live` has this value.
     pub(crate) async fn until_live(&mut self, live: bool) {
         timeout(PATIENCE, self.live.wait_for(|now| *now == live)).await.unwrap().unwrap();
     }
 
-    /// As a server does at shutdown.
+    /// Stops the tasks as a server does at shutdown.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         timeout(PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await.unwrap();
