@@ -5,6 +5,7 @@
 //!   [`batch`]: many callers, one transaction
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
+//! - [`task`]: background tasks and their supervisor
 //! - [`auth`]: from a token to a principal
 //! - [`graphql`], [`http`]: the engine and the transports
 
@@ -19,6 +20,7 @@ pub mod graphql;
 pub mod http;
 pub mod input;
 pub mod subscription;
+pub mod task;
 pub mod telemetry;
 pub mod timer;
 pub mod unit;

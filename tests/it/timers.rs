@@ -11,7 +11,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use switchboard::platform::{
     error::{Code, Error, Result},
-    event::{Bell, Subject},
+    event::{LogNotifier, Subject},
     timer::{
         self, Handler, NewTimer, Timer, TimerWaker,
         scheduler::{Report, Scheduler},
@@ -125,7 +125,7 @@ impl Tower {
 
     /// A scheduler of one more server.
     fn scheduler(&self, alarm: &TimerWaker) -> Scheduler {
-        let work = UnitOfWork::new(self.pool.clone().into(), Bell::default(), alarm.clone());
+        let work = UnitOfWork::new(self.pool.clone().into(), LogNotifier::default(), alarm.clone());
         Scheduler::new(work, alarm.clone(), vec![timer::handler(RingHandler(Arc::clone(&self.ring)))])
     }
 

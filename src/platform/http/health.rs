@@ -1,7 +1,7 @@
 //! `/live`: the process runs. `/ready`: send it requests, or not, and why.
 //!
-//! Ready means all three: the database answers, the event listener is connected (without it subscriptions are
-//! late), and no shutdown has begun. The answer names what is wrong and nothing else of the inside.
+//! Ready means all four: the database responds, the event log is being read (without it subscriptions are late), every
+//! background task runs, and no shutdown has begun. The body names the checks and gives no details.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,46 +12,53 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::HttpState;
+use crate::platform::task::FailureWatch;
 
-/// A database that needs longer than this to answer is no use to a request either.
+/// Longest wait for the database. One that is slower cannot serve requests either.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
-/// What `/ready` asks.
+/// What `/ready` checks.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     /// The pool that requests use; a probe takes one connection of it.
     pub database: PgPool,
-    /// True while the event listener is connected and up to date.
+    /// True while the reader of the event log can read it.
     pub listener: watch::Receiver<bool>,
+    /// Set once a background task has failed.
+    pub tasks: FailureWatch,
     /// Cancelled when the server begins to shut down.
     pub draining: CancellationToken,
 }
 
 /// The body of `/ready`.
-#[expect(clippy::struct_excessive_bools, reason = "independent answers to four questions, as JSON shows them")]
+#[expect(clippy::struct_excessive_bools, reason = "independent checks, as the JSON shows them")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// All is well.
+    /// All checks passed.
     pub ready: bool,
-    /// The database answered in time.
+    /// The database responded in time.
     pub database: bool,
-    /// The event listener is live.
+    /// The event log is being read.
     pub listener: bool,
+    /// Every background task runs.
+    pub tasks: bool,
     /// A shutdown is under way.
     pub draining: bool,
 }
 
 impl Readiness {
-    /// Asks all three.
+    /// Makes all checks.
     pub async fn probe(&self) -> Report {
         let database = timeout(PROBE_TIME, async {
             // A ping is a round trip to the backend, without a statement.
             self.database.acquire().await?.ping().await
         });
         let database = matches!(database.await, Ok(Ok(())));
-        let listener = *self.listener.borrow();
+        // A closed channel is a reader that is gone, whatever its last report was.
+        let listener = *self.listener.borrow() && self.listener.has_changed().is_ok();
+        let tasks = self.tasks.borrow().is_none() && self.tasks.has_changed().is_ok();
         let draining = self.draining.is_cancelled();
-        Report { ready: database && listener && !draining, database, listener, draining }
+        Report { ready: database && listener && tasks && !draining, database, listener, tasks, draining }
     }
 }
 

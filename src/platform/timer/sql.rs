@@ -13,7 +13,7 @@ pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<(
         return Ok(());
     }
     let companies: Vec<Uuid> = timers.iter().map(|timer| timer.company_id).collect();
-    let subject_types: Vec<&str> = timers.iter().map(|timer| timer.subject.kind).collect();
+    let subject_types: Vec<&str> = timers.iter().map(|timer| timer.subject.subject_type).collect();
     let subject_ids: Vec<&str> = timers.iter().map(|timer| timer.subject.id.as_str()).collect();
     let purposes: Vec<&str> = timers.iter().map(|timer| timer.purpose).collect();
     let due: Vec<OffsetDateTime> = timers.iter().map(|timer| timer.due_at).collect();

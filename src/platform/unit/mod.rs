@@ -37,7 +37,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 pub use changes::{Changes, Record};
 pub(crate) use sql::ChangeColumns;
 
-use super::{db::Pools, error::Result, event::Bell, timer::TimerWaker};
+use super::{db::Pools, error::Result, event::LogNotifier, timer::TimerWaker};
 
 /// How many times a verb is run at most, the first time included.
 const ATTEMPTS: u32 = 8;
@@ -103,13 +103,13 @@ impl<'c> Unit<'c> {
 #[derive(Debug, Clone)]
 pub struct UnitOfWork {
     pools: Pools,
-    notifier: Bell,
+    notifier: LogNotifier,
     waker: TimerWaker,
 }
 
 impl UnitOfWork {
     /// Units of work on these pools; `notifier` and `waker` are this process's.
-    pub fn new(pools: Pools, notifier: Bell, waker: TimerWaker) -> Self {
+    pub fn new(pools: Pools, notifier: LogNotifier, waker: TimerWaker) -> Self {
         Self { pools, notifier, waker }
     }
 
@@ -183,7 +183,7 @@ impl UnitOfWork {
     /// After the commit: wakes whoever waits for these changes, and counts.
     fn announce(&self, changes: Changes) {
         if changes.has_events() {
-            self.notifier.ring();
+            self.notifier.notify();
         }
         if let Some(due_at) = changes.first_due() {
             self.waker.wake_for(due_at);

@@ -24,6 +24,7 @@ use switchboard::platform::{
         source::{self, HandedOver, Root},
     },
     http::{HttpState, Readiness, Shutdown, router, serve},
+    task::Failure,
 };
 use time::Duration;
 use tokio::{net::TcpListener, sync::watch};
@@ -102,6 +103,7 @@ pub(super) struct Api {
     /// How many mutations ran.
     touched: Arc<AtomicUsize>,
     pub(super) listener: watch::Sender<bool>,
+    pub(super) tasks: watch::Sender<Option<Failure>>,
     pub(super) shutdown: Shutdown,
     pub(super) database: TestDatabase,
 }
@@ -129,12 +131,18 @@ impl Api {
         let secret = Some(SECRET.to_owned());
         let authenticator = Authenticator::new(&auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
         let settings = Arc::new(settings(flags));
-        let (shutdown, (listener, listens)) = (Shutdown::default(), watch::channel(true));
+        let shutdown = Shutdown::default();
+        let ((listener, listens), (tasks, failure)) = (watch::channel(true), watch::channel(None));
         let router = router(HttpState {
             engine,
             authenticator,
             settings: Arc::clone(&settings),
-            readiness: Readiness { database: pool, listener: listens, draining: shutdown.drain.clone() },
+            readiness: Readiness {
+                database: pool,
+                listener: listens,
+                tasks: failure,
+                draining: shutdown.drain.clone(),
+            },
             shutdown: shutdown.clone(),
             clock: Clock::default(),
             development,
@@ -143,7 +151,7 @@ impl Api {
         let origin = format!("http://{}", socket.local_addr().unwrap());
         let stop = shutdown.clone();
         tokio::spawn(async move { serve(socket, router, &settings, stop).await });
-        Self { origin, client: reqwest::Client::new(), touched, listener, shutdown, database }
+        Self { origin, client: reqwest::Client::new(), touched, listener, tasks, shutdown, database }
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {

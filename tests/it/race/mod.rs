@@ -20,7 +20,7 @@ use switchboard::{
         auth::{Credential, Principal, Role, company},
         config::ChatSettings,
         error::Result,
-        event::{Bell, Event, Resumed, Subject, resume_subject},
+        event::{Event, LogNotifier, Resumed, Subject, resume_subject},
         timer::TimerWaker,
         unit::UnitOfWork,
     },
@@ -66,7 +66,7 @@ impl Place {
             anonymous_widgets: false,
         };
         let server = |pool: &PgPool| {
-            let work = UnitOfWork::new(pool.clone().into(), Bell::default(), TimerWaker::default());
+            let work = UnitOfWork::new(pool.clone().into(), LogNotifier::default(), TimerWaker::default());
             Chats::new(work, settings.clone())
         };
         let servers = [server(&pools[0]), server(&pools[1])];

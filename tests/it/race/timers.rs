@@ -6,7 +6,7 @@ use switchboard::{
         rules::{ChatStatus, CloseReason, RaceState, StartOutcome},
     },
     platform::{
-        event::Bell,
+        event::LogNotifier,
         timer::{TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
@@ -18,7 +18,7 @@ use super::Place;
 /// A server that starts only now: whatever came due did so while it was down.
 fn scheduler(place: &Place) -> Scheduler {
     let waker = TimerWaker::default();
-    let work = UnitOfWork::new(place.pools[0].clone().into(), Bell::default(), waker.clone());
+    let work = UnitOfWork::new(place.pools[0].clone().into(), LogNotifier::default(), waker.clone());
     Scheduler::new(work, waker, chat::timer_handlers())
 }
 
@@ -46,7 +46,7 @@ async fn an_offer_is_flagged_missed_once_and_can_still_be_started() {
     assert!(missed.missed && missed.status == ChatStatus::Active && missed.version == 2);
     assert!(!after.chat_of(never.id).unwrap().missed);
     assert!(!place.see(answered.key).await.chats[0].missed, "it was answered in time");
-    let kinds: Vec<_> = place.history("chat", offered.id).await.into_iter().map(|event| event.kind).collect();
+    let kinds: Vec<_> = place.history("chat", offered.id).await.into_iter().map(|event| event.event_type).collect();
     assert_eq!(kinds, ["ChatOffered", "ChatMissed"]);
     place.check().await;
 

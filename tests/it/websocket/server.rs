@@ -135,7 +135,7 @@ impl Callers for Door {
         .boxed()
     }
 
-    fn lapse(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
+    fn expired(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
         let lapse = self.0.clone();
         async move {
             lapse.cancelled().await;

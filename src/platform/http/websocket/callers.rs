@@ -1,5 +1,5 @@
 //! Who calls over a socket, and for how long. The one seam of the transport: its tests decide here which
-//! credentials are good and when they lapse, so that every close code is proved without a database.
+//! credentials are good and when they expire, so that every close code is proved without a database.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::platform::auth::{Authenticator, Caller, Principal};
 pub trait Callers: Send + Sync + 'static {
     /// The caller that a credential proves; `None` is anonymous.
     fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller>;
-    /// Ends when the principal's credential has lapsed, with the reason.
-    fn lapse(&self, principal: Arc<Principal>) -> BoxFuture<'static, String>;
+    /// Ends when the principal's credential has expired, with the reason.
+    fn expired(&self, principal: Arc<Principal>) -> BoxFuture<'static, String>;
 }
 
 impl Callers for Authenticator {
@@ -21,8 +21,8 @@ impl Callers for Authenticator {
         async move { Self::caller(&authenticator, bearer.as_deref()).await }.boxed()
     }
 
-    fn lapse(&self, principal: Arc<Principal>) -> BoxFuture<'static, String> {
+    fn expired(&self, principal: Arc<Principal>) -> BoxFuture<'static, String> {
         let authenticator = self.clone();
-        async move { Self::lapse(&authenticator, &principal).await }.boxed()
+        async move { Self::expired(&authenticator, &principal).await }.boxed()
     }
 }

@@ -24,7 +24,7 @@
 //!   silence and for closing.
 //! - **An idle socket is small**: one task, a read buffer of 512 bytes, and a write buffer as large as its largest
 //!   message was; 9.1 KiB of memory with a subscription (PSS, measured with 5,000 by `make bench`).
-//! - **Nothing runs for nobody**: a `complete`, a lapsed credential or a lost connection drops the streams at once.
+//! - **Nothing runs for nobody**: a `complete`, an expired credential or a lost connection drops the streams at once.
 //! - **A panic ends one operation**, with an `error`.
 //!
 //! # Close codes
@@ -38,7 +38,7 @@
 //! | 1013 | a reader that is too slow, or asks without reading; authentication that takes too long |
 //! | 4400 | a message that the protocol does not know; binary |
 //! | 4401 | `subscribe` before the acknowledgement |
-//! | 4403 | a credential that is refused, or has lapsed meanwhile |
+//! | 4403 | a credential that is refused, or has expired meanwhile |
 //! | 4406 | no subprotocol that is spoken here |
 //! | 4408 | no `connection_init` in time |
 //! | 4409 | `subscribe` with an id that is under way |

@@ -52,7 +52,7 @@ impl Close {
         Self::new(4400, reason)
     }
 
-    /// 4403: the credential is refused or has lapsed. Clients come back with another.
+    /// 4403: the credential is refused or has expired. Clients come back with another.
     pub(super) fn forbidden(reason: impl Into<String>) -> Self {
         Self::new(4403, reason)
     }

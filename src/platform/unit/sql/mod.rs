@@ -52,10 +52,10 @@ impl<'a> ChangeColumns<'a> {
         }
         for event in &changes.events {
             self.events.company_ids.push(event.company_id);
-            self.events.subject_types.push(event.subject.kind);
+            self.events.subject_types.push(event.subject.subject_type);
             self.events.subject_ids.push(&event.subject.id);
             self.events.versions.push(event.version);
-            self.events.event_types.push(event.kind);
+            self.events.event_types.push(event.event_type);
             self.events.actors.push(event.actor.as_deref());
             self.events.payloads.push(&event.payload);
             self.events.previous.push(event.previous.as_deref());
@@ -66,7 +66,7 @@ impl<'a> ChangeColumns<'a> {
 impl<'a> TimerColumns<'a> {
     fn add(&mut self, company_id: Uuid, subject: &'a crate::platform::event::Subject, purpose: &'a str) {
         self.company_ids.push(company_id);
-        self.subject_types.push(subject.kind);
+        self.subject_types.push(subject.subject_type);
         self.subject_ids.push(&subject.id);
         self.purposes.push(purpose);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   read ──► protocol ──► actions ──► operations ──► outbox ──► write
-//!                 caller, lapse, drain, timer ──────────┘
+//!                 caller, expiry, drain, timer ──────────┘
 //! ```
 //! What is waited for is waited for at once, in [`Connection::poll_event`]; what happens is handled in
 //! [`Connection::handle`]. While a caller is being authenticated nothing is read, so that nothing a client sends
@@ -69,7 +69,7 @@ pub(super) struct Connection {
     address: Option<ClientAddress>,
     authenticating: Option<BoxFuture<'static, Caller>>,
     caller: Option<Caller>,
-    lapse: Option<BoxFuture<'static, String>>,
+    expiry: Option<BoxFuture<'static, String>>,
     drain: Option<BoxFuture<'static, ()>>,
     draining: bool,
     /// What the last message asked for; waits while a caller is being authenticated.
@@ -84,7 +84,7 @@ pub(super) struct Connection {
     operations_first: bool,
     /// What the client sends, or who it turns out to be.
     client: Signal,
-    /// The lapse and the drain.
+    /// The expiry and the drain.
     ending: Signal,
     /// The timer.
     due: Signal,
@@ -111,7 +111,7 @@ impl Connection {
             address,
             authenticating: None,
             caller: None,
-            lapse: None,
+            expiry: None,
             drain: Some(state.drain.clone().cancelled_owned().boxed()),
             draining: false,
             actions: VecDeque::new(),
@@ -269,12 +269,12 @@ impl Connection {
                 return self.close(Close::overload("credentials cannot be checked now, reconnect"));
             }
             Caller::Anonymous => {
-                self.lapse = None;
+                self.expiry = None;
                 Ok(())
             }
             Caller::Known(principal) => {
                 tracing::Span::current().record("role", tracing::field::debug(principal.role));
-                self.lapse = Some(self.callers.lapse(Arc::clone(principal)));
+                self.expiry = Some(self.callers.expired(Arc::clone(principal)));
                 Ok(())
             }
         };
@@ -386,7 +386,7 @@ impl Connection {
         self.operations.clear();
         self.actions.clear();
         self.authenticating = None;
-        self.lapse = None;
+        self.expiry = None;
         self.drain = None;
     }
 }

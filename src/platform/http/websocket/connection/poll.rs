@@ -18,7 +18,7 @@ impl Connection {
         let moved = self.wire.moved();
         let now = Instant::now();
         self.pulse.outbox(now, self.wire.outbox.is_full(), moved);
-        // Before the reader: nothing may begin after the credential has lapsed.
+        // Before the reader: nothing may begin after the credential has expired.
         if let Poll::Ready(ending) = self.poll_ending(context) {
             return Poll::Ready(ending);
         }
@@ -39,9 +39,9 @@ impl Connection {
     }
 
     fn poll_ending(&mut self, context: &Context<'_>) -> Poll<Event> {
-        let Self { ending, lapse, drain, .. } = self;
+        let Self { ending, expiry, drain, .. } = self;
         ending.poll(context, |context| {
-            if let Some(Poll::Ready(why)) = lapse.as_mut().map(|lapse| lapse.poll_unpin(context)) {
+            if let Some(Poll::Ready(why)) = expiry.as_mut().map(|expiry| expiry.poll_unpin(context)) {
                 return Poll::Ready(Event::Lapsed(why));
             }
             match drain.as_mut().map(|drain| drain.poll_unpin(context)) {
