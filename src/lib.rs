@@ -25,3 +25,4 @@ pub mod chat;
 pub mod demo;
 pub mod platform;
 pub mod schema;
+pub mod tenant;

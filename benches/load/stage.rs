@@ -16,6 +16,7 @@ use switchboard::{
             self,
             embedded::{Directory, Durability, Postgres},
         },
+        unit::UnitOfWork,
     },
 };
 use tokio::process::Command;
@@ -72,7 +73,7 @@ impl Stage {
         let options = postgres.options();
         db::migrate(&options).await?;
         let pool = sqlx::PgPool::connect_with(options).await?;
-        demo::seed(&pool).await?;
+        demo::seed(&UnitOfWork::detached(pool.clone())).await?;
         let postgres_version: String = sqlx::query_scalar("show server_version").fetch_one(&pool).await?;
         pool.close().await;
         let token = token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "load"), Duration::from_hours(24))?;

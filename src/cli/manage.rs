@@ -7,12 +7,13 @@ use switchboard::{
     demo,
     platform::{
         auth::{
-            Role, api_key, company,
+            Role,
             token::{self, Claims},
         },
         config::{AuthSettings, DatabaseSettings},
         error::{Error, Result},
     },
+    tenant::Tenants,
 };
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ use super::Database;
 /// `seed`.
 pub(super) async fn seed(settings: &DatabaseSettings, json: bool) -> Result<()> {
     let database = Database::open(settings).await?;
-    let created = demo::seed(&database.pool).await?;
+    let created = demo::seed(&database.work).await?;
     database.close().await;
     let demo = demo::demo();
     if json {
@@ -52,10 +53,7 @@ impl CompanyCommand {
     pub(super) async fn run(self) -> Result<()> {
         let Self::Create { name, database } = self;
         let database = Database::open(&database).await?;
-        let created = match database.pool.acquire().await {
-            Ok(mut connection) => company::create(&mut connection, &name).await,
-            Err(error) => Err(error.into()),
-        };
+        let created = Tenants::new(database.work.clone()).create_company(&name).await;
         database.close().await;
         println!("{}", serde_json::json!({ "id": created? }));
         Ok(())
@@ -170,23 +168,20 @@ impl ApiKeyCommand {
     }
 
     async fn run_on(&self, database: &Database) -> Result<()> {
-        let mut transaction = database.pool.begin().await?;
+        let tenants = Tenants::new(database.work.clone());
         match self {
             Self::Create { company, role, name, .. } => {
-                let (key, text) = api_key::create(&mut transaction, *company, *role, name).await?;
-                transaction.commit().await?;
+                let (key, text) = tenants.create_api_key(*company, *role, name).await?;
                 println!("{}", serde_json::json!({ "id": key.id, "key": text }));
             }
             Self::List { company, .. } => {
-                for key in api_key::list(&mut transaction, *company).await? {
+                for key in tenants.api_keys(*company).await? {
                     let state = if key.revoked_at.is_some() { "revoked" } else { "valid" };
                     println!("{}  {:7}  {state:7}  {}", key.id, key.role, key.name);
                 }
             }
             Self::Revoke { company, id, .. } => {
-                let revoked = api_key::revoke(&mut transaction, *company, *id).await?;
-                transaction.commit().await?;
-                if !revoked {
+                if !tenants.revoke_api_key(*company, *id).await? {
                     return Err(Error::not_found("API key that is still valid"));
                 }
                 println!("revoked");

@@ -6,12 +6,13 @@ mod serve;
 use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
 
 use clap::{Parser, Subcommand};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use switchboard::platform::{
     config::{AuthSettings, DatabaseSettings, Settings},
     db::{self, embedded},
     error::{Error, Result},
     telemetry::LogFormat,
+    unit::UnitOfWork,
 };
 
 /// Makes racy conversations safe: one server on Postgres, with a GraphQL API.
@@ -102,7 +103,7 @@ fn options_of(url: &str) -> Result<PgConnectOptions> {
 /// A migrated database for a command that is not the server: the configured one, the embedded one that a server has
 /// running, or else the embedded one, started for as long as this takes.
 struct Database {
-    pool: PgPool,
+    work: UnitOfWork,
     embedded: Option<embedded::Embedded>,
 }
 
@@ -120,12 +121,12 @@ impl Database {
             }
         };
         db::migrate(&options).await?;
-        let pool = db::Pools::new(&db::connection_options(options, settings), settings).requests;
-        Ok(Self { pool, embedded })
+        let pools = db::Pools::new(&db::connection_options(options, settings), settings);
+        Ok(Self { work: UnitOfWork::detached(pools), embedded })
     }
 
     async fn close(self) {
-        self.pool.close().await;
+        self.work.close().await;
         if let Some(embedded) = self.embedded {
             embedded.stop().await;
         }

@@ -11,6 +11,7 @@ use switchboard::{
         db::{self, embedded},
         error::{Error, Result},
         http::Shutdown,
+        unit::UnitOfWork,
     },
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,10 +45,10 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
     db::migrate(&options).await?;
     let development = settings.auth.dev;
     let is_new = if embedded.is_some() || development {
-        let options_of_pool = db::connection_options(options.clone(), &settings.database);
-        let pool = db::Pools::new(&options_of_pool, &settings.database).requests;
-        let is_new = demo::seed(&pool).await?;
-        pool.close().await;
+        let pools = db::Pools::new(&db::connection_options(options.clone(), &settings.database), &settings.database);
+        let work = UnitOfWork::detached(pools);
+        let is_new = demo::seed(&work).await?;
+        work.close().await;
         is_new
     } else {
         false

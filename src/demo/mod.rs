@@ -5,10 +5,12 @@
 mod sql;
 
 use serde::Serialize;
-use sqlx::PgPool;
 use uuid::{Uuid, uuid};
 
-use crate::platform::error::Result;
+use crate::platform::{
+    error::Result,
+    unit::{Unit, UnitOfWork, Verb},
+};
 
 /// The demo company.
 pub const COMPANY_ID: Uuid = uuid!("5b000000-0000-7000-8000-000000000001");
@@ -59,10 +61,20 @@ pub fn demo() -> Demo {
     Demo { company_id: COMPANY_ID, website_id: WEBSITE_ID, public_key: PUBLIC_KEY, contracts }
 }
 
+struct Seed;
+
+impl Verb for Seed {
+    type Outcome = bool;
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<bool> {
+        let created = sql::insert(unit.connection(), &demo()).await?;
+        // No event: what it inserts is there before anybody subscribes.
+        unit.mark_changed();
+        Ok(created)
+    }
+}
+
 /// Creates the demo company if it is absent; true if it was.
-pub async fn seed(pool: &PgPool) -> Result<bool> {
-    let mut transaction = pool.begin().await?;
-    let created = sql::insert(&mut transaction, &demo()).await?;
-    transaction.commit().await?;
-    Ok(created)
+pub async fn seed(work: &UnitOfWork) -> Result<bool> {
+    work.run(&Seed).await
 }

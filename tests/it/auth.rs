@@ -4,11 +4,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::{future::join_all, poll};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
-use switchboard::platform::{
-    auth::{Authenticator, Caller, Credential, Principal, Role, api_key, company},
-    clock::Clock,
-    config::AuthSettings,
-    error::Code,
+use switchboard::{
+    platform::{
+        auth::{Authenticator, Caller, Credential, Principal, Role},
+        clock::Clock,
+        config::AuthSettings,
+        error::Code,
+    },
+    tenant::Tenants,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,6 +22,7 @@ use crate::support::cluster::TestDatabase;
 struct Setting {
     database: TestDatabase,
     connection: PgConnection,
+    tenants: Tenants,
     company_id: Uuid,
     key_id: Uuid,
     key: String,
@@ -27,10 +31,11 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let database = TestDatabase::create().await;
-        let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
-        let company_id = company::create(&mut connection, " Acme ").await.unwrap();
-        let (key, text) = api_key::create(&mut connection, company_id, Role::Service, "dialer").await.unwrap();
-        Self { database, connection, company_id, key_id: key.id, key: text }
+        let connection = PgConnection::connect_with(&database.options()).await.unwrap();
+        let tenants = Tenants::new(database.work());
+        let company_id = tenants.create_company(" Acme ").await.unwrap();
+        let (key, text) = tenants.create_api_key(company_id, Role::Service, "dialer").await.unwrap();
+        Self { database, connection, tenants, company_id, key_id: key.id, key: text }
     }
 
     async fn pool(&self, connections: u32) -> PgPool {
@@ -53,7 +58,7 @@ impl Setting {
     }
 
     async fn revoke(&mut self) -> bool {
-        api_key::revoke(&mut self.connection, self.company_id, self.key_id).await.unwrap()
+        self.tenants.revoke_api_key(self.company_id, self.key_id).await.unwrap()
     }
 }
 
@@ -80,8 +85,7 @@ async fn a_key_acts_for_its_company_until_it_is_revoked() {
     principal(&other_server.caller(Some(&key)).await);
 
     // The wrong secret with the right name, before and after; another company's name for the same key.
-    let (_, other_key) =
-        api_key::create(&mut setting.connection, setting.company_id, Role::Admin, "ops").await.unwrap();
+    let (_, other_key) = setting.tenants.create_api_key(setting.company_id, Role::Admin, "ops").await.unwrap();
     let mixed = format!("{}{}", &key[..48], &other_key[48..]);
     assert_refused(&authenticator.caller(Some(&mixed)).await, "the API key is not valid");
     assert_eq!(principal(&authenticator.caller(Some(&other_key)).await).role, Role::Admin);
@@ -108,7 +112,7 @@ async fn a_key_acts_for_its_company_until_it_is_revoked() {
     assert_eq!(within(expiry).await, "API key revoked");
     assert_refused(&other_server.caller(Some(&key)).await, "the API key was revoked");
 
-    let listed = api_key::list(&mut setting.connection, setting.company_id).await.unwrap();
+    let listed = setting.tenants.api_keys(setting.company_id).await.unwrap();
     let told: Vec<_> = listed.iter().map(|key| (key.name.as_str(), key.role.as_str(), key.version)).collect();
     assert_eq!(told, [("dialer", "service", 2), ("ops", "admin", 1)]);
     assert!(listed[0].revoked_at.is_some() && listed[1].revoked_at.is_none());
@@ -123,7 +127,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn a_known_key_costs_no_query_and_an_unknown_one_is_forgotten_soon() {
-    let mut setting = Setting::new().await;
+    let setting = Setting::new().await;
     let clock = Clock::default();
     let (authenticator, pool) = setting.server(&clock, 1).await;
     principal(&authenticator.caller(Some(&setting.key)).await);
@@ -131,7 +135,7 @@ async fn a_known_key_costs_no_query_and_an_unknown_one_is_forgotten_soon() {
     let only_connection = pool.acquire().await.unwrap();
     principal(&authenticator.caller(Some(&setting.key)).await);
     // Not known: it must be looked for, and cannot. Neither let in nor called bad.
-    let (_, second) = api_key::create(&mut setting.connection, setting.company_id, Role::Service, "2").await.unwrap();
+    let (_, second) = setting.tenants.create_api_key(setting.company_id, Role::Service, "2").await.unwrap();
     let caller = authenticator.caller(Some(&second)).await;
     assert_eq!(caller.principal().unwrap_err().code(), Code::Unavailable);
     // Nor is a known one believed for ever.
@@ -180,23 +184,23 @@ async fn execute(connection: &mut PgConnection, statements: &str) {
 
 #[tokio::test]
 async fn what_companies_and_keys_may_be_called_and_be() {
-    let mut setting = Setting::new().await;
-    let connection = &mut setting.connection;
+    let setting = Setting::new().await;
+    let tenants = &setting.tenants;
     for name in ["", "  ", "a\u{0}b", &"é".repeat(201)] {
-        assert_eq!(company::create(connection, name).await.unwrap_err().code(), Code::BadUserInput);
-        let key = api_key::create(connection, setting.company_id, Role::Service, name).await;
+        assert_eq!(tenants.create_company(name).await.unwrap_err().code(), Code::BadUserInput);
+        let key = tenants.create_api_key(setting.company_id, Role::Service, name).await;
         assert_eq!(key.unwrap_err().code(), Code::BadUserInput);
     }
-    company::create(connection, &"é".repeat(200)).await.unwrap();
+    tenants.create_company(&"é".repeat(200)).await.unwrap();
     for role in [Role::Consumer, Role::Agent, Role::Participant] {
-        let key = api_key::create(connection, setting.company_id, role, "k").await;
+        let key = tenants.create_api_key(setting.company_id, role, "k").await;
         assert_eq!(key.unwrap_err().code(), Code::BadUserInput);
     }
     let nobody = Uuid::now_v7();
-    let key = api_key::create(connection, nobody, Role::Service, "k").await;
+    let key = tenants.create_api_key(nobody, Role::Service, "k").await;
     assert_eq!(key.unwrap_err().code(), Code::NotFound);
-    assert!(!api_key::revoke(connection, nobody, setting.key_id).await.unwrap(), "another company's key");
-    assert!(api_key::list(connection, nobody).await.unwrap().is_empty());
-    let [key] = api_key::list(connection, setting.company_id).await.unwrap().try_into().unwrap();
+    assert!(!tenants.revoke_api_key(nobody, setting.key_id).await.unwrap(), "another company's key");
+    assert!(tenants.api_keys(nobody).await.unwrap().is_empty());
+    let [key] = tenants.api_keys(setting.company_id).await.unwrap().try_into().unwrap();
     assert!(key.revoked_at.is_none() && key.inserted_at <= OffsetDateTime::now_utc());
 }

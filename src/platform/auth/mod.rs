@@ -29,7 +29,6 @@
 
 pub mod api_key;
 mod authenticator;
-pub mod company;
 pub mod graphql;
 mod jwks;
 mod keyring;

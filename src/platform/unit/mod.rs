@@ -113,6 +113,12 @@ impl UnitOfWork {
         Self { pools, notifier, waker }
     }
 
+    /// Units of work of a process that is not a server: nobody is woken, and a running server finds the events and timers
+    /// at its next poll.
+    pub fn detached(pools: impl Into<Pools>) -> Self {
+        Self::new(pools.into(), LogNotifier::default(), TimerWaker::default())
+    }
+
     /// The pool of requests, for reads without a decision.
     pub fn pool(&self) -> &PgPool {
         &self.pools.requests
@@ -121,6 +127,11 @@ impl UnitOfWork {
     /// The pool of the workers that run batches.
     pub fn batch_pool(&self) -> &PgPool {
         &self.pools.batches
+    }
+
+    /// Closes the pools, waiting for what runs.
+    pub async fn close(&self) {
+        self.pools.close().await;
     }
 
     /// Runs `verb` in a transaction on a connection of the pool.

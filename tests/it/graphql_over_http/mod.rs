@@ -6,7 +6,6 @@ mod api;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 use switchboard::platform::task::Failure;
 use time::Duration;
 use tokio::time::timeout;
@@ -114,10 +113,7 @@ async fn get_is_for_queries() {
 #[tokio::test]
 async fn a_bad_bearer_is_401_except_to_log_in() {
     let api = Api::start(&[]).await;
-    let company = {
-        let mut connection = PgConnection::connect(&api.database.url()).await.unwrap();
-        switchboard::platform::auth::company::create(&mut connection, "Acme").await.unwrap()
-    };
+    let company = switchboard::tenant::Tenants::new(api.database.work()).create_company("Acme").await.unwrap();
     let good = Answer::of(api.query("{ who }").bearer_auth(token(company, Duration::ZERO))).await;
     assert_eq!((good.status, good.json().get("errors")), (200, None), "{}", good.text);
     let bad = ["Bearer nonsense", "Bearer", "Basic eDp5", &format!("Bearer {}", token(company, Duration::HOUR * 2))];

@@ -17,13 +17,14 @@ use switchboard::{
         website::NewWebsite,
     },
     platform::{
-        auth::{Credential, Principal, Role, company},
+        auth::{Credential, Principal, Role},
         config::ChatSettings,
         error::Result,
         event::{Event, LogNotifier, Resumed, Subject, resume_subject},
         timer::TimerWaker,
         unit::UnitOfWork,
     },
+    tenant::Tenants,
 };
 use uuid::Uuid;
 
@@ -41,8 +42,7 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let database = TestDatabase::create().await;
-        let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
-        let company_id = company::create(&mut connection, "Acme").await.unwrap();
+        let company_id = Tenants::new(database.work()).create_company("Acme").await.unwrap();
         let service = Principal {
             company_id,
             role: Role::Service,

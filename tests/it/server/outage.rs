@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Connection as _;
-use switchboard::{demo, platform::error::RETRY_AFTER_MS};
+use switchboard::{
+    demo,
+    platform::{error::RETRY_AFTER_MS, unit::UnitOfWork},
+};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -30,8 +33,9 @@ async fn until_ready_is(node: &Client, status: u16) {
 async fn seeded() -> OwnCluster {
     let cluster = OwnCluster::start().await;
     let pool = sqlx::PgPool::connect_with(cluster.options()).await.unwrap();
-    demo::seed(&pool).await.unwrap();
-    pool.close().await;
+    let work = UnitOfWork::detached(pool);
+    demo::seed(&work).await.unwrap();
+    work.close().await;
     cluster
 }
 

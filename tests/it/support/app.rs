@@ -44,9 +44,9 @@ impl TestApp {
     /// A new database; no server yet.
     pub(crate) async fn new() -> Self {
         let app = Self { database: TestDatabase::create().await };
-        let pool = sqlx::PgPool::connect_with(app.database.options()).await.unwrap();
-        demo::seed(&pool).await.unwrap();
-        pool.close().await;
+        let work = app.database.work();
+        demo::seed(&work).await.unwrap();
+        work.close().await;
         app
     }
 

@@ -18,10 +18,16 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
-use switchboard::platform::db::{
-    self,
-    embedded::{Directory, Durability, Postgres},
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use switchboard::platform::{
+    db::{
+        self,
+        embedded::{Directory, Durability, Postgres},
+    },
+    unit::UnitOfWork,
 };
 use tokio::sync::OnceCell;
 
@@ -144,6 +150,12 @@ impl TestDatabase {
         }
         admin.close().await.unwrap();
         Self { cluster, name }
+    }
+
+    /// Units of work that wake nobody.
+    pub(crate) fn work(&self) -> UnitOfWork {
+        let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(self.options());
+        UnitOfWork::detached(pool)
     }
 
     /// How to connect to it.
