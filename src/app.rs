@@ -18,6 +18,7 @@ use crate::{
     chat::{
         Chats,
         race::{CapTimer, MissTimer},
+        website::WebsiteOrigins,
     },
     demo,
     platform::{
@@ -32,6 +33,7 @@ use crate::{
         subscription::Sources,
         timer::{Alarm, scheduler::Scheduler},
     },
+    router::router,
     schema,
 };
 
@@ -112,6 +114,7 @@ impl App {
             engine,
             authenticator,
             settings: Arc::new(settings.http.clone()),
+            origin_policy: Some(Arc::new(WebsiteOrigins::new(pool.clone()))),
             readiness: Readiness { database: pool.clone(), listener: live.clone(), draining: shutdown.drain.clone() },
             shutdown: shutdown.clone(),
             clock: clock.clone(),
@@ -128,7 +131,7 @@ impl App {
         let address = listener.local_addr().map_err(Error::internal)?;
         let serving = {
             let (settings, shutdown) = (settings.http, shutdown.clone());
-            tokio::spawn(async move { http::serve(listener, http::router(state), &settings, shutdown).await })
+            tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
         };
         Ok(Self { address, shutdown, alarm, clock, live, serving, background, stop_background, pool })
     }

@@ -24,4 +24,5 @@ pub mod audit;
 pub mod chat;
 pub mod demo;
 pub mod platform;
+pub mod router;
 pub mod schema;

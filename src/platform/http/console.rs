@@ -20,7 +20,7 @@ use axum::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 
-use super::{negotiation, page, unknown_path};
+use super::{endpoints::unknown_path, negotiation, page};
 
 /// What `web/` was built into when this binary was compiled; perhaps nothing.
 #[derive(Embed)]
@@ -56,7 +56,7 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
 }
 
 /// `GET /assets/{name}`. Each text file lies there twice, as it is and compressed.
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("assets/{name}");
     let (Some(kind), Some(file)) = (content_type(&name), Files::get(&path)) else { return unknown_path().await };
     let compressed = Files::get(&format!("{path}.gz"));

@@ -39,7 +39,7 @@ const SUBSCRIPTIONS: &str =
     "subscriptions run over WebSocket: connect to /graphql with the subprotocol graphql-transport-ws";
 
 /// `POST /graphql`.
-pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
+pub(crate) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(kind) = negotiation::response_type(&parts.headers) else { return not_acceptable() };
     if let Err(error) = negotiation::check_content_type(&parts.headers) {

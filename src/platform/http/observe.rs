@@ -4,7 +4,7 @@
 //! carries the request's id. Here only what nobody else saw is logged: a panic (`error`), and, for whoever debugs
 //! a client, each refused request (`debug`). Neither holds a header, a body or a query string.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use metrics::{counter, gauge, histogram};
 use tracing::Instrument;
 
-use super::{ROUTES, answer, metrics as names, negotiation::ResponseType};
+use super::{answer, metrics as names, negotiation::ResponseType};
 use crate::platform::{clock::new_id, error::Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let mut count = Count::start(&request);
-    let span = tracing::info_span!("request", %id, method = count.method, route = count.route);
+    let span = tracing::info_span!("request", %id, method = count.method, route = &*count.route);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let _entered = span.enter();
     let mut response = answered.unwrap_or_else(|_| {
@@ -57,7 +57,8 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// One request in the metrics, from its start until this is dropped; also when the client goes away before.
 struct Count {
-    route: &'static str,
+    /// The route's pattern, such as `/assets/{name}`; `unknown` where none matched. Never a client's path.
+    route: Arc<str>,
     method: &'static str,
     started: Instant,
     status: Option<StatusCode>,
@@ -65,8 +66,7 @@ struct Count {
 
 impl Count {
     fn start(request: &Request) -> Self {
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let route = ROUTES.iter().copied().find(|route| Some(*route) == path).unwrap_or("unknown");
+        let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).into();
         let method = match *request.method() {
             Method::GET => "GET",
             Method::POST => "POST",
@@ -82,8 +82,9 @@ impl Count {
 impl Drop for Count {
     fn drop(&mut self) {
         gauge!(names::IN_FLIGHT).decrement(1);
-        histogram!(names::DURATION, "route" => self.route).record(self.started.elapsed());
+        histogram!(names::DURATION, "route" => Arc::clone(&self.route)).record(self.started.elapsed());
         let status = self.status.map_or_else(|| "cancelled".to_owned(), |status| status.as_str().to_owned());
-        counter!(names::REQUESTS, "route" => self.route, "method" => self.method, "status" => status).increment(1);
+        counter!(names::REQUESTS, "route" => Arc::clone(&self.route), "method" => self.method, "status" => status)
+            .increment(1);
     }
 }

@@ -25,7 +25,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// `GET /`: the console for a browser, a first request in plain text for everybody else.
-pub(super) async fn root(headers: HeaderMap) -> Response {
+pub(crate) async fn root(headers: HeaderMap) -> Response {
     if negotiation::prefers_page(&headers) {
         return console::page(&headers);
     }

@@ -11,19 +11,22 @@ use futures_util::stream;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
-use switchboard::platform::{
-    auth::{
-        Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
-        token::{Claims, TokenIssuer},
+use switchboard::{
+    platform::{
+        auth::{
+            Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
+            token::{Claims, TokenIssuer},
+        },
+        clock::Clock,
+        config::{AuthSettings, GuardSettings},
+        error::{Code, Error, Result},
+        graphql::{
+            engine::Engine,
+            source::{self, HandedOver, Root},
+        },
+        http::{HttpState, Readiness, Shutdown, serve},
     },
-    clock::Clock,
-    config::{AuthSettings, GuardSettings},
-    error::{Code, Error, Result},
-    graphql::{
-        engine::Engine,
-        source::{self, HandedOver, Root},
-    },
-    http::{HttpState, Readiness, Shutdown, router, serve},
+    router::router,
 };
 use time::Duration;
 use tokio::{net::TcpListener, sync::watch};
@@ -134,6 +137,7 @@ impl Api {
             engine,
             authenticator,
             settings: Arc::clone(&settings),
+            origin_policy: None,
             readiness: Readiness { database: pool, listener: listens, draining: shutdown.drain.clone() },
             shutdown: shutdown.clone(),
             clock: Clock::default(),
