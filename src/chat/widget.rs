@@ -30,7 +30,7 @@ use super::{
 use crate::platform::{
     auth::{Caller, Credential},
     error::{Error, Result},
-    graphql::source::{self, HandedOver},
+    graphql::source::{self, SourceRegistered},
     subscription::{self, Change, ChangeOperation, Newest},
 };
 
@@ -108,7 +108,7 @@ impl WidgetSubscription {
     /// A chat as it is, then as it changes: a slow reader may be told the newest only. Null when the caller may not see it
     /// any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
-    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<HandedOver<Option<Chat>>> {
+    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<SourceRegistered<Option<Chat>>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
         let changes = subscription::subscribe(sources(context), Newest(ChatFeed { reader, filter }), None);
@@ -130,7 +130,7 @@ impl WidgetSubscription {
         context: &Context<'_>,
         condition: Option<MessageCondition>,
         order_by: Option<Vec<MessagesOrderBy>>,
-    ) -> Result<HandedOver<Option<Vec<Message>>>> {
+    ) -> Result<SourceRegistered<Option<Vec<Message>>>> {
         let (chat_id, order) = asked(condition, order_by)?;
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscription::subscribe(sources(context), MessageFeed { reader, chat_id }, None);
@@ -151,7 +151,7 @@ impl WidgetSubscription {
         context: &Context<'_>,
         contract_id: Option<Uuid>,
         #[graphql(name = "status")] named: Option<String>,
-    ) -> Result<HandedOver<ChatEvent>> {
+    ) -> Result<SourceRegistered<ChatEvent>> {
         let status = named.map(|text| status(&text)).transpose()?;
         let reader = widget(context, contract_id).await?;
         let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
@@ -161,7 +161,7 @@ impl WidgetSubscription {
 
     /// Messages as they are added to a chat.
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
-    async fn on_message_added(&self, context: &Context<'_>, chat_id: Uuid) -> Result<HandedOver<MessageEvent>> {
+    async fn on_message_added(&self, context: &Context<'_>, chat_id: Uuid) -> Result<SourceRegistered<MessageEvent>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscription::changes(sources(context), MessageFeed { reader, chat_id });
         Ok(source::shared(context, changes))
@@ -174,7 +174,7 @@ impl WidgetSubscription {
         &self,
         context: &Context<'_>,
         company_id: Option<Uuid>,
-    ) -> Result<HandedOver<ContractEvent>> {
+    ) -> Result<SourceRegistered<ContractEvent>> {
         let reader = match (caller(context), company_id) {
             (Caller::Anonymous, None) => return Err(Error::invalid("companyId", "required without a token")),
             (_, company_id) => reader(context, company_id.unwrap_or_default())?,

@@ -18,7 +18,7 @@ use crate::{
         event::Cursor,
         graphql::{
             scalars::Datetime,
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         subscription::{self, ChangeOperation},
     },
@@ -389,7 +389,7 @@ impl ContractSubscription {
         company_id: Option<Uuid>,
         website_id: Option<Uuid>,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<ContractEvent>> {
+    ) -> Result<SourceRegistered<ContractEvent>> {
         let feed = ContractFeed { reader: Arc::clone(principal(context)?).into(), company_id, website_id };
         let changes = subscription::subscribe(sources(context), feed, after);
         Ok(source::shared(context, changes))

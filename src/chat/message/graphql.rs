@@ -22,7 +22,7 @@ use crate::{
         graphql::{
             page::{self, Page, Place},
             scalars::Datetime,
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         subscription::{self, Change, ChangeOperation},
     },
@@ -249,7 +249,7 @@ impl MessageSubscription {
         context: &Context<'_>,
         chat_id: Uuid,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<MessageEvent>> {
+    ) -> Result<SourceRegistered<MessageEvent>> {
         let (reader, _) = Box::pin(chats(context).reader_of_chat(caller(context), chat_id)).await?;
         let changes = subscription::subscribe(sources(context), MessageFeed { reader, chat_id }, after);
         Ok(source::shared(context, changes))

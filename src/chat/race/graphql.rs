@@ -19,7 +19,7 @@ use crate::{
         event::Cursor,
         graphql::{
             page::{self, Place},
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         subscription::{self, ChangeOperation},
     },
@@ -115,7 +115,7 @@ impl RaceSubscription {
         contract_id: Option<Uuid>,
         status: Option<ChatStatus>,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<ChatEvent>> {
+    ) -> Result<SourceRegistered<ChatEvent>> {
         let filter = ChatFilter { chat_id, key, contract_id, status };
         let feed = ChatFeed { reader: Arc::clone(principal(context)?).into(), filter };
         let changes = subscription::subscribe(sources(context), feed, after);
@@ -128,7 +128,7 @@ impl RaceSubscription {
         context: &Context<'_>,
         key: Uuid,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<ChatRaceEvent>> {
+    ) -> Result<SourceRegistered<ChatRaceEvent>> {
         let feed = RaceFeed { principal: Arc::clone(principal(context)?), key };
         let changes = subscription::subscribe(sources(context), feed, after);
         Ok(source::shared(context, changes))

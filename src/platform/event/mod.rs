@@ -24,9 +24,9 @@
 
 pub mod hub;
 pub mod listener;
-pub mod memo;
 pub mod notifier;
 pub mod position;
+pub mod render_cache;
 pub mod retention;
 mod sql;
 
@@ -41,9 +41,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use hub::{Hub, Interest};
-pub use memo::Memo;
 pub use notifier::Bell;
 pub use position::{Cursor, Incarnation, Position, SubjectName};
+pub use render_cache::RenderCache;
 pub use sql::{
     HistoryPlace, Resumed, Stretch, append, history, hold_log, position_now, read_stretch, resume, resume_subject,
 };
@@ -156,8 +156,8 @@ pub struct Event {
     before: Decoded,
     /// `payload` and `previous` for routing by field.
     fields: OnceLock<(Value, Value)>,
-    /// What readers made of it.
-    pub memo: Memo,
+    /// Renderings of this event that several readers share.
+    pub render_cache: RenderCache,
 }
 
 impl Event {

@@ -78,7 +78,7 @@ impl EventRow {
             record: OnceLock::default(),
             before: OnceLock::default(),
             fields: OnceLock::default(),
-            memo: super::Memo::default(),
+            render_cache: super::RenderCache::default(),
         }))
     }
 }

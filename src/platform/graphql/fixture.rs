@@ -10,7 +10,7 @@ use async_graphql::{
 use futures_util::{StreamExt, stream};
 
 use super::{
-    source::{self, HandedOver, Root},
+    source::{self, Root, SourceRegistered},
     types::Types,
 };
 use crate::platform::{
@@ -197,12 +197,12 @@ impl Mutation {
 
 #[Subscription]
 impl Streams {
-    async fn count(&self, context: &Context<'_>, to: i32) -> HandedOver<i32> {
+    async fn count(&self, context: &Context<'_>, to: i32) -> SourceRegistered<i32> {
         let numbers = (1..=to).map(|n| if n == 3 { Err(Error::conflict("three")) } else { Ok(n) });
         source::own(context, stream::iter(numbers))
     }
 
-    async fn explode(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn explode(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         source::own(context, stream::iter([1, 2]).map(|n| Ok(if n == 2 { explode() } else { n })))
     }
 }

@@ -28,7 +28,7 @@ use serde::Serialize;
 use super::negotiation::ResponseType;
 use crate::platform::{
     error::{Code, Error, RETRY_AFTER_MS},
-    graphql::engine::Refusal,
+    graphql::error_response::Refusal,
 };
 
 /// What became of one GraphQL request.

@@ -31,7 +31,10 @@ use super::{
 use crate::platform::{
     auth::{Caller, ClientAddress},
     error::{Code, Error},
-    graphql::engine::{GraphqlRequest, Prepared, Refusal},
+    graphql::{
+        engine::{GraphqlRequest, Prepared},
+        error_response::Refusal,
+    },
 };
 
 /// What one may do about a subscription that was sent here.

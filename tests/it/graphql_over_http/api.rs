@@ -22,7 +22,7 @@ use switchboard::{
         error::{Code, Error, Result},
         graphql::{
             engine::Engine,
-            source::{self, HandedOver, Root},
+            source::{self, Root, SourceRegistered},
         },
         http::{HttpState, Readiness, Shutdown, serve},
     },
@@ -87,7 +87,7 @@ struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    async fn ticks(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn ticks(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         source::own(context, stream::iter((0..3).map(Ok)))
     }
 }

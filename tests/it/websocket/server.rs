@@ -11,7 +11,7 @@ use switchboard::platform::{
     config::{GuardSettings, HttpSettings},
     graphql::{
         engine::Engine,
-        source::{self, HandedOver, Root},
+        source::{self, Root, SourceRegistered},
     },
     http::websocket::{Callers, SocketState, upgrade},
 };
@@ -79,11 +79,11 @@ struct Subscriptions(Probe);
 
 #[Subscription]
 impl Subscriptions {
-    async fn ticks(&self, context: &Context<'_>, count: i32) -> HandedOver<i32> {
+    async fn ticks(&self, context: &Context<'_>, count: i32) -> SourceRegistered<i32> {
         source::own(context, stream::iter((0..count).map(Ok)))
     }
 
-    async fn gated(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn gated(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         let (alive, gate) = (self.0.track(), Arc::clone(&self.0.gate));
         let numbers = stream::unfold(0, move |n| {
             let (_, gate) = (&alive, Arc::clone(&gate));
@@ -95,7 +95,7 @@ impl Subscriptions {
         source::own(context, numbers)
     }
 
-    async fn flood(&self, context: &Context<'_>, bytes: usize) -> HandedOver<String> {
+    async fn flood(&self, context: &Context<'_>, bytes: usize) -> SourceRegistered<String> {
         let alive = self.0.track();
         let texts = stream::repeat_with(move || {
             let _ = &alive;
@@ -104,7 +104,7 @@ impl Subscriptions {
         source::own(context, texts)
     }
 
-    async fn panics(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn panics(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         source::own(context, stream::poll_fn(|_| panic!("on purpose")))
     }
 }

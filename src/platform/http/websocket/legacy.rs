@@ -22,7 +22,7 @@ use super::{
     message::{Incoming, OperationId, write_plain, write_result},
     protocol::{Action, Close, Protocol},
 };
-use crate::platform::graphql::shared::Answer;
+use crate::platform::graphql::response::OperationResponse;
 
 /// The subprotocol's name.
 pub(super) const NAME: &str = "graphql-ws";
@@ -133,8 +133,8 @@ impl Protocol for Legacy {
         Some(self.complete(id))
     }
 
-    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
-        write_result(id, "data", answer)
+    fn result(&self, id: &OperationId, response: &OperationResponse) -> Result<String, serde_json::Error> {
+        write_result(id, "data", response)
     }
 
     /// Clients expect one error; the reference client also looks for a list under `errors`.

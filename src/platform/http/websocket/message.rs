@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::platform::{
     error::Code,
-    graphql::{engine::GraphqlRequest, shared::Answer},
+    graphql::{engine::GraphqlRequest, response::OperationResponse},
 };
 
 /// Longest operation id, in bytes of JSON; it is repeated in every message of its operation.
@@ -146,8 +146,12 @@ fn write<P: Serialize>(id: Option<&OperationId>, kind: &str, payload: Option<&P>
 }
 
 /// The result of an operation. One that was made once for many is in its final text already.
-pub(super) fn write_result(id: &OperationId, kind: &str, answer: &Answer) -> Result<String, serde_json::Error> {
-    let Answer::Shared(payload) = answer else { return write(Some(id), kind, Some(answer)) };
+pub(super) fn write_result(
+    id: &OperationId,
+    kind: &str,
+    response: &OperationResponse,
+) -> Result<String, serde_json::Error> {
+    let OperationResponse::Json(payload) = response else { return write(Some(id), kind, Some(response)) };
     Ok([r#"{"id":"#, id.json().get(), r#","type":""#, kind, r#"","payload":"#, payload.get(), "}"].concat())
 }
 

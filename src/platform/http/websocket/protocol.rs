@@ -7,7 +7,7 @@
 use async_graphql::ServerError;
 
 use super::message::OperationId;
-use crate::platform::graphql::{engine::GraphqlRequest, shared::Answer};
+use crate::platform::graphql::{engine::GraphqlRequest, response::OperationResponse};
 
 /// Longest close reason that fits a WebSocket close frame.
 const REASON_BYTES: usize = 123;
@@ -102,7 +102,7 @@ pub(super) trait Protocol: Send {
     /// `id` was under way and the client stopped it: what it is told.
     fn on_stopped(&self, id: &OperationId) -> Option<String>;
     /// One result.
-    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error>;
+    fn result(&self, id: &OperationId, response: &OperationResponse) -> Result<String, serde_json::Error>;
     /// The operation failed as a whole; nothing follows under this id.
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String;
     /// The operation has ended by itself.

@@ -17,7 +17,7 @@ use super::{
     message::{Incoming, OperationId, write_plain, write_result},
     protocol::{Action, Close, Protocol},
 };
-use crate::platform::graphql::shared::Answer;
+use crate::platform::graphql::response::OperationResponse;
 
 /// The subprotocol's name.
 pub(super) const NAME: &str = "graphql-transport-ws";
@@ -118,8 +118,8 @@ impl Protocol for TransportWs {
         None
     }
 
-    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
-        write_result(id, "next", answer)
+    fn result(&self, id: &OperationId, response: &OperationResponse) -> Result<String, serde_json::Error> {
+        write_result(id, "next", response)
     }
 
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String {

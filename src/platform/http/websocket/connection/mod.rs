@@ -41,14 +41,15 @@ use crate::platform::{
     config::HttpSettings,
     error::Code,
     graphql::{
-        engine::{Engine, GraphqlRequest, Refusal},
-        shared::Answer,
+        engine::{Engine, GraphqlRequest},
+        error_response::Refusal,
+        response::OperationResponse,
     },
 };
 
 enum Event {
     Read(Read),
-    Outcome(OperationId, Outcome<Answer>),
+    Outcome(OperationId, Outcome<OperationResponse>),
     Caller(Caller),
     Lapsed(String),
     Drain,
@@ -74,7 +75,7 @@ pub(super) struct Connection {
     draining: bool,
     /// What the last message asked for; waits while a caller is being authenticated.
     actions: VecDeque<Action>,
-    operations: Operations<Answer>,
+    operations: Operations<OperationResponse>,
     pulse: Pulse,
     timer: Pin<Box<Sleep>>,
     meter: Meter,
@@ -317,9 +318,9 @@ impl Connection {
         }
     }
 
-    fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<Answer>) {
+    fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<OperationResponse>) {
         match outcome {
-            Outcome::Item(answer) => match self.protocol.result(id, &answer) {
+            Outcome::Item(response) => match self.protocol.result(id, &response) {
                 Ok(text) if text.len() <= LARGEST_MESSAGE => self.wire.outbox.push_result(text),
                 Ok(_) => {
                     self.operations.remove(id);
