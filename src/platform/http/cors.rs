@@ -19,7 +19,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{answer, negotiation::ResponseType};
+use super::{negotiation::ResponseType, response};
 use crate::platform::error::{Code, Error};
 
 /// How long a browser may cache a preflight response (Chromium's maximum is two hours).
@@ -98,7 +98,7 @@ pub(super) async fn require_local(State(origins): State<Arc<Origins>>, request: 
 }
 
 fn refused(why: &str) -> Response {
-    answer::denied(ResponseType::Json, StatusCode::FORBIDDEN, Error::new(Code::Forbidden, why))
+    response::error(ResponseType::Json, StatusCode::FORBIDDEN, Error::new(Code::Forbidden, why))
 }
 
 fn host_of(value: &str) -> String {

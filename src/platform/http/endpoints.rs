@@ -11,8 +11,10 @@ use axum::{
 use time::format_description::well_known::Rfc3339;
 
 use super::{
-    HttpState, answer, console, graphql,
+    console, graphql,
     negotiation::{self, ResponseType},
+    response,
+    state::HttpState,
     websocket::{self, Peer, SocketState},
 };
 use crate::platform::error::{Code, Error};
@@ -39,7 +41,7 @@ pub(crate) async fn get_socket(sockets: State<Arc<SocketState>>, request: Reques
         Ok(upgrade) => websocket::upgrade(sockets, Peer(parts.extensions), parts.headers, upgrade).await,
         Err(rejection) => {
             let error = Error::new(Code::BadUserInput, format!("this needs a WebSocket: {}", rejection.body_text()));
-            answer::denied(ResponseType::Json, rejection.status(), error)
+            response::error(ResponseType::Json, rejection.status(), error)
         }
     }
 }
@@ -53,7 +55,7 @@ pub(crate) async fn get_time(State(state): State<Arc<HttpState>>) -> Response {
         Err(error) => {
             let error = Error::internal(error);
             error.log("http.time");
-            answer::denied(ResponseType::Json, StatusCode::INTERNAL_SERVER_ERROR, error)
+            response::error(ResponseType::Json, StatusCode::INTERNAL_SERVER_ERROR, error)
         }
     }
 }
@@ -61,11 +63,11 @@ pub(crate) async fn get_time(State(state): State<Arc<HttpState>>) -> Response {
 /// 404 for every path that has no route.
 pub(crate) async fn unknown_path() -> Response {
     let error = Error::new(Code::NotFound, "no such path; GraphQL is at /graphql");
-    answer::denied(ResponseType::Json, StatusCode::NOT_FOUND, error)
+    response::error(ResponseType::Json, StatusCode::NOT_FOUND, error)
 }
 
 /// 405 for a method that the path does not take; axum adds the `Allow` header.
 pub(crate) async fn wrong_method() -> Response {
     let error = Error::new(Code::BadUserInput, "this path does not take that method; see the Allow header");
-    answer::denied(ResponseType::Json, StatusCode::METHOD_NOT_ALLOWED, error)
+    response::error(ResponseType::Json, StatusCode::METHOD_NOT_ALLOWED, error)
 }

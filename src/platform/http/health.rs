@@ -1,7 +1,7 @@
-//! `/live`: the process runs. `/ready`: send it requests, or not, and why.
+//! `/live`: the process runs. `/ready`: the process should get requests.
 //!
-//! Ready means all three: the database answers, the event listener is connected (without it subscriptions are
-//! late), and no shutdown has begun. The answer names what is wrong and nothing else of the inside.
+//! Ready means all three: the database responds, the event listener is connected (without it subscriptions are late),
+//! and no shutdown has begun. The report shows these three conditions and no other internals.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,15 +11,15 @@ use sqlx::{Connection, PgPool};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::HttpState;
+use super::state::HttpState;
 
-/// A database that needs longer than this to answer is no use to a request either.
+/// Longest time for a ping of the database. A slower one is of no use to requests either.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
-/// What `/ready` asks.
+/// What `/ready` checks.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    /// The pool that requests use; a probe takes one connection of it.
+    /// The requests' pool; a probe takes one of its connections.
     pub database: PgPool,
     /// True while the event listener is connected and up to date.
     pub listener: watch::Receiver<bool>,
@@ -28,21 +28,21 @@ pub struct Readiness {
 }
 
 /// The body of `/ready`.
-#[expect(clippy::struct_excessive_bools, reason = "independent answers to four questions, as JSON shows them")]
+#[expect(clippy::struct_excessive_bools, reason = "four independent members of a JSON object")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// All is well.
+    /// The other three conditions hold.
     pub ready: bool,
-    /// The database answered in time.
+    /// The database responded to a ping in time.
     pub database: bool,
-    /// The event listener is live.
+    /// The event listener is connected and up to date.
     pub listener: bool,
-    /// A shutdown is under way.
+    /// A shutdown has begun.
     pub draining: bool,
 }
 
 impl Readiness {
-    /// Asks all three.
+    /// Checks all three conditions now.
     pub async fn probe(&self) -> Report {
         let database = timeout(PROBE_TIME, async {
             // A ping is a round trip to the backend, without a statement.
@@ -55,12 +55,12 @@ impl Readiness {
     }
 }
 
-/// `GET /live`.
+/// `GET /live`: 200 as long as the process serves requests.
 pub async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "live": true }))
 }
 
-/// `GET /ready`.
+/// `GET /ready`: 200 or 503, with the report.
 pub async fn ready(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let report = state.readiness.probe().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -5,7 +5,7 @@
 //!   observe.rs   request id, span, metrics, panics
 //!     cors.rs      which web pages may call; in development also a check of Host and Origin
 //!       routes, listed in src/router.rs
-//!         graphql.rs    POST, GET: negotiation ─► body ─► parameters ─► bearer ─► engine ─► answer.rs
+//!         graphql.rs    POST, GET: negotiation ─► body ─► parameters ─► bearer ─► engine ─► response.rs
 //!         websocket/    upgrades
 //!         console.rs    a browser that navigates here; page.rs where the console was not built
 //!         health.rs  metrics.rs  endpoints.rs
@@ -17,9 +17,9 @@
 //! Transports decide nothing about rights or records. They read a request, let `auth` find the caller, pass the
 //! request to the engine, and write its response.
 
-pub mod answer;
 pub mod bearer;
 mod body;
+pub mod client_address;
 pub(crate) mod console;
 pub mod cors;
 pub(crate) mod endpoints;
@@ -30,62 +30,23 @@ pub mod negotiation;
 mod observe;
 pub(crate) mod page;
 pub mod parameters;
-pub mod remote;
+pub mod response;
 pub mod server;
+mod state;
 pub mod websocket;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::FromRef, middleware};
+use axum::{Router, middleware};
 
-use crate::platform::{auth::Authenticator, clock::Clock, config::HttpSettings, graphql::engine::Engine};
-
+pub(crate) use self::state::RouterState;
 pub use self::{
     cors::OriginPolicy,
     health::Readiness,
     server::{Shutdown, serve},
+    state::HttpState,
     websocket::{Peer, SocketState},
 };
-
-/// What the routes share.
-pub struct HttpState {
-    /// Executes GraphQL.
-    pub engine: Engine,
-    /// Finds the caller of a request from its credential.
-    pub authenticator: Authenticator,
-    /// Limits and times.
-    pub settings: Arc<HttpSettings>,
-    /// Allows origins of web pages beyond the configured ones; `None` allows no others.
-    pub origin_policy: Option<Arc<dyn OriginPolicy>>,
-    /// What `/ready` checks.
-    pub readiness: Readiness,
-    /// The two stages of stopping. Each WebSocket watches both stages and runs as one of its tasks.
-    pub shutdown: Shutdown,
-    /// This server's clock, shown at `/api/time`.
-    pub clock: Clock,
-    /// Development mode: pages of loopback origins may call, pages of other origins may not.
-    pub development: bool,
-}
-
-/// The router's state; each handler extracts the part that it needs. Cloned once a request for every layer, so its
-/// parts are pointers.
-#[derive(Clone)]
-pub(crate) struct RouterState {
-    http: Arc<HttpState>,
-    sockets: Arc<SocketState>,
-}
-
-impl FromRef<RouterState> for Arc<HttpState> {
-    fn from_ref(state: &RouterState) -> Self {
-        Arc::clone(&state.http)
-    }
-}
-
-impl FromRef<RouterState> for Arc<SocketState> {
-    fn from_ref(state: &RouterState) -> Self {
-        Arc::clone(&state.sockets)
-    }
-}
 
 /// Puts the middleware around `routes`, and `state` into them. From the outside in: observation, the development
 /// check of Host and Origin, CORS.
@@ -106,7 +67,5 @@ pub(crate) fn with_middleware(routes: Router<RouterState>, state: HttpState) -> 
     } else {
         routes
     };
-    routes
-        .layer(middleware::from_fn(observe::observe))
-        .with_state(RouterState { http: Arc::new(state), sockets: Arc::new(sockets) })
+    routes.layer(middleware::from_fn(observe::observe)).with_state(RouterState::new(state, sockets))
 }
