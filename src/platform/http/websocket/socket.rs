@@ -46,7 +46,7 @@ pub(super) enum Read {
 
 /// A socket and the messages that wait to be sent.
 pub(super) struct Socket {
-    socket: WebSocket,
+    stream: WebSocket,
     pub(super) queue: SendQueue,
     /// Reading has ended after a violation.
     read_closed: bool,
@@ -55,8 +55,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(socket: WebSocket, queue: SendQueue) -> Self {
-        Self { socket, queue, read_closed: false, progress: false }
+    pub(super) fn new(stream: WebSocket, queue: SendQueue) -> Self {
+        Self { stream, queue, read_closed: false, progress: false }
     }
 
     /// True when the client has taken a message since the last call.
@@ -69,10 +69,10 @@ impl Socket {
         let mut count = 0;
         while !self.queue.is_empty() {
             // Ready means that the write buffer is nearly empty: it holds at most one message.
-            let Poll::Ready(ready) = Pin::new(&mut self.socket).poll_ready(context) else { break };
+            let Poll::Ready(ready) = Pin::new(&mut self.stream).poll_ready(context) else { break };
             ready.map_err(|_| ConnectionLost)?;
             let Some(message) = self.queue.pop() else { break };
-            Pin::new(&mut self.socket).start_send(message).map_err(|_| ConnectionLost)?;
+            Pin::new(&mut self.stream).start_send(message).map_err(|_| ConnectionLost)?;
             self.progress = true;
             count += 1;
         }
@@ -81,7 +81,7 @@ impl Socket {
 
     /// Flushes what was written. Called when the task has nothing else to do, so that a burst is one system call.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionLost>> {
-        let flushed = ready!(Pin::new(&mut self.socket).poll_flush(context));
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
         if !self.queue.is_empty() {
             // The buffer got room after `poll_write`. Nothing else would wake the task to write the rest.
             context.waker().wake_by_ref();
@@ -95,7 +95,7 @@ impl Socket {
         if self.read_closed {
             return Poll::Pending;
         }
-        Poll::Ready(match ready!(self.socket.poll_next_unpin(context)) {
+        Poll::Ready(match ready!(self.stream.poll_next_unpin(context)) {
             Some(Ok(message)) => Read::Message(message),
             None => Read::Ended,
             Some(Err(error)) => match broken(error) {
