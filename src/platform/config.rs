@@ -59,7 +59,7 @@ pub struct DatabaseSettings {
 
 /// How credentials are checked and issued.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Who may call")]
+#[command(next_help_heading = "Credentials")]
 pub struct AuthSettings {
     /// HS256 secret, at least 32 bytes [default: with an embedded Postgres, a secret generated once into the data directory]
     #[arg(long, env = "SWITCHBOARD_JWT_SECRET", hide_env_values = true)]

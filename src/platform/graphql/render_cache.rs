@@ -53,7 +53,7 @@ struct Rendering {
     text: Arc<RawValue>,
 }
 
-/// Identifies what a subscription selects, and for whom.
+/// Identifies a subscription's selection: operation, variables and caller.
 #[derive(Debug)]
 pub(super) struct SelectionKey {
     /// Compared by identity, so two subscriptions share renderings only through the cache of documents.

@@ -5,7 +5,7 @@
 //!
 //! In development mode access to the loopback address is the credential. Any page open in the developer's browser
 //! could post to it, open a WebSocket (CORS does not cover those), or reach it under the page's own host name by
-//! pointing that name at 127.0.0.1 (DNS rebinding). [`require_local`] refuses all three: the `Host` must be a loopback
+//! pointing that name at 127.0.0.1 (DNS rebinding). `require_local` refuses all three: the `Host` must be a loopback
 //! name, and an `Origin`, if there is one, must be allowed.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -47,7 +47,7 @@ impl Origins {
         Self { listed: listed.filter(|origin| !origin.is_empty()).collect(), development, policy }
     }
 
-    /// Whether a page of `origin` may call. CORS and [`require_local`] both decide by this.
+    /// Whether a page of `origin` may call. CORS and `require_local` both decide by this.
     pub(super) async fn allows(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         if self.development && is_loopback_origin(&origin) {

@@ -34,7 +34,7 @@ pub(crate) async fn root(headers: HeaderMap) -> Response {
     response
 }
 
-/// The plain page.
+/// The plain page, in HTML.
 pub(super) fn plain(headers: &HeaderMap) -> Response {
     let base = base(headers);
     let example = example(&base);

@@ -39,7 +39,7 @@ use crate::platform::config::HttpSettings;
 const CONCURRENT_STREAMS: u32 = 128;
 /// Pause after a failed accept. The usual cause is too many open files, for which only waiting helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// How long to wait for the end of tasks that were told to drop their connections.
+/// How long to wait for tasks to end after their connections are dropped.
 const DROP_TIME: Duration = Duration::from_secs(1);
 
 /// Stops the server in two stages. Clones share the same tokens.

@@ -13,7 +13,7 @@ pub struct HttpState {
     pub engine: Engine,
     /// Finds the caller of a request from its credential.
     pub authenticator: Authenticator,
-    /// Limits and times.
+    /// Limits and timeouts of requests and sockets.
     pub settings: Arc<HttpSettings>,
     /// Allows origins of web pages beyond the configured ones; `None` allows no others.
     pub origin_policy: Option<Arc<dyn OriginPolicy>>,

@@ -20,7 +20,7 @@ pub(super) type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 /// The amounts that the guard limits, all with fragments expanded.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Measure {
-    /// Levels of fields.
+    /// Levels of nested fields.
     pub(super) depth: u64,
     /// Levels of fields, fragment spreads and inline fragments: the recursion depth of the executor.
     pub(super) nesting: u64,
@@ -39,7 +39,7 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    /// Adds a sibling.
+    /// Adds the measure of a sibling selection.
     fn add(&mut self, other: Self) {
         self.depth = self.depth.max(other.depth);
         self.nesting = self.nesting.max(other.nesting);

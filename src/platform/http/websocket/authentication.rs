@@ -1,4 +1,4 @@
-//! The callers of sockets: who a credential proves, and until when.
+//! The callers of sockets: the caller that a credential proves, and the end of that credential.
 //!
 //! A trait, so that tests of the transport decide themselves which credentials are valid and when they expire, and can
 //! show every close code without a database.

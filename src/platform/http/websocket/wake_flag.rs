@@ -1,6 +1,6 @@
 //! A flag that a source's waker sets.
 //!
-//! A socket's task waits for many sources, and its own waker does not tell which of them woke it. With a [`WakeFlag`] for
+//! A socket's task waits for many sources, and its own waker does not show which of them woke it. With a [`WakeFlag`] for
 //! each source the task polls only sources that have woken it. Polling the socket for reading alone is a system call.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// Set while its source must be polled; stands between the source's waker and the task's.
+/// Set while its source must be polled; sits between the source's waker and the task's.
 #[derive(Debug)]
 pub(super) struct WakeFlag(Arc<Inner>);
 
