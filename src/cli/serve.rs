@@ -15,8 +15,8 @@ use switchboard::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Connections of the embedded Postgres besides the requests' pool: notifier, listener, reader, retention, migration, and
-/// other commands.
+/// Connections of the embedded Postgres besides the requests' pool: notifier, listener, reader, retention, migration,
+/// and other commands.
 const OTHER_CONNECTIONS: u32 = 16;
 
 pub(super) async fn run(settings: Settings) -> Result<()> {

@@ -1,8 +1,8 @@
 //! The server's clock, which tests can move, and new ids.
 //!
 //! There are two clocks, and no value of one is compared with a value of the other. Deadlines that several servers must
-//! agree on (timers, leases, `missAt`) use the database's `switchboard.now()`. Decisions of one server, such as whether a
-//! token has expired, use its [`Clock`].
+//! agree on (timers, leases, `missAt`) use the database's `switchboard.now()`. Decisions of one server, such as whether
+//! a token has expired, use its [`Clock`].
 
 use std::sync::{
     Arc,

@@ -1,6 +1,7 @@
 //! All settings. Each is a command-line flag and an environment variable, with a default and bounds.
 //!
-//! Durations are written as `250ms`, `30s`, `5m`, `24h` or `365d`. The server does not start with a value out of bounds.
+//! Durations are written as `250ms`, `30s`, `5m`, `24h` or `365d`. The server does not start with a value out of
+//! bounds.
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -40,7 +41,8 @@ pub struct DatabaseSettings {
     /// URL of a Postgres 15 or newer [default: an embedded Postgres in the data directory]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Directory of the embedded Postgres and the generated secret [default: /var/lib/switchboard as root, else the platform's data directory]
+    /// Directory of the embedded Postgres and the generated secret [default: /var/lib/switchboard as root, else the
+    /// platform's data directory]
     #[arg(long, env = "SWITCHBOARD_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Size of the connection pool that requests use (2 to 1,000)
@@ -61,7 +63,8 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Credentials")]
 pub struct AuthSettings {
-    /// HS256 secret, at least 32 bytes [default: with an embedded Postgres, a secret generated once into the data directory]
+    /// HS256 secret, at least 32 bytes [default: with an embedded Postgres, a secret generated once into the data
+    /// directory]
     #[arg(long, env = "SWITCHBOARD_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
     /// File or URL of a JWKS with verification keys: RS256, ES256, EdDSA
@@ -109,7 +112,8 @@ pub struct HttpSettings {
     /// A WebSocket that has received nothing for this time is dropped
     #[arg(long, env = "SWITCHBOARD_SILENCE_LIMIT", default_value = "60s", value_parser = duration(20..=3_600_000))]
     pub silence_limit: Duration,
-    /// Bytes that may wait to be sent to one client; while the queue is full, its subscriptions pause, then re-read the log
+    /// Bytes that may wait to be sent to one client; while the queue is full, its subscriptions pause, then re-read the
+    /// log
     #[arg(long, env = "SWITCHBOARD_SEND_QUEUE", default_value_t = 1_048_576, value_parser = size(1_024..=67_108_864))]
     pub send_queue: usize,
     /// A client that has taken nothing from its full queue for this time is closed with 1013
@@ -121,7 +125,8 @@ pub struct HttpSettings {
     /// Browser origins that may call, in addition to those of the websites, comma-separated
     #[arg(long, env = "SWITCHBOARD_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
-    /// Proxies in front of this server, as addresses or networks, comma-separated; their X-Forwarded-For gives the client's address
+    /// Proxies in front of this server, as addresses or networks, comma-separated; their X-Forwarded-For gives the
+    /// client's address
     #[arg(long, env = "SWITCHBOARD_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -179,7 +184,8 @@ pub struct EventSettings {
     /// Events that may wait for one subscription; beyond that it re-reads the log, page by page
     #[arg(long, env = "SWITCHBOARD_SUBSCRIPTION_QUEUE", default_value_t = 256, value_parser = size(1..=65_536))]
     pub subscription_queue: usize,
-    /// Most events that one resume (`after`) replays, and the page size of a slow subscription's re-reading; a longer resume sends the present state with `resync: true`
+    /// Most events that one resume (`after`) replays, and the page size of a slow subscription's re-reading; a longer
+    /// resume sends the present state with `resync: true`
     #[arg(long, env = "SWITCHBOARD_REPLAY_LIMIT", default_value_t = 10_000, value_parser = size(10..=1_000_000))]
     pub replay_limit: usize,
 }
@@ -203,10 +209,12 @@ pub struct ChatSettings {
     /// Most contracts that one race is offered to
     #[arg(long, env = "SWITCHBOARD_RACE_CONTRACTS", default_value_t = 100, value_parser = size(1..=1_000))]
     pub race_contracts: usize,
-    /// If the winner's side ends the chat within this time and without a message, the other offers of a createChatRace reopen; 0s turns this off
+    /// If the winner's side ends the chat within this time and without a message, the other offers of a createChatRace
+    /// reopen; 0s turns this off
     #[arg(long, env = "SWITCHBOARD_REOFFER_GRACE", default_value = "30s", value_parser = duration(0..=3_600_000))]
     pub reoffer_grace: Duration,
-    /// Lets widgets without a token subscribe to chatChanged, for chats requested from their own address; always on in development mode
+    /// Lets widgets without a token subscribe to chatChanged, for chats requested from their own address; always on in
+    /// development mode
     #[arg(long, env = "SWITCHBOARD_ANONYMOUS_WIDGETS", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub anonymous_widgets: bool,
 }

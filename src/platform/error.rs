@@ -1,5 +1,5 @@
-//! The error type of the whole server: a [`Code`] that clients branch on, a message for the caller, and for faults of the
-//! server the cause, which is logged once and never sent.
+//! The error type of the whole server: a [`Code`] that clients branch on, a message for the caller, and for faults of
+//! the server the cause, which is logged once and never sent.
 //!
 //! ```text
 //! any module                     graphql/error_response.rs or http/

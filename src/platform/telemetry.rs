@@ -2,8 +2,8 @@
 //!
 //! Rules:
 //! - One line for each incident. A fault is logged once, with its chain of causes, where its response is made.
-//! - The level is what the operator has to do: `error` for a fault of the server, `warn` for a dependency that cannot be
-//!   reached and is retried, `info` for start, stop and changes of the server's state, `debug` for the rest.
+//! - The level is what the operator has to do: `error` for a fault of the server, `warn` for a dependency that cannot
+//!   be reached and is retried, `info` for start, stop and changes of the server's state, `debug` for the rest.
 //! - No token, key, message text or customer's name in any line.
 
 use std::io::IsTerminal as _;

@@ -63,7 +63,8 @@ impl<T: OutputType> Resolve for T {
     }
 }
 
-/// The query root. For a request that carries a message's value it resolves the one root field to that value; for all others it is `Q`.
+/// The query root. For a request that carries a message's value it resolves the one root field to that value; for all
+/// others it is `Q`.
 #[derive(Debug, Default)]
 pub struct Root<Q>(pub Q);
 

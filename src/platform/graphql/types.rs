@@ -1,8 +1,8 @@
 //! The schema's types, as far as the checks before execution need them: names, input types, page sizes.
 //!
 //! They are read once from the SDL, because async-graphql's registry is private. Types that the SDL omits
-//! (introspection, built-in scalars) are not found here. Every check treats a type that is not found as valid and leaves
-//! it to async-graphql's validation.
+//! (introspection, built-in scalars) are not found here. Every check treats a type that is not found as valid and
+//! leaves it to async-graphql's validation.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,8 +1,9 @@
 //! Checks the values of variables before execution (the specification's `CoerceVariableValues`).
 //!
 //! async-graphql checks variables only while it validates a document, and documents are validated once, without values.
-//! So this module checks the values of each request. It does not convert them; resolvers do. For custom scalars (`UUID`,
-//! `Datetime`, ...) it only rejects null where null is not allowed: the scalar's own parser runs during execution.
+//! So this module checks the values of each request. It does not convert them; resolvers do. For custom scalars
+//! (`UUID`, `Datetime`, ...) it only rejects null where null is not allowed: the scalar's own parser runs during
+//! execution.
 //!
 //! Two more rules of the specification that async-graphql breaks hold here:
 //! - Default values take part in `@skip` and `@include`, because they are added to the values.

@@ -1,8 +1,8 @@
 //! The client's address of a request.
 //!
-//! Usually it is the connection's remote address. Behind a trusted proxy that address is the proxy's, and the client's is
-//! in `X-Forwarded-For`: each proxy appends the address that it received the request from. So the client's address is
-//! the rightmost one that is not a trusted proxy. The client may have forged everything to the left of it.
+//! Usually it is the connection's remote address. Behind a trusted proxy that address is the proxy's, and the client's
+//! is in `X-Forwarded-For`: each proxy appends the address that it received the request from. So the client's address
+//! is the rightmost one that is not a trusted proxy. The client may have forged everything to the left of it.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,14 +1,15 @@
 //! The console: `GraphiQL` for this server's API, embedded in the binary.
 //!
-//! `make web` builds `web/` into `web/dist`, and the next compilation embeds that folder. A binary without it serves the
-//! plain page of [`page`], which explains how to build the console.
+//! `make web` builds `web/` into `web/dist`, and the next compilation embeds that folder. A binary without it serves
+//! the plain page of [`page`], which explains how to build the console.
 //!
 //! ```text
 //! /  or  /graphql   index.html        revalidated at each visit, 304 when unchanged (a new binary has new assets)
 //! /assets/NAME      all other files   cached for ever, because the name holds the hash of the content
 //! ```
-//! The page must work without the internet, so it loads nothing from another host and its policy forbids it. Scripts and
-//! workers are files of this server. Styles may be inline, because the editor positions its lines by `style` attributes.
+//! The page must work without the internet, so it loads nothing from another host and its policy forbids it. Scripts
+//! and workers are files of this server. Styles may be inline, because the editor positions its lines by `style`
+//! attributes.
 
 use std::borrow::Cow;
 

@@ -6,8 +6,8 @@
 //! ```
 //! A refused credential gets 401 (503 if it could not be checked), unless the operation is open (`consumerLogin`):
 //! deployed widgets still send an old token while they log in again. So the credential is judged after the document is
-//! prepared. All requests of a batch are prepared before any of them runs: if the credential does not suffice for one of
-//! them, none runs.
+//! prepared. All requests of a batch are prepared before any of them runs: if the credential does not suffice for one
+//! of them, none runs.
 //!
 //! When the client disconnects, the request is dropped at its next `await`, and an open transaction rolls back.
 

@@ -1,7 +1,7 @@
 //! `/metrics`: the Prometheus recorder, and gauges of the process that are read at each scrape.
 //!
-//! Every part of the server counts through the `metrics` macros. [`recorder`] installs the process's one recorder, which
-//! must happen before the first count. Label values are bounded: no id, path or text of a client becomes one.
+//! Every part of the server counts through the `metrics` macros. [`recorder`] installs the process's one recorder,
+//! which must happen before the first count. Label values are bounded: no id, path or text of a client becomes one.
 
 use std::{
     sync::{Arc, OnceLock},

@@ -3,8 +3,8 @@
 //! The rules, by RFC 9110 and the GraphQL over HTTP specification:
 //!
 //! - Without an `Accept`, or with one that cannot be parsed, the response is `application/json`.
-//! - Each of the two response types gets the quality of the most specific range that covers it. The higher quality wins,
-//!   then the more specific range, then the earlier range; if all are equal (`*/*`), JSON.
+//! - Each of the two response types gets the quality of the most specific range that covers it. The higher quality
+//!   wins, then the more specific range, then the earlier range; if all are equal (`*/*`), JSON.
 //! - If neither type is acceptable, the response is `406`, as JSON.
 //! - A request body must be `application/json` in UTF-8. Types that a browser sends across origins without a preflight
 //!   (`text/plain`, forms) are refused, so that a foreign website cannot send mutations.

@@ -1,8 +1,8 @@
 //! Middleware around every request: a request id, a span for its log lines, metrics, and a response after a panic.
 //!
 //! Every fault is logged once, where it becomes an error. That happens inside this span, so the line carries the
-//! request's id. This module logs only what no other part sees: a panic (`error`), and each refused request (`debug`, to
-//! debug clients). No log line holds a header, a body or a query string.
+//! request's id. This module logs only what no other part sees: a panic (`error`), and each refused request (`debug`,
+//! to debug clients). No log line holds a header, a body or a query string.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 

@@ -58,8 +58,8 @@ exactly one wins. It speaks GraphQL.</p>\n\
     response
 }
 
-/// The headers of every page: its content policy, no frames, no referrer. `Vary` is `Accept`, because the same path also
-/// serves other media types.
+/// The headers of every page: its content policy, no frames, no referrer. `Vary` is `Accept`, because the same path
+/// also serves other media types.
 pub(super) fn protect(response: &mut Response, policy: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -76,8 +76,8 @@ fn example(base: &str) -> String {
     format!("curl {base}/graphql -H 'content-type: application/json' \\\n  -d '{{\"query\":\"{{ __typename }}\"}}'")
 }
 
-/// The server's address as the client wrote it. The host is repeated only if it is a plain host and port, because it goes
-/// into HTML and a shell command.
+/// The server's address as the client wrote it. The host is repeated only if it is a plain host and port, because it
+/// goes into HTML and a shell command.
 fn base(headers: &HeaderMap) -> String {
     let value = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');

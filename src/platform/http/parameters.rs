@@ -6,8 +6,8 @@
 //! ?query=…&operationName=…&variables={…}&extensions={…}                                        GET, one request
 //! ```
 //! `null` is the same as absent, and unknown members are ignored, as the specification demands. An error names the
-//! parameter that is wrong. A valid body is parsed in one pass over its bytes; an invalid one is parsed a second time to
-//! find the reason.
+//! parameter that is wrong. A valid body is parsed in one pass over its bytes; an invalid one is parsed a second time
+//! to find the reason.
 
 use async_graphql::Variables;
 use percent_encoding::percent_decode;

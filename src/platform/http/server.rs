@@ -1,5 +1,5 @@
-//! The accept loop: HTTP/1.1 and HTTP/2 over plain TCP, with time limits against slow and silent clients, and a shutdown
-//! in two stages.
+//! The accept loop: HTTP/1.1 and HTTP/2 over plain TCP, with time limits against slow and silent clients, and a
+//! shutdown in two stages.
 //!
 //! ```text
 //! running ──drain──► accept nothing; each connection finishes its request and closes;

@@ -1,5 +1,5 @@
-//! GraphQL over HTTP through the real router, server, engine and authenticator, over a small schema. The specification's
-//! own audits run in `tests/clients/http-audit.test.mjs`.
+//! GraphQL over HTTP through the real router, server, engine and authenticator, over a small schema. The
+//! specification's own audits run in `tests/clients/http-audit.test.mjs`.
 
 mod api;
 

@@ -1,7 +1,7 @@
 //! Measures a document as if its fragments were expanded, without expanding them.
 //!
-//! Each fragment is measured once, after the fragments that it spreads (post-order), and every spread adds that measure.
-//! So the time is linear in the text, however large the measure is. The numbers saturate.
+//! Each fragment is measured once, after the fragments that it spreads (post-order), and every spread adds that
+//! measure. So the time is linear in the text, however large the measure is. The numbers saturate.
 
 use std::collections::HashMap;
 

@@ -1,9 +1,9 @@
 //! The credential of a socket, from the init payload or the upgrade request.
 //!
 //! Browsers cannot set headers on a WebSocket, so clients put the token into the payload of `connection_init`. Deployed
-//! clients use these names: `authToken`, `Authorization`, `authorization`, or one of the three under `headers`. The prefix
-//! "Bearer" is optional. An empty value is absent. A value that is not text is refused, so that its sender does not
-//! silently become anonymous.
+//! clients use these names: `authToken`, `Authorization`, `authorization`, or one of the three under `headers`. The
+//! prefix "Bearer" is optional. An empty value is absent. A value that is not text is refused, so that its sender does
+//! not silently become anonymous.
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use serde::Deserialize;

@@ -2,14 +2,14 @@
 //!
 //! Its description leaves much open. This server follows the reference server, with these exceptions:
 //!
-//! - **`start` before `connection_init`**: the reference server ran it without authentication. Here it counts as an init
-//!   without a payload and without an acknowledgement. It runs as the caller that the upgrade request's header proves, or
-//!   as anonymous without a header; a header that is refused closes the socket.
+//! - **`start` before `connection_init`**: the reference server ran it without authentication. Here it counts as an
+//!   init without a payload and without an acknowledgement. It runs as the caller that the upgrade request's header
+//!   proves, or as anonymous without a header; a header that is refused closes the socket.
 //! - **`start` with the id of an open operation** stops that operation, as in the reference server, but without its
 //!   `complete`, which a client would take for the new operation's.
 //! - **An invalid document** gets `error`, as the description demands (the reference server sent `data`).
-//! - **A repeated `connection_init`** is authenticated and acknowledged again, as in the reference server, but only while
-//!   no operation is open: no operation outlives the credential that it began with.
+//! - **A repeated `connection_init`** is authenticated and acknowledged again, as in the reference server, but only
+//!   while no operation is open: no operation outlives the credential that it began with.
 //! - **A refused credential** closes with 4403 after `connection_error`, so that clients know the reason (the reference
 //!   server closed with 1011).
 //!

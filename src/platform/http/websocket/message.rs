@@ -1,7 +1,7 @@
 //! The JSON envelope that both protocols share: `{"id": …, "type": …, "payload": …}`.
 //!
-//! Parsing borrows: a payload stays raw text until the message's type is known, so a refused message costs one pass over
-//! its bytes. Writing serialises once, directly into the text of the frame.
+//! Parsing borrows: a payload stays raw text until the message's type is known, so a refused message costs one pass
+//! over its bytes. Writing serialises once, directly into the text of the frame.
 
 use std::{borrow::Cow, fmt, hash::Hash, hash::Hasher, sync::Arc};
 

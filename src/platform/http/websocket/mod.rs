@@ -18,10 +18,10 @@
 //! - **A slow reader slows down only itself.** While its send queue is full, its operations are not polled. The server
 //!   still reads from it, so a `complete`, a pong or a close is handled. A client that takes nothing from a full queue
 //!   within the send timeout is closed with 1013, and resumes with `after:`.
-//! - **A busy stream does not starve others.** Streams take turns with each other and with the client's messages. A slow
-//!   query is a stream without an item yet, so it blocks nothing.
-//! - **Everything is bounded**: sockets, operations, message sizes in and out, queued messages, and the time for the init,
-//!   for silence and for closing.
+//! - **A busy stream does not starve others.** Streams take turns with each other and with the client's messages. A
+//!   slow query is a stream without an item yet, so it blocks nothing.
+//! - **Everything is bounded**: sockets, operations, message sizes in and out, queued messages, and the time for the
+//!   init, for silence and for closing.
 //! - **An idle socket is small**: one task, a read buffer of 512 bytes, and a write buffer as large as its largest
 //!   message was; 9.1 KiB of memory with a subscription (PSS, measured with 5,000 sockets by `make bench`).
 //! - **Streams end with their reason to run**: a `complete`, an expired credential or a lost connection drops them at

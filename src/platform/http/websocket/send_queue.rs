@@ -1,11 +1,11 @@
 //! The bounded queue of messages to one client.
 //!
 //! Two kinds of message share the queue, in order:
-//! - *Results* come from operations. While the queue is full, the socket's task does not poll operations, so results wait
-//!   at their source. Subscriptions re-read the log when they are polled again, so nothing is lost.
-//! - *Replies* respond to the client's own messages (`pong`, `error`, `connection_ack`). The socket goes on reading while
-//!   writing is blocked, so replies cannot be held back. A client that causes more than [`REPLY_BYTES`] of them without
-//!   reading any is disconnected.
+//! - *Results* come from operations. While the queue is full, the socket's task does not poll operations, so results
+//!   wait at their source. Subscriptions re-read the log when they are polled again, so nothing is lost.
+//! - *Replies* respond to the client's own messages (`pong`, `error`, `connection_ack`). The socket goes on reading
+//!   while writing is blocked, so replies cannot be held back. A client that causes more than [`REPLY_BYTES`] of them
+//!   without reading any is disconnected.
 
 use std::collections::VecDeque;
 

@@ -12,8 +12,8 @@ use tungstenite::{Error as TungsteniteError, error::ProtocolError};
 use super::{protocol::Close, send_queue::SendQueue};
 use crate::platform::config::HttpSettings;
 
-/// Bytes of the read buffer. It is allocated eagerly, also for idle sockets, so the default of 128 KiB is far too large.
-/// A `subscribe` takes one read or two; the buffer grows for larger messages.
+/// Bytes of the read buffer. It is allocated eagerly, also for idle sockets, so the default of 128 KiB is far too
+/// large. A `subscribe` takes one read or two; the buffer grows for larger messages.
 const READ_BUFFER: usize = 512;
 /// Bytes gathered before a write, so that a burst of small messages is one system call.
 const WRITE_BUFFER: usize = 4 * 1_024;

@@ -1,7 +1,8 @@
 //! A flag that a source's waker sets.
 //!
-//! A socket's task waits for many sources, and its own waker does not show which of them woke it. With a [`WakeFlag`] for
-//! each source the task polls only sources that have woken it. Polling the socket for reading alone is a system call.
+//! A socket's task waits for many sources, and its own waker does not show which of them woke it. With a [`WakeFlag`]
+//! for each source the task polls only sources that have woken it. Polling the socket for reading alone is a system
+//! call.
 
 use std::{
     sync::{
