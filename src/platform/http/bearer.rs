@@ -11,7 +11,7 @@ use crate::platform::auth::{Authenticator, Caller};
 ///
 /// # Errors
 /// Why the header is malformed; the text does not repeat the header.
-pub fn credential(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+pub(super) fn credential(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -33,7 +33,7 @@ pub fn credential(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
 }
 
 /// The caller that the headers' credential proves.
-pub async fn caller(authenticator: &Authenticator, headers: &HeaderMap) -> Caller {
+pub(super) async fn caller(authenticator: &Authenticator, headers: &HeaderMap) -> Caller {
     match credential(headers) {
         Ok(token) => authenticator.caller(token).await,
         Err(why) => Caller::Refused(why.into()),

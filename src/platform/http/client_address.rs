@@ -17,7 +17,7 @@ use crate::platform::auth::ClientAddress;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The client's address; `None` for a request that did not arrive on a connection of this server.
-pub fn find(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientAddress> {
+pub(super) fn find(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientAddress> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(ClientAddress(client(peer.ip().to_canonical(), headers, trusted)))
 }

@@ -56,12 +56,12 @@ impl Readiness {
 }
 
 /// `GET /live`: 200 as long as the process serves requests.
-pub async fn live() -> impl IntoResponse {
+pub(crate) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "live": true }))
 }
 
 /// `GET /ready`: 200 or 503, with the report.
-pub async fn ready(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
+pub(crate) async fn ready(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let report = state.readiness.probe().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))

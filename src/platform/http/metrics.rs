@@ -16,11 +16,11 @@ use time::OffsetDateTime;
 use super::state::HttpState;
 
 /// Requests by route, method and status.
-pub const REQUESTS: &str = "switchboard_http_requests_total";
+pub(super) const REQUESTS: &str = "switchboard_http_requests_total";
 /// Time from a request's head to its response's head.
-pub const DURATION: &str = "switchboard_http_request_duration_seconds";
+pub(super) const DURATION: &str = "switchboard_http_request_duration_seconds";
 /// Requests whose response has not begun.
-pub const IN_FLIGHT: &str = "switchboard_http_requests_in_flight";
+pub(super) const IN_FLIGHT: &str = "switchboard_http_requests_in_flight";
 
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -28,7 +28,7 @@ const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// The handle of the process's recorder; the first call installs the recorder.
-pub fn recorder() -> &'static PrometheusHandle {
+pub(super) fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
@@ -71,7 +71,7 @@ pub(super) async fn upkeep() {
 }
 
 /// `GET /metrics`: the text format of Prometheus.
-pub async fn metrics(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
+pub(crate) async fn metrics(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let handle = recorder();
     let pool = &state.readiness.database;
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);

@@ -17,21 +17,21 @@
 //! Transports decide nothing about rights or records. They read a request, let `auth` find the caller, pass the
 //! request to the engine, and write its response.
 
-pub mod bearer;
+mod bearer;
 mod body;
-pub mod client_address;
+mod client_address;
 pub(crate) mod console;
-pub mod cors;
+mod cors;
 pub(crate) mod endpoints;
 pub(crate) mod graphql;
-pub mod health;
-pub mod metrics;
-pub mod negotiation;
+pub(crate) mod health;
+pub(crate) mod metrics;
+mod negotiation;
 mod observe;
 pub(crate) mod page;
-pub mod parameters;
-pub mod response;
-pub mod server;
+mod parameters;
+mod response;
+mod server;
 mod state;
 pub mod websocket;
 

@@ -16,7 +16,7 @@ use crate::platform::error::{Code, Error, Result};
 
 /// The two media types of a GraphQL response. They differ in the status codes that go with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseType {
+pub(super) enum ResponseType {
     /// `application/json`: the status is 200 for every well-formed request (the exceptions are in `response.rs`).
     Json,
     /// `application/graphql-response+json`: the status is 4xx or 5xx for a request that was not executed.
@@ -25,7 +25,7 @@ pub enum ResponseType {
 
 impl ResponseType {
     /// The value of the header `Content-Type`.
-    pub const fn content_type(self) -> &'static str {
+    pub(super) const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json; charset=utf-8",
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
@@ -41,7 +41,7 @@ impl ResponseType {
 }
 
 /// The response type that the client prefers; `None` when it accepts neither.
-pub fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
+pub(super) fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
     let ranges = ranges(headers);
     if ranges.is_empty() {
         return Some(ResponseType::Json);
@@ -56,7 +56,7 @@ pub fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
 }
 
 /// True for a browser that navigates here: it accepts `text/html` by name and prefers neither response type.
-pub fn prefers_page(headers: &HeaderMap) -> bool {
+pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
     let ranges = ranges(headers);
     let data = [ResponseType::Json, ResponseType::GraphqlResponse];
     let data = data.iter().filter_map(|kind| rank(&ranges, "application", kind.subtype())).max();
@@ -67,7 +67,7 @@ pub fn prefers_page(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// `BAD_USER_INPUT`; the status is 415.
-pub fn check_content_type(headers: &HeaderMap) -> Result<()> {
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     let refuse = |why: &str| Err(Error::new(Code::BadUserInput, format!("Content-Type: {why}")));
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -172,7 +172,7 @@ fn charset_is_utf8(kind: &Mime) -> bool {
 }
 
 /// True when the comma-separated list in header `name` contains `token`, ignoring case.
-pub fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let texts = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }

@@ -21,7 +21,7 @@ use crate::platform::{
 
 /// The body of a POST.
 #[derive(Debug)]
-pub enum RequestBody {
+pub(super) enum RequestBody {
     /// A JSON object.
     Single(GraphqlRequest),
     /// A JSON array. The response is an array in the same order.
@@ -44,7 +44,7 @@ struct Parameters<'a> {
 ///
 /// # Errors
 /// `BAD_USER_INPUT`; `PAYLOAD_TOO_LARGE` for too many requests.
-pub fn from_body(body: &[u8], batch_limit: usize) -> Result<RequestBody> {
+pub(super) fn from_body(body: &[u8], batch_limit: usize) -> Result<RequestBody> {
     match first(body) {
         None => Err(invalid("the body is empty; send a JSON object with the member \"query\"")),
         Some(b'[') => {
@@ -109,7 +109,7 @@ fn explain(text: &[u8]) -> Error {
 ///
 /// # Errors
 /// `BAD_USER_INPUT`.
-pub fn from_query_string(query_string: &str) -> Result<GraphqlRequest> {
+pub(super) fn from_query_string(query_string: &str) -> Result<GraphqlRequest> {
     let [mut query, mut operation_name, mut variables, mut extensions] = [const { None::<String> }; 4];
     for pair in query_string.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -32,7 +32,7 @@ use crate::platform::{
 
 /// The result of one GraphQL request, before it is written.
 #[derive(Debug)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The engine executed it; the response may hold errors.
     Executed(GraphqlResponse),
     /// The engine refused to execute it.
@@ -46,7 +46,7 @@ const STATUS_CODES: [Code; 4] = [Code::Unauthenticated, Code::RateLimited, Code:
 
 impl Outcome {
     /// The status, by the table in the module's documentation.
-    pub fn status(&self, kind: ResponseType) -> StatusCode {
+    pub(super) fn status(&self, kind: ResponseType) -> StatusCode {
         match self {
             Self::TransportError(status, _) => *status,
             Self::Refused(Refusal { code, .. }) => match kind {
@@ -109,12 +109,12 @@ fn server_error(error: &Error) -> ServerError {
 }
 
 /// The response to a single request.
-pub fn single(kind: ResponseType, outcome: &Outcome) -> Response {
+pub(super) fn single(kind: ResponseType, outcome: &Outcome) -> Response {
     json(kind, outcome.status(kind), outcome)
 }
 
 /// The response to a batch: an array in the order of the requests. Its status is their common status, else 200.
-pub fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
+pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
     let mut statuses = outcomes.iter().map(|outcome| outcome.status(kind));
     let first = statuses.next().unwrap_or(StatusCode::OK);
     let status = if statuses.all(|status| status == first) { first } else { StatusCode::OK };
@@ -122,7 +122,7 @@ pub fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
 }
 
 /// The response to a request that the transport refuses.
-pub fn error(kind: ResponseType, status: StatusCode, error: Error) -> Response {
+pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Response {
     single(kind, &Outcome::TransportError(status, error))
 }
 
