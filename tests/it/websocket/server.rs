@@ -135,7 +135,7 @@ impl Authentication for TestAuthentication {
         .boxed()
     }
 
-    fn expiry(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
+    fn expired(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
         let expired = self.0.clone();
         async move {
             expired.cancelled().await;

@@ -15,7 +15,7 @@ pub trait Authentication: Send + Sync + 'static {
     fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller>;
     /// Completes when the principal's credential expires or is revoked, with the close reason. Never completes for a
     /// credential that does neither.
-    fn expiry(&self, principal: Arc<Principal>) -> BoxFuture<'static, String>;
+    fn expired(&self, principal: Arc<Principal>) -> BoxFuture<'static, String>;
 }
 
 impl Authentication for Authenticator {
@@ -24,7 +24,7 @@ impl Authentication for Authenticator {
         async move { Self::caller(&authenticator, bearer.as_deref()).await }.boxed()
     }
 
-    fn expiry(&self, principal: Arc<Principal>) -> BoxFuture<'static, String> {
+    fn expired(&self, principal: Arc<Principal>) -> BoxFuture<'static, String> {
         let authenticator = self.clone();
         async move { Self::lapse(&authenticator, &principal).await }.boxed()
     }

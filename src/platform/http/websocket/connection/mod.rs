@@ -273,7 +273,7 @@ impl Connection {
             }
             Caller::Known(principal) => {
                 tracing::Span::current().record("role", tracing::field::debug(principal.role));
-                self.expiry = Some(self.authentication.expiry(Arc::clone(principal)));
+                self.expiry = Some(self.authentication.expired(Arc::clone(principal)));
                 Ok(())
             }
         };
