@@ -1,17 +1,19 @@
-//! Wiring only: everything that runs in one server, built from the settings, running until stopped.
+//! Wiring only: builds everything that runs in one server from the settings, starts it and stops it.
 //!
 //! ```text
 //! pool ── services ── schema ── engine ── http ── clients
-//!   │        └ bell, alarm ┐                │
-//!   └── background: notifier, listener, reader ─► hub ─► subscriptions
-//!                   scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
+//!   │        └ notifier, alarm
+//!   └── background tasks: notifier, listener, reader ─► hub ─► subscriptions
+//!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
 //! ```
+//!
+//! A server stops in this order: the transports drain, the background tasks end, the pool closes. A background task
+//! that fails starts the same drain, and [`App::stopped`] then returns the failure.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::graphql::RequestStart,
@@ -24,37 +26,38 @@ use crate::{
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
         clock::Clock,
-        config::Settings,
+        config::{EventSettings, Settings},
         db,
         error::{Error, Result},
-        event::{self, Bell, Hub},
+        event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
         subscription::Sources,
+        task::{Supervisor, Task},
         timer::{Alarm, scheduler::Scheduler},
     },
     router::router,
     schema,
 };
 
-/// Connections to the database get this long to be closed in an orderly way at the end.
+/// Longest wait for the background tasks to end and the pool to close.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// A running server.
+/// A running server. Dropped, it stops its background tasks but not its transports; use [`App::stopped`].
 pub struct App {
-    /// Where it listens.
+    /// The address that it listens on; its port is chosen by the system where the settings say 0.
     pub address: SocketAddr,
-    /// How to stop it: `drain` first, `now` if that takes too long.
+    /// Stops the server: `drain` first, `now` if that takes too long.
     pub shutdown: Shutdown,
-    /// Wakes its timers; for tests that moved the database's clock.
+    /// Wakes the scheduler; for tests that moved the database's clock.
     pub alarm: Alarm,
-    /// Its clock; for tests.
+    /// The clock of the authenticator and of `/api/time`; tests move it.
     pub clock: Clock,
-    /// Whether it reads the event log.
+    /// True while the reader can read the event log.
     pub live: watch::Receiver<bool>,
+    /// The background tasks; tests abort one of them.
+    pub tasks: Supervisor,
     serving: JoinHandle<usize>,
-    background: TaskTracker,
-    stop_background: CancellationToken,
     pool: PgPool,
 }
 
@@ -75,33 +78,28 @@ impl App {
         let options = db::connection_options(database, &settings.database);
         let pool = db::pool(options.clone(), &settings.database);
         let clock = Clock::default();
-        let (bell, alarm) = (Bell::default(), Alarm::default());
+        let (notifier, alarm) = (LogNotifier::default(), Alarm::default());
         let hub = Hub::new(settings.event.subscription_queue);
         let demo_service = development.then(|| Arc::new(demo_service()));
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
+        let chats = Chats::new(pool.clone(), notifier.clone(), alarm.clone(), settings.chat.clone());
+        let scheduler = Scheduler::new(
+            pool.clone(),
+            notifier.clone(),
+            alarm.clone(),
+            vec![Arc::new(MissTimer), Arc::new(CapTimer)],
+        );
 
-        let stop_background = CancellationToken::new();
-        let background = TaskTracker::new();
+        let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
-        let stop = || stop_background.clone();
-        background.spawn(event::notifier::run(bell.clone(), options.clone(), settings.event.notify_every, stop()));
-        background.spawn(event::listener::listen(bell.clone(), options.clone(), settings.event.clone(), stop()));
-        background.spawn(event::listener::read(
-            hub.clone(),
-            bell.clone(),
-            options.clone(),
-            settings.event.clone(),
-            set_live,
-            stop(),
-        ));
-        background.spawn(event::retention::run(options, settings.event.event_retention, stop()));
-        background.spawn(authenticator.clone().run(hub.tap(api_key::SUBJECT), stop()));
-
-        let chats = Chats::new(pool.clone(), bell.clone(), alarm.clone(), settings.chat.clone());
-        let scheduler =
-            Scheduler::new(pool.clone(), bell, alarm.clone(), vec![Arc::new(MissTimer), Arc::new(CapTimer)]);
-        background.spawn(scheduler.run(settings.timer.timer_poll, stop()));
+        let mut background = event_tasks(&settings.event, &options, &notifier, &hub, set_live);
+        background.push({
+            let (authenticator, revocations) = (authenticator.clone(), hub.subscribe_all_companies(api_key::SUBJECT));
+            Task::new("authenticator", |stop| authenticator.run(revocations, stop))
+        });
+        background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
+        let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
         let engine = Engine::new(
@@ -109,13 +107,17 @@ impl App {
             &settings.guard,
             move |request| request.data(RequestStart::note(&hub)),
         );
-        let shutdown = Shutdown::default();
         let state = HttpState {
             engine,
             authenticator,
             settings: Arc::new(settings.http.clone()),
             origin_policy: Some(Arc::new(WebsiteOrigins::new(pool.clone()))),
-            readiness: Readiness { database: pool.clone(), listener: live.clone(), draining: shutdown.drain.clone() },
+            readiness: Readiness {
+                database: pool.clone(),
+                listener: live.clone(),
+                tasks: tasks.failure(),
+                draining: shutdown.drain.clone(),
+            },
             shutdown: shutdown.clone(),
             clock: clock.clone(),
             development,
@@ -133,30 +135,66 @@ impl App {
             let (settings, shutdown) = (settings.http, shutdown.clone());
             tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
         };
-        Ok(Self { address, shutdown, alarm, clock, live, serving, background, stop_background, pool })
+        Ok(Self { address, shutdown, alarm, clock, live, tasks, serving, pool })
     }
 
-    /// Waits for the server to stop, as its [`Shutdown`] demands; answers how many connections had to be dropped.
-    pub async fn stopped(self) -> usize {
-        let dropped = self.serving.await.unwrap_or_default();
-        self.stop_background.cancel();
-        self.background.close();
+    /// Waits until the server has stopped, because of its [`Shutdown`] or of a failed background task. Returns how many
+    /// connections were dropped because they did not finish in time.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` when a background task or the accept loop failed: the process must exit with a code that
+    /// makes its supervisor start it again.
+    pub async fn stopped(mut self) -> Result<usize> {
+        let served = self.serving.await;
         let closed = async {
-            self.background.wait().await;
+            // A failure is in the watch below, also when this does not finish in time.
+            let _ = self.tasks.stop().await;
             self.pool.close().await;
         };
-        // A statement of a request that was dropped may wait for a lock still, and its connection with it: Postgres
+        // A dropped request's statement may still wait for a lock, and its connection cannot be closed before. Postgres
         // rolls it back when the process is gone.
         tokio::select! {
             () = closed => {}
             () = self.shutdown.now.cancelled() => {}
             () = tokio::time::sleep(CLOSE_TIME) => {}
         }
-        dropped
+        let failure = self.tasks.failure().borrow().clone();
+        match failure {
+            Some(failure) => Err(Error::internal(failure)),
+            None => served.map_err(Error::internal),
+        }
     }
 }
 
-/// Whom anonymous callers act as in development mode.
+/// The tasks between the event log and the subscriptions, and the log's retention.
+fn event_tasks(
+    settings: &EventSettings,
+    options: &PgConnectOptions,
+    notifier: &LogNotifier,
+    hub: &Hub,
+    live: watch::Sender<bool>,
+) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    tasks.push({
+        let (notifier, options, notify_every) = (notifier.clone(), options.clone(), settings.notify_every);
+        Task::new("notifier", move |stop| notifier::run(notifier, options, notify_every, stop))
+    });
+    tasks.push({
+        let (notifier, options, settings) = (notifier.clone(), options.clone(), settings.clone());
+        Task::new("listener", |stop| listener::run(notifier, options, settings, stop))
+    });
+    tasks.push({
+        let (hub, notifier, options, settings) = (hub.clone(), notifier.clone(), options.clone(), settings.clone());
+        Task::new("reader", |stop| reader::run(hub, notifier, options, settings, live, stop))
+    });
+    tasks.push({
+        let (options, retention) = (options.clone(), settings.event_retention);
+        Task::new("retention", move |stop| retention::run(options, retention, stop))
+    });
+    tasks
+}
+
+/// The principal of anonymous callers in development mode.
 fn demo_service() -> Principal {
     Principal {
         company_id: demo::COMPANY_ID,

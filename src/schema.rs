@@ -3,7 +3,7 @@
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
 
 use crate::{
-    audit::graphql::{EventQuery, SubjectKinds},
+    audit::graphql::{EventQuery, SubjectTypes},
     chat::{
         self, Chats,
         graphql::{ChatMutation, ChatQuery, ChatSubscription, Loaders},
@@ -44,7 +44,7 @@ pub fn schema(
         .data(chats.clone())
         .data(Loaders::new(&sources.pool))
         .data(authenticator.clone())
-        .data(SubjectKinds(vec![chat::CHAT, chat::RACE, chat::MESSAGES, chat::CONTRACT, auth::api_key::SUBJECT]))
+        .data(SubjectTypes(vec![chat::CHAT, chat::RACE, chat::MESSAGES, chat::CONTRACT, auth::api_key::SUBJECT]))
 }
 
 /// The schema in the schema definition language, as `schema.graphql` holds it.

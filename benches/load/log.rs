@@ -91,7 +91,7 @@ async fn stream(arguments: &Arguments, stage: &Stage, server: &Server, size: i32
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Instant::now())
     };
     let rung = Arc::clone(&appended);
-    let mut bell = stage.connect().await?;
+    let mut notifier = stage.connect().await?;
     // As the notifier of a server that writes would.
     let ringing = tokio::spawn(async move {
         let mut told = 0;
@@ -100,7 +100,7 @@ async fn stream(arguments: &Arguments, stage: &Stage, server: &Server, size: i32
             let now = rung.load(Ordering::Relaxed);
             if now != told {
                 told = now;
-                let notify = sqlx::query("select pg_notify('switchboard_event', 'load')").execute(&mut bell);
+                let notify = sqlx::query("select pg_notify('switchboard_event', 'load')").execute(&mut notifier);
                 if notify.await.is_err() {
                     return;
                 }
@@ -152,7 +152,7 @@ async fn append(
             company_id: demo::COMPANY_ID,
             subject: Subject::new("chat", chat),
             version,
-            kind: "ChatMissed",
+            event_type: "ChatMissed",
             actor: None,
             payload: record.to_string(),
             previous: Some(format!("{{\"version\":{}}}", version - 1)),

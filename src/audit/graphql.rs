@@ -40,7 +40,7 @@ pub struct AuditEvent {
     version: i32,
     /// What happened: `ChatStarted`.
     #[graphql(name = "type")]
-    kind: String,
+    event_type: String,
     /// `sub` of the caller; null for a timer.
     actor: Option<ID>,
     /// The subject's record at this version.
@@ -60,8 +60,8 @@ impl RequestStart {
     }
 }
 
-/// Kinds of subjects that `events` looks through when it is not told one.
-pub struct SubjectKinds(pub Vec<&'static str>);
+/// The subject types that `events` searches when its argument names none.
+pub struct SubjectTypes(pub Vec<&'static str>);
 
 /// Queries on the event log.
 #[derive(Default)]
@@ -91,16 +91,17 @@ impl EventQuery {
     ) -> Result<Connection<String, AuditEvent, EmptyFields, EmptyFields>> {
         let principal = context.data_unchecked::<Caller>().principal()?;
         principal.require_company()?;
-        let kinds: Vec<&str> = match &subject_type {
-            Some(kind) => vec![kind],
-            None => context.data_unchecked::<SubjectKinds>().0.clone(),
+        let subject_types: Vec<&str> = match &subject_type {
+            Some(subject_type) => vec![subject_type],
+            None => context.data_unchecked::<SubjectTypes>().0.clone(),
         };
         let first = page::size("first", first)?;
         let after = after.as_deref().map(HistoryPlace::parse).transpose()?;
         let mut connection = context.data_unchecked::<PgPool>().acquire().await?;
         let (position, _) = position_now(&mut connection).await?;
         let mut events =
-            history(&mut connection, principal.company_id, &kinds, &subject_id, after.as_ref(), first + 1).await?;
+            history(&mut connection, principal.company_id, &subject_types, &subject_id, after.as_ref(), first + 1)
+                .await?;
         let more = events.len() > first;
         events.truncate(first);
         let mut page = Connection::new(after.is_some(), more);
@@ -123,7 +124,7 @@ impl AuditEvent {
             subject_type: event.subject_type,
             subject_id: ID(event.subject_id),
             version: event.version,
-            kind: event.kind,
+            event_type: event.event_type,
             actor: event.actor.map(ID),
             payload: Json(serde_json::from_str(&event.payload)?),
             occurred_at: event.occurred_at.into(),

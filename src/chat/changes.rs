@@ -29,21 +29,52 @@ impl<'a> Changes<'a> {
     }
 
     /// This happened to a chat.
-    pub(super) fn chat(&mut self, kind: &'static str, after: &ChatRecord, before: Option<&ChatRecord>) -> Result<()> {
+    pub(super) fn chat(
+        &mut self,
+        event_type: &'static str,
+        after: &ChatRecord,
+        before: Option<&ChatRecord>,
+    ) -> Result<()> {
         let subject = Subject::new(CHAT, after.id);
-        self.events.push(NewEvent::new(self.company_id, subject, after.version, kind, self.actor, after, before)?);
+        self.events.push(NewEvent::new(
+            self.company_id,
+            subject,
+            after.version,
+            event_type,
+            self.actor,
+            after,
+            before,
+        )?);
         Ok(())
     }
 
     /// This happened to each of these chats, `before` among them as they were.
-    pub(super) fn chats(&mut self, kind: &'static str, after: &[ChatRecord], before: &[ChatRecord]) -> Result<()> {
-        after.iter().try_for_each(|chat| self.chat(kind, chat, before.iter().find(|before| before.id == chat.id)))
+    pub(super) fn chats(
+        &mut self,
+        event_type: &'static str,
+        after: &[ChatRecord],
+        before: &[ChatRecord],
+    ) -> Result<()> {
+        after.iter().try_for_each(|chat| self.chat(event_type, chat, before.iter().find(|before| before.id == chat.id)))
     }
 
     /// This happened to a race.
-    pub(super) fn race(&mut self, kind: &'static str, after: &RaceRecord, before: Option<&RaceRecord>) -> Result<()> {
+    pub(super) fn race(
+        &mut self,
+        event_type: &'static str,
+        after: &RaceRecord,
+        before: Option<&RaceRecord>,
+    ) -> Result<()> {
         let subject = Subject::new(RACE, after.key);
-        self.events.push(NewEvent::new(self.company_id, subject, after.version, kind, self.actor, after, before)?);
+        self.events.push(NewEvent::new(
+            self.company_id,
+            subject,
+            after.version,
+            event_type,
+            self.actor,
+            after,
+            before,
+        )?);
         Ok(())
     }
 
@@ -58,12 +89,20 @@ impl<'a> Changes<'a> {
     /// This happened to a contract.
     pub(super) fn contract(
         &mut self,
-        kind: &'static str,
+        event_type: &'static str,
         after: &ContractRecord,
         before: Option<&ContractRecord>,
     ) -> Result<()> {
         let subject = Subject::new(CONTRACT, after.id);
-        self.events.push(NewEvent::new(self.company_id, subject, after.version, kind, self.actor, after, before)?);
+        self.events.push(NewEvent::new(
+            self.company_id,
+            subject,
+            after.version,
+            event_type,
+            self.actor,
+            after,
+            before,
+        )?);
         Ok(())
     }
 

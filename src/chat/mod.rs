@@ -42,7 +42,7 @@ mod turns;
 
 use sqlx::PgPool;
 
-use crate::platform::{config::ChatSettings, event::Bell, timer::Alarm};
+use crate::platform::{config::ChatSettings, event::LogNotifier, timer::Alarm};
 use message::batch::Posts;
 use race::{answer::batch::Answers, lookup::Lookups, open::batch::Creates};
 use turns::Turns;
@@ -56,12 +56,12 @@ pub const MESSAGES: &str = "messages";
 /// Subject of a contract's events.
 pub const CONTRACT: &str = "contract";
 
-/// The service of this concept. Each public method is one decision: it begins, commits, rings the bell and sets the
+/// The service of this concept. Each public method is one decision: it begins, commits, rings the notifier and sets the
 /// alarm; a transaction that collided with another is repeated whole.
 #[derive(Debug, Clone)]
 pub struct Chats {
     pool: PgPool,
-    bell: Bell,
+    notifier: LogNotifier,
     alarm: Alarm,
     settings: ChatSettings,
     turns: Turns,
@@ -73,12 +73,12 @@ pub struct Chats {
 
 impl Chats {
     /// The service on this database.
-    pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, settings: ChatSettings) -> Self {
+    pub fn new(pool: PgPool, notifier: LogNotifier, alarm: Alarm, settings: ChatSettings) -> Self {
         let lookups = race::lookup::lookups(pool.clone());
-        let creates = race::open::batch::creates(pool.clone(), bell.clone(), alarm.clone(), settings.race_cap);
-        let answers = race::answer::batch::answers(pool.clone(), bell.clone());
-        let posts = message::batch::posts(pool.clone(), bell.clone());
-        Self { pool, bell, alarm, settings, turns: Turns::default(), lookups, creates, answers, posts }
+        let creates = race::open::batch::creates(pool.clone(), notifier.clone(), alarm.clone(), settings.race_cap);
+        let answers = race::answer::batch::answers(pool.clone(), notifier.clone());
+        let posts = message::batch::posts(pool.clone(), notifier.clone());
+        Self { pool, notifier, alarm, settings, turns: Turns::default(), lookups, creates, answers, posts }
     }
 
     /// Whether callers without a token may subscribe to `chatChanged`.

@@ -1,6 +1,6 @@
 //! The command `serve`: starts the database if it is embedded, then the server, and stops both on a signal.
 
-use std::io::Write as _;
+use std::{convert::Infallible, future::pending, io::Write as _};
 
 use switchboard::{
     app::App,
@@ -60,24 +60,23 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
         print(&welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
     }
     print(&format!("listening on {url}\n"));
-    tokio::spawn(stop_on_signals(signals, app.shutdown.clone()));
     let shutdown = app.shutdown.clone();
     let stopped = app.stopped();
-    match embedded {
-        None => {
-            stopped.await;
-            Ok(())
+    tokio::pin!(stopped);
+    let gone = async {
+        match embedded {
+            Some(embedded) => embedded.exited().await,
+            None => pending().await,
         }
-        Some(embedded) => {
-            tokio::pin!(stopped);
-            tokio::select! {
-                _ = &mut stopped => Ok(()),
-                error = embedded.exited() => {
-                    shutdown.now.cancel();
-                    stopped.await;
-                    Err(error)
-                }
-            }
+    };
+    tokio::select! {
+        result = &mut stopped => result.map(drop),
+        never = stop_on_signals(signals, &shutdown) => match never {},
+        error = gone => {
+            shutdown.now.cancel();
+            // The embedded database is the cause; what failed because of it is in the log.
+            let _ = stopped.await;
+            Err(error)
         }
     }
 }
@@ -86,8 +85,9 @@ fn listen_for(kind: SignalKind) -> Result<Signal> {
     signal(kind).map_err(Error::internal)
 }
 
-/// The first signal starts the drain; the second stops the server at once.
-async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutdown: Shutdown) {
+/// The first signal starts the drain, the second stops the server at once; later ones do nothing. Part of the main task
+/// and not spawned: a server that lost the task could not be stopped.
+async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutdown: &Shutdown) -> Infallible {
     for stage in [&shutdown.drain, &shutdown.now] {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -96,6 +96,7 @@ async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutd
         tracing::info!(at_once = shutdown.drain.is_cancelled(), "stopping");
         stage.cancel();
     }
+    pending().await
 }
 
 /// Writes to standard error; ignores a closed one.

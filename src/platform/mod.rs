@@ -4,6 +4,7 @@
 //! - [`db`]: the pool, the unit of work, migrations, embedded Postgres; [`batch`]: many callers, one transaction
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
+//! - [`task`]: background tasks and their supervisor
 //! - [`auth`]: from a token to a principal
 //! - [`graphql`], [`http`]: the engine and the transports
 
@@ -17,5 +18,6 @@ pub mod event;
 pub mod graphql;
 pub mod http;
 pub mod subscription;
+pub mod task;
 pub mod telemetry;
 pub mod timer;

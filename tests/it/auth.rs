@@ -88,24 +88,24 @@ async fn a_key_acts_for_its_company_until_it_is_revoked() {
     principal(&authenticator.caller(Some(&key)).await);
 
     // A socket of it stays open while other keys go, and lapses when this one does.
-    let mut lapse = std::pin::pin!(authenticator.lapse(&service));
-    assert!(poll!(&mut lapse).is_pending());
+    let mut expiry = std::pin::pin!(authenticator.expired(&service));
+    assert!(poll!(&mut expiry).is_pending());
     authenticator.forget_keys();
     principal(&authenticator.caller(Some(&key)).await);
-    assert!(poll!(&mut lapse).is_pending());
+    assert!(poll!(&mut expiry).is_pending());
     assert!(setting.revoke().await);
     assert!(!setting.revoke().await, "a second time changes nothing");
     authenticator.forget_keys();
-    assert_eq!(within(lapse).await, "API key revoked");
+    assert_eq!(within(expiry).await, "API key revoked");
     assert_refused(&authenticator.caller(Some(&key)).await, "the API key was revoked");
     assert_refused(&authenticator.caller(Some(&mixed)).await, "the API key is not valid");
 
     // A server that was not told notices within a minute, its sockets too.
-    let mut lapse = std::pin::pin!(other_server.lapse(&service));
-    assert!(poll!(&mut lapse).is_pending());
+    let mut expiry = std::pin::pin!(other_server.expired(&service));
+    assert!(poll!(&mut expiry).is_pending());
     principal(&other_server.caller(Some(&key)).await);
     clock.advance(time::Duration::seconds(61));
-    assert_eq!(within(lapse).await, "API key revoked");
+    assert_eq!(within(expiry).await, "API key revoked");
     assert_refused(&other_server.caller(Some(&key)).await, "the API key was revoked");
 
     let listed = api_key::list(&mut setting.connection, setting.company_id).await.unwrap();

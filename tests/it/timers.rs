@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use switchboard::platform::{
     error::{Code, Error, Result},
-    event::{Bell, Subject},
+    event::{LogNotifier, Subject},
     timer::{
         self, Alarm, Handler, NewTimer, Timer,
         scheduler::{Report, Scheduler},
@@ -114,7 +114,7 @@ impl Tower {
 
     /// A scheduler of one more server.
     fn scheduler(&self, alarm: &Alarm) -> Scheduler {
-        Scheduler::new(self.pool.clone(), Bell::default(), alarm.clone(), vec![self.ring.clone()])
+        Scheduler::new(self.pool.clone(), LogNotifier::default(), alarm.clone(), vec![self.ring.clone()])
     }
 
     async fn tick(&self) -> Report {

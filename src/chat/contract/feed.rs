@@ -61,7 +61,10 @@ impl Feed for ContractFeed {
             },
             _ => Some(asked),
         };
-        scope.map(|scope| Interest { company_id: self.company_id(), kind: CONTRACT, scope }).into_iter().collect()
+        scope
+            .map(|scope| Interest { company_id: self.company_id(), subject_type: CONTRACT, scope })
+            .into_iter()
+            .collect()
     }
 
     fn subject(&self) -> Option<Subject> {

@@ -82,7 +82,7 @@ impl Chats {
     pub async fn create_contract(&self, principal: &Principal, new: NewContract) -> Result<ContractRecord> {
         principal.require_company()?;
         let contract = db::retrying(|| self.create_contract_once(principal, &new)).await?;
-        self.bell.ring();
+        self.notifier.notify();
         Ok(contract)
     }
 
@@ -118,7 +118,7 @@ impl Chats {
     ) -> Result<ContractRecord> {
         principal.require_company()?;
         let contract = db::retrying(|| self.update_contract_once(principal, id, patch)).await?;
-        self.bell.ring();
+        self.notifier.notify();
         Ok(contract)
     }
 

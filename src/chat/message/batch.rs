@@ -18,7 +18,7 @@ use crate::platform::{
     auth::Principal,
     batch::{self, Batches},
     error::Result,
-    event::{self, Bell},
+    event::{self, LogNotifier},
 };
 
 /// One writer's message.
@@ -38,13 +38,13 @@ pub(in crate::chat) struct Post {
 pub(in crate::chat) type Posts = Batches<Uuid, Arc<Post>, Result<Written>>;
 
 /// Batches of `createMessage` on this database.
-pub(in crate::chat) fn posts(pool: PgPool, bell: Bell) -> Posts {
+pub(in crate::chat) fn posts(pool: PgPool, notifier: LogNotifier) -> Posts {
     Batches::writes("create_message", pool, move |connection, company_id, posts| {
-        let bell = bell.clone();
+        let notifier = notifier.clone();
         async move {
             let (outcomes, changed) = post(connection, company_id, posts).await?;
             if changed {
-                bell.ring();
+                notifier.notify();
             }
             Ok(outcomes)
         }

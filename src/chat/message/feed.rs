@@ -45,7 +45,7 @@ impl Feed for MessageFeed {
 
     fn interests(&self) -> Vec<Interest> {
         let scope = Scope::Subject(self.chat_id.to_string());
-        vec![Interest { company_id: self.company_id(), kind: MESSAGES, scope }]
+        vec![Interest { company_id: self.company_id(), subject_type: MESSAGES, scope }]
     }
 
     fn subject(&self) -> Option<Subject> {

@@ -209,7 +209,7 @@ impl Chats {
         let _turn = self.turns.take(post.principal.company_id, post.new.chat_id).await;
         let written = db::retrying(|| self.create_message_once(post)).await?;
         if written.is_new {
-            self.bell.ring();
+            self.notifier.notify();
         }
         Ok(written)
     }

@@ -220,7 +220,7 @@ impl Chats {
         };
         metrics::counter!("switchboard_chat_ends_total", "outcome" => outcome).increment(1);
         if ended.changed {
-            self.bell.ring();
+            self.notifier.notify();
         }
         if let Some(due_at) = ended.due_at {
             self.alarm.set(due_at);

@@ -1,12 +1,12 @@
-//! API keys: how companies' servers prove who they are without a token that expires.
+//! API keys: credentials of companies' servers that do not expire.
 //!
 //! ```text
 //!  sbk_ <43 characters> _ <43 characters>
 //!         │                └ 32 random bytes: the secret; only its SHA-256 is stored
 //!         └ company id and key id: the row's primary key, so that finding it needs no second index
 //! ```
-//! Both parts are base64url without padding. That alphabet has an underscore too: the parts are told apart by their
-//! length. A random secret of 256 bits needs no slow hash. Revoking is final.
+//! Both parts are base64url without padding. That alphabet contains the underscore, so the parts are split by length. A
+//! random secret of 256 bits needs no slow hash. A revocation is final.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -21,36 +21,36 @@ use crate::platform::{
     event::{self, NewEvent, Subject},
 };
 
-/// The kind of subject in the event log.
+/// The subject type in the event log.
 pub const SUBJECT: &str = "api_key";
 
-/// What every key starts with; no token does.
+/// The prefix of every key; no token begins with it.
 pub(super) const PREFIX: &str = "sbk_";
-/// 32 bytes as base64url.
+/// Length of each part: 32 bytes as base64url.
 const PART: usize = 43;
 
-/// A key as its owner may see it: all but the secret.
+/// A key without its secret, as its owner may see it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ApiKey {
-    /// Whom it acts for.
+    /// The company that the key acts for.
     pub company_id: Uuid,
-    /// Names it in lists and logs.
+    /// Public: shown in lists and logs.
     pub id: Uuid,
-    /// What it is for, in its owner's words.
+    /// The key's purpose, in its owner's words.
     pub name: String,
     /// `service` or `admin`.
     pub role: String,
     /// Version of the subject `api_key` in the event log.
     pub version: i32,
-    /// When it was created.
+    /// Database time of its creation.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
-    /// Since when it is no longer valid.
+    /// Database time of its revocation; `None` while it is valid.
     #[serde(with = "time::serde::rfc3339::option")]
     pub revoked_at: Option<OffsetDateTime>,
 }
 
-/// Creates a key. The second value is the key itself: shown once, never stored.
+/// Creates a key. The second value is the key's text with its secret, which is stored nowhere.
 ///
 /// # Errors
 /// `BAD_USER_INPUT` for another role than service or admin, or a name out of bounds; `NOT_FOUND` for the company.
@@ -78,7 +78,7 @@ pub async fn list(connection: &mut PgConnection, company_id: Uuid) -> Result<Vec
     sql::list_api_keys(connection, company_id).await
 }
 
-/// Revokes a key, for good. False: no such key, or already revoked.
+/// Revokes a key. Returns false if there is no such key or it was revoked before.
 pub async fn revoke(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
     let Some(revoked) = sql::revoke_api_key(connection, company_id, id).await? else { return Ok(false) };
     let before = ApiKey { revoked_at: None, version: revoked.version - 1, ..revoked.clone() };
@@ -87,13 +87,13 @@ pub async fn revoke(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -
 }
 
 impl ApiKey {
-    fn event(&self, kind: &'static str, before: Option<&Self>) -> Result<NewEvent> {
+    fn event(&self, event_type: &'static str, before: Option<&Self>) -> Result<NewEvent> {
         let subject = Subject::new(SUBJECT, self.id);
-        NewEvent::new(self.company_id, subject, self.version, kind, None, self, before)
+        NewEvent::new(self.company_id, subject, self.version, event_type, None, self, before)
     }
 }
 
-/// A key as its bearer sends it. No `Debug`: it holds the secret.
+/// A key as its bearer sends it. Not `Debug`, because it holds the secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bearer {
     pub(super) company_id: Uuid,
@@ -102,7 +102,7 @@ pub(super) struct Bearer {
 }
 
 impl Bearer {
-    /// `None`: not of the form of a key.
+    /// `None` if the text does not have the form of a key.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(PREFIX)?;
         let (name, rest) = rest.split_at_checked(PART)?;
@@ -117,7 +117,7 @@ impl Bearer {
         format!("{PREFIX}{}_{}", URL_SAFE_NO_PAD.encode(name), URL_SAFE_NO_PAD.encode(self.secret))
     }
 
-    /// What is stored of the secret.
+    /// The form in which the secret is stored.
     pub(super) fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.secret).into()
     }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_reads_back_and_no_change_of_its_text_reads_as_the_same() {
+    fn a_key_parses_back_and_no_changed_text_parses_as_the_same_key() {
         let bearer = Bearer { company_id: new_id(), id: new_id(), secret: [0xff; 32] };
         let text = bearer.text();
         assert!(Bearer::parse(&text).is_some_and(|read| read == bearer));

@@ -1,4 +1,4 @@
-//! Turns what arrived with a request into a [`Caller`].
+//! Turns the credential of a request into a [`Caller`].
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::platform::{
     clock::Clock,
     config::AuthSettings,
     error::{Error, Result},
-    event::hub::Mailbox,
+    event::hub::EventQueue,
 };
 
 /// Checks tokens and API keys, and signs visitors' tokens. Cheap to clone.
@@ -38,8 +38,8 @@ struct Shared {
 }
 
 impl Authenticator {
-    /// Reads the JWKS, if one is set. `secret` is the HS256 secret, from the settings or generated; `development` is
-    /// whom anonymous callers act as.
+    /// Loads the JWKS, if one is set. `secret` is the HS256 secret, from the settings or generated; `development` is
+    /// the principal of anonymous callers, if they have one.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for a secret that is too short, a JWKS that cannot be read, or when there is neither.
@@ -71,13 +71,14 @@ impl Authenticator {
         })
     }
 
-    /// Keeps the JWKS up to date, and forgets keys as `revocations` (the hub's tap on [`api_key::SUBJECT`](super::api_key::SUBJECT)) tells,
-    /// until `stop`; for one background task.
-    pub async fn run(self, revocations: Arc<Mailbox>, stop: CancellationToken) {
+    /// Keeps the JWKS up to date, and forgets cached API keys at each event about one, until `stop`. `revocations` is
+    /// the hub's queue of [`api_key::SUBJECT`](super::api_key::SUBJECT); it has one consumer, so this runs once per
+    /// server.
+    pub async fn run(self, revocations: Arc<EventQueue>, stop: CancellationToken) {
         let forget = async {
             loop {
-                // Whatever the mail says, the keys are asked for again.
-                revocations.next().await;
+                // Also after a lag or a resync: every key is read again, so no event's content matters.
+                revocations.recv().await;
                 self.forget_keys();
             }
         };
@@ -111,12 +112,12 @@ impl Authenticator {
         checked.map_or_else(refused, Caller::Known)
     }
 
-    /// Returns when the principal's credential has lapsed (expired, revoked), with the reason for its sockets.
-    /// Never returns for one that does not lapse.
-    pub async fn lapse(&self, principal: &Arc<Principal>) -> String {
+    /// Waits until the principal's credential has expired or was revoked, and returns the close reason for its sockets.
+    /// Never returns for a credential without an end.
+    pub async fn expired(&self, principal: &Arc<Principal>) -> String {
         match (principal.credential, principal.expires_at) {
             (Credential::ApiKey(id), _) => {
-                Box::pin(self.shared.keyring.lapse(principal.company_id, id)).await;
+                Box::pin(self.shared.keyring.expired(principal.company_id, id)).await;
                 "API key revoked".to_owned()
             }
             (Credential::Token, Some(expires_at)) => {
@@ -127,12 +128,13 @@ impl Authenticator {
         }
     }
 
-    /// To be called when an API key was revoked, after the commit: from then on it is refused, and its sockets lapse.
+    /// Makes this server read API keys from the database again. To be called after the commit that revoked a key: from
+    /// then on the key is refused and its sockets close.
     pub fn forget_keys(&self) {
         self.shared.keyring.forget();
     }
 
-    /// A visitor's token: `sub` is the visitor, `user_id` the website.
+    /// Signs a visitor's token: `sub` is the visitor, `user_id` the website.
     ///
     /// # Errors
     /// `CONFLICT` when this server has no HS256 secret to sign with.

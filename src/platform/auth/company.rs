@@ -1,4 +1,4 @@
-//! Companies: the tenants. Created by their operators, from the command line or by an admin.
+//! Companies, the tenants. An operator creates them from the command line.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub async fn create(connection: &mut PgConnection, name: &str) -> Result<Uuid> {
     Ok(id)
 }
 
-/// A name within the table's bounds, without white space around it.
+/// Trims a name and checks the table's bounds.
 pub(super) fn checked_name(name: &str) -> Result<&str> {
     let name = name.trim();
     if !(1..=200).contains(&name.chars().count()) {

@@ -1,16 +1,19 @@
-//! The keys (JWKS, RFC 7517) that verify tokens of others' making: from a file or a URL, read again as they change.
+//! The keys (JWKS, RFC 7517) that verify tokens of other issuers: from a file or a URL, loaded again as they change.
 //!
 //! ```text
 //!   every SWITCHBOARD_JWKS_REFRESH ──┐
 //!   a token with an unknown kid ─────┴─► load (one at a time, in a task of its own) ─► the key set, replaced whole
 //!         (at most every 10 s)              └ failed: the old set stays, one line in the log
 //! ```
-//! A load runs in its own task: the request that asked for it may be dropped, the load goes on. Requests with a known
-//! `kid` never wait. At start an unreadable file is an error; an unreachable URL is not (the identity provider may be
-//! restarting too): until the first load succeeds, its tokens are answered UNAVAILABLE.
+//! A load runs in its own task: if the request that started it is dropped, the load goes on. Requests with a known
+//! `kid` never wait.
 //!
-//! A key serves only the algorithms of its type and curve, narrowed by its `alg`. Symmetric keys, keys not meant for
-//! signatures, RSA under 2,048 bits and points that are not on their curve are left out and counted in the log.
+//! At start an unreadable file is an error. An unreachable URL is not, since the identity provider may be restarting
+//! too; until the first load succeeds, its tokens get UNAVAILABLE.
+//!
+//! A key is used only with the algorithms of its type and curve, narrowed by its `alg`. Symmetric keys, keys that are
+//! not for signatures, RSA keys under 2,048 bits and points that are not on their curve are left out and counted in the
+//! log.
 
 use std::{
     io::Read,
@@ -38,15 +41,15 @@ use crate::platform::{
 const LARGEST: usize = 1024 * 1024;
 /// Longest time that one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Shortest time between loads that unknown keys bring about.
+/// Shortest time between two loads for unknown keys.
 const BETWEEN_LOADS: time::Duration = time::Duration::seconds(10);
 
 const RSA: &[Algorithm] =
     &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
-/// Makes ring the process's TLS provider. Call it before any TLS client is built, as often as you like.
+/// Makes ring the process's TLS provider. Must be called before any TLS client is built; further calls do nothing.
 pub fn install_tls_provider() {
-    // The error says that there is one already, which is what is wanted.
+    // Fails if there is a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -62,7 +65,7 @@ impl Key {
         &self.verifier
     }
 
-    /// The key, if it is one that this server can and may use.
+    /// The key, if this server may and can use it.
     fn usable(jwk: Jwk) -> Option<Self> {
         let common = &jwk.common;
         let for_signatures = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature)
@@ -72,7 +75,7 @@ impl Key {
             URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.iter().skip_while(|byte| **byte == 0).count())
         };
         let of_its_type = match &jwk.algorithm {
-            // The verifier handles up to 4,096 bits.
+            // 2,048 to 4,096 bits; the verifier handles no more.
             AlgorithmParameters::RSA(rsa) if (256..=512).contains(&magnitude(&rsa.n)) => RSA,
             AlgorithmParameters::EllipticCurve(ec) => match ec.curve {
                 EllipticCurve::P256 if bytes(&ec.x) == 32 && bytes(&ec.y) == 32 => &[Algorithm::ES256],
@@ -90,13 +93,13 @@ impl Key {
         };
         let first = *algorithms.first().filter(|_| for_signatures)?;
         let verifier = DecodingKey::from_jwk(&jwk).ok()?;
-        // Builds the key as a verification would: a point that is not on its curve fails here, once, instead of there.
+        // Builds the key as a verification does, so that a point that is not on its curve is refused once, here.
         jsonwebtoken::crypto::verify("", b"", &verifier, first).ok()?;
         Some(Self { id: jwk.common.key_id, algorithms, verifier })
     }
 }
 
-/// Where the keys come from.
+/// The place that the key set is loaded from.
 enum Source {
     File(PathBuf),
     Url(Client, Url),
@@ -115,7 +118,7 @@ impl Source {
             return Err(invalid("must be a file, an https URL, or an http URL of this machine".into()));
         }
         install_tls_provider();
-        // No redirects: they could lead to a place that was not configured, or out of TLS.
+        // No redirects: one could lead to a place that was not configured, or to one without TLS.
         let builder = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none());
         let builder = if loopback { builder.no_proxy() } else { builder };
         let client = builder.build().map_err(|error| invalid(Error::internal(error).chain()))?;
@@ -135,11 +138,11 @@ impl Source {
                 bounded(bytes.map_err(|error| error.to_string())?)
             }
             Self::Url(client, url) => {
-                // `without_url`: a URL may hold a password.
+                // Without the URL, which may hold a password.
                 let problem = |error: reqwest::Error| Error::internal(error.without_url()).chain();
                 let mut response = client.get(url.clone()).send().await.map_err(problem)?;
                 if !response.status().is_success() {
-                    return Err(format!("answered {}", response.status()));
+                    return Err(format!("the server responded {}", response.status()));
                 }
                 let mut bytes = Vec::new();
                 while let Some(chunk) = response.chunk().await.map_err(problem)? {
@@ -156,13 +159,14 @@ fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     if bytes.len() > LARGEST { Err(format!("is over {LARGEST} bytes")) } else { Ok(bytes) }
 }
 
-/// The usable keys, and how many others there are.
+/// The usable keys of a key set, and the number of all others.
 fn parse(bytes: &[u8]) -> Result<(Vec<Arc<Key>>, usize), String> {
     #[derive(serde::Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,
     }
-    // Key by key: one that is not understood must not hide the others. The parser's own words could quote a key.
+    // One key at a time, so that an unknown kind of key does not hide the others. The parser's message is not used,
+    // since it could quote a key.
     let set: Set = serde_json::from_slice(bytes).map_err(|_| "is not a JWKS: {\"keys\": […]}".to_owned())?;
     let all = set.keys.len();
     let usable: Vec<_> =
@@ -178,7 +182,7 @@ pub(super) struct Jwks {
     every: Duration,
     /// `None` until the first load succeeds. Never held across an await.
     keys: RwLock<Option<Arc<Vec<Arc<Key>>>>>,
-    /// When a load was last begun; locked while one is under way.
+    /// When the last load began; locked during a load.
     tried_at: tokio::sync::Mutex<Option<OffsetDateTime>>,
 }
 
@@ -204,7 +208,7 @@ impl Jwks {
             Err(Refusal::Unavailable(_)) => {}
             found => return found,
         }
-        // The failure is in the log; what it means for this token, the second look tells.
+        // A failure is in the log already, and the second search finds what it means for this token.
         let _ = self.load(BETWEEN_LOADS).await;
         self.find(kid, algorithm)
     }
@@ -218,18 +222,18 @@ impl Jwks {
         let mut fitting = named().filter(|key| key.algorithms.contains(&algorithm));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Ok(Arc::clone(key)),
-            // The key is known, but not for this algorithm: nothing that another load would mend.
+            // The key is known but not for this algorithm, which another load does not change.
             (None, _) if kid.is_some() && named().next().is_some() => Err(Refusal::Algorithm),
             _ => Err(Refusal::UnknownKey),
         }
     }
 
-    /// Loads the keys now. The error is for people, and already in the log.
+    /// Loads the keys now. The error is for operators, and already in the log.
     pub(super) async fn refresh(self: &Arc<Self>) -> Result<(), String> {
         self.load(time::Duration::ZERO).await
     }
 
-    /// Loads the keys unless a load began less than `least` ago; waits for one that is under way.
+    /// Loads the keys unless a load began less than `least` ago. Waits for a load that runs already.
     async fn load(self: &Arc<Self>, least: time::Duration) -> Result<(), String> {
         let this = Arc::clone(self);
         let load = async move {
@@ -242,12 +246,16 @@ impl Jwks {
             let (keys, others) = match this.source.read().await.and_then(|bytes| parse(&bytes)) {
                 Ok(loaded) => loaded,
                 Err(problem) => {
-                    tracing::warn!(problem, "the JWKS could not be loaded; the keys known so far stay");
+                    tracing::warn!(problem, "could not load the JWKS; the keys known so far stay in use");
                     return Err(problem);
                 }
             };
             if keys.is_empty() || others > 0 {
-                tracing::warn!(usable = keys.len(), others, "the JWKS holds keys that cannot be used, or none");
+                tracing::warn!(
+                    usable = keys.len(),
+                    others,
+                    "the JWKS contains keys that cannot be used, or no key at all"
+                );
             }
             *this.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
             Ok(())
@@ -255,7 +263,7 @@ impl Jwks {
         tokio::spawn(load).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// Loads the keys again and again until `stop`.
+    /// Loads the keys at each refresh interval until `stop`.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let stopped = stop.cancelled();
         let refreshing = async {

@@ -1,16 +1,16 @@
-//! Judges API keys from a small cache of their rows, so that a request costs no query.
+//! Checks API keys against a small cache of their rows, so that a request costs no query.
 //!
-//! What is cached is the row (hash, role, revoked or not), never the secret: a wrong secret is refused from the same
-//! entry and cannot push the right one out. One query at a time for each key; who comes meanwhile shares its answer.
+//! An entry is the row (hash, role, revoked or not), never the secret. A wrong secret is refused from the same entry
+//! and cannot evict the right one. One query runs at a time for each key, and concurrent requests share its result.
 //!
-//! | answer | believed for |
+//! | result | cached for |
 //! | --- | --- |
 //! | valid | 60 s |
 //! | absent or revoked | 1 s |
-//! | the database is away | 1 s: callers that wait behind a failing query fail with it, not one after the other |
+//! | the database is away | 1 s: requests that wait for a failing query fail with it, not one after the other |
 //!
-//! [`Keyring::forget`] ends all belief at once. It counts up an epoch, and an answer from a query that began in an earlier
-//! epoch is not believed: so a row that was read just before the revocation and cached just after it does no harm.
+//! [`Keyring::forget`] invalidates every entry by counting up an epoch. The result of a query that began in an earlier
+//! epoch is not used, so a row that was read just before a revocation and cached just after it does no harm.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,10 +26,10 @@ use crate::platform::{clock::Clock, error::Result};
 
 /// Most keys cached.
 const CACHED: usize = 1_000;
-/// How long a valid key is believed to be still valid.
-const BELIEVE_VALID: Duration = Duration::from_mins(1);
-/// How long any other answer is believed.
-const BELIEVE_OTHER: Duration = Duration::from_secs(1);
+/// Time for which a valid key is cached: the longest that a revocation can go unnoticed.
+const CACHE_VALID: Duration = Duration::from_mins(1);
+/// Time for which every other result is cached.
+const CACHE_OTHER: Duration = Duration::from_secs(1);
 
 type Name = (Uuid, Uuid);
 
@@ -42,15 +42,15 @@ enum Verdict {
 }
 
 #[derive(Clone)]
-struct Answer {
+struct Entry {
     verdict: Verdict,
     at: OffsetDateTime,
     epoch: u64,
 }
 
-impl Answer {
+impl Entry {
     fn stale_at(&self) -> OffsetDateTime {
-        self.at + if matches!(self.verdict, Verdict::Valid { .. }) { BELIEVE_VALID } else { BELIEVE_OTHER }
+        self.at + if matches!(self.verdict, Verdict::Valid { .. }) { CACHE_VALID } else { CACHE_OTHER }
     }
 }
 
@@ -58,20 +58,20 @@ impl Answer {
 pub(super) struct Keyring {
     pool: PgPool,
     clock: Clock,
-    answers: Cache<Name, Answer>,
+    entries: Cache<Name, Entry>,
     epoch: watch::Sender<u64>,
 }
 
 impl Keyring {
     pub(super) fn new(pool: PgPool, clock: Clock) -> Self {
-        Self { pool, clock, answers: Cache::new(CACHED), epoch: watch::Sender::new(0) }
+        Self { pool, clock, entries: Cache::new(CACHED), epoch: watch::Sender::new(0) }
     }
 
-    /// The principal that this key proves.
+    /// The principal of this key.
     pub(super) async fn check(&self, text: &str) -> Result<Arc<Principal>, Refusal> {
         let bearer = Bearer::parse(text).ok_or(Refusal::ApiKey)?;
         let matches = |hash: &[u8; 32]| bool::from(bearer.hash().ct_eq(hash));
-        match self.answer((bearer.company_id, bearer.id)).await.verdict {
+        match self.entry((bearer.company_id, bearer.id)).await.verdict {
             Verdict::Valid { secret_hash, principal } if matches(&secret_hash) => Ok(principal),
             Verdict::Revoked { secret_hash } if matches(&secret_hash) => Err(Refusal::Revoked),
             Verdict::Unavailable(why) => Err(Refusal::Unavailable(why.to_string())),
@@ -79,52 +79,52 @@ impl Keyring {
         }
     }
 
-    /// Returns when the key is no longer valid. While the database is away nothing is known, so nothing lapses.
-    pub(super) async fn lapse(&self, company_id: Uuid, id: Uuid) {
+    /// Waits until the key was revoked. While the database is away the key counts as valid.
+    pub(super) async fn expired(&self, company_id: Uuid, id: Uuid) {
         let mut epoch = self.epoch.subscribe();
         loop {
-            // Seen before the look, so that a revocation in between wakes the wait below.
+            // Marked as seen before the row is read, so that a revocation in between ends the wait below.
             epoch.borrow_and_update();
-            let answer = self.answer((company_id, id)).await;
-            if matches!(answer.verdict, Verdict::Revoked { .. } | Verdict::Absent) {
+            let entry = self.entry((company_id, id)).await;
+            if matches!(entry.verdict, Verdict::Revoked { .. } | Verdict::Absent) {
                 return;
             }
             tokio::select! {
                 _ = epoch.changed() => {}
-                () = self.clock.sleep_until(answer.stale_at()) => {}
+                () = self.clock.sleep_until(entry.stale_at()) => {}
             }
         }
     }
 
-    /// Makes every check from now on read the database again, and every [`Keyring::lapse`] look again.
+    /// Makes every later check read the database again, and every [`Keyring::expired`] check again.
     ///
-    /// All keys and not only one: revocations are rare, and reading a row again is cheap.
+    /// It invalidates all keys and not one: revocations are rare, and reading a row again is cheap.
     pub(super) fn forget(&self) {
         self.epoch.send_modify(|epoch| *epoch += 1);
     }
 
-    fn is_fresh(&self, answer: &Answer) -> bool {
+    fn is_fresh(&self, entry: &Entry) -> bool {
         let now = self.clock.now();
-        answer.epoch == *self.epoch.borrow() && answer.at <= now && now < answer.stale_at()
+        entry.epoch == *self.epoch.borrow() && entry.at <= now && now < entry.stale_at()
     }
 
-    async fn answer(&self, name: Name) -> Answer {
-        if let Some(answer) = self.answers.get(&name).filter(|answer| self.is_fresh(answer)) {
-            return answer;
+    async fn entry(&self, name: Name) -> Entry {
+        if let Some(entry) = self.entries.get(&name).filter(|entry| self.is_fresh(entry)) {
+            return entry;
         }
         let least = *self.epoch.borrow();
         loop {
-            self.answers.remove_if(&name, |answer| !self.is_fresh(answer));
+            self.entries.remove_if(&name, |entry| !self.is_fresh(entry));
             let read = async { Ok::<_, std::convert::Infallible>(self.read(name).await) };
-            let Ok(answer) = self.answers.get_or_insert_async(&name, read).await;
-            // Read by another caller that began before the latest revocation: not believed.
-            if answer.epoch >= least {
-                return answer;
+            let Ok(entry) = self.entries.get_or_insert_async(&name, read).await;
+            // Another caller may have read it before the latest revocation.
+            if entry.epoch >= least {
+                return entry;
             }
         }
     }
 
-    async fn read(&self, (company_id, id): Name) -> Answer {
+    async fn read(&self, (company_id, id): Name) -> Entry {
         let epoch = *self.epoch.borrow();
         let began_at = self.clock.now();
         let found = async {
@@ -133,10 +133,10 @@ impl Keyring {
         };
         let (verdict, at) = match found.await {
             Ok(row) => (verdict(company_id, id, row), began_at),
-            // The end of the attempt: it may have taken longer than the answer is believed.
+            // The end of the attempt, which may have taken longer than the entry's life.
             Err(error) => (Verdict::Unavailable(error.chain().into()), self.clock.now()),
         };
-        Answer { verdict, at, epoch }
+        Entry { verdict, at, epoch }
     }
 }
 
@@ -149,7 +149,7 @@ fn verdict(company_id: Uuid, id: Uuid, row: Option<sql::SecretRow>) -> Verdict {
     let role = match row.role.as_str() {
         "service" => Role::Service,
         "admin" => Role::Admin,
-        // A later version's role means nothing here: what is not understood is not let in.
+        // The role of a later version is refused, since its rights are not known here.
         _ => return Verdict::Absent,
     };
     let principal = Principal {

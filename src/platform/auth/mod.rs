@@ -1,27 +1,29 @@
-//! Who is calling, and what that role may do.
+//! Authentication: from the credential of a request or socket to a [`Principal`].
 //!
-//! A request or socket brings one credential or none. [`Authenticator::caller`] turns it into a [`Caller`], and the rest
-//! of the server sees nothing but the [`Principal`] inside: no other module reads a token or a key.
+//! A request or socket carries one credential or none. [`Authenticator::caller`] turns it into a [`Caller`]. The rest
+//! of the server sees only the [`Principal`] in it: no other module reads a token or a key.
 //!
 //! ```text
 //!            ┌ "sbk_…"  ─► keyring ─(cached row)─► api_key ─► sql ─► table api_key
 //!  bearer ───┤
 //!            └ a JWT    ─► token ─┬ HS256 ───────► the secret
-//!                                 └ RS, PS, ES, EdDSA ► jwks ─► file or URL, read again as it changes
+//!                                 └ RS, PS, ES, EdDSA ► jwks ─► file or URL, loaded again as it changes
 //!                    ▼
 //!  Known(Principal) | Refused(why) | Unavailable(why)          none: Anonymous, or the demo company's service
 //! ```
 //!
-//! What holds:
-//!  - The key decides which algorithm may be used, never the token. HS256 meets only the secret; a key of a JWKS serves
-//!    only the algorithms of its own type, curve and `alg`. `none` is no algorithm. So a token that is "signed" with
-//!    the text of a public key finds nothing to match.
-//!  - `exp` is required, and both it and `nbf` are judged by [`Clock`](crate::platform::clock::Clock) without leeway. A socket
-//!    learns that its credential lapsed from [`Authenticator::lapse`].
-//!  - A request with a known API key costs no query. A revocation is noticed at once where
-//!    [`Authenticator::forget_keys`] is called, and within a minute everywhere else.
-//!  - What cannot be judged (database away, keys never loaded) is UNAVAILABLE: not let in, and not called bad either.
-//!  - No token, key or secret is logged or echoed; refusals say which rule was broken, in fixed words.
+//! Guarantees:
+//!  - The key decides which algorithm may be used, never the token. HS256 is used only with the secret; a key of a JWKS
+//!    only with the algorithms of its own type, curve and `alg`. `none` is no algorithm. So a token that was signed
+//!    with the text of a public key as an HMAC secret matches no key.
+//!  - `exp` is required. It and `nbf` are compared with [`Clock`](crate::platform::clock::Clock) without leeway.
+//!    [`Authenticator::expired`] returns when a socket's credential expires or is revoked.
+//!  - A request with a known API key costs no query. A revocation takes effect at once on servers that read its event
+//!    (see [`Authenticator::run`]), and within a minute on all others.
+//!  - No token, key or secret is logged or sent back. A refusal names the broken rule in fixed words.
+//!
+//! Failures: while the database is away, or before the JWKS was loaded, a credential cannot be checked. The caller is
+//! then [`Caller::Unavailable`]: it is not let in, and its credential is not called bad either.
 //!
 //! Counted: `switchboard_auth_refusals_total{reason}`.
 

@@ -7,24 +7,24 @@ use uuid::Uuid;
 
 use crate::platform::error::{Error, Result};
 
-/// What a credential lets its bearer be.
+/// What a caller may do; every credential has one role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A visitor of a website: its own chats.
+    /// A visitor of a website; may use its own chats.
     Consumer,
-    /// An agent: the chats of its contracts.
+    /// An agent; may use the chats of its contracts.
     Agent,
-    /// Somebody in one video session: itself.
+    /// A participant of one video session; may report on itself.
     Participant,
-    /// A company's server: everything of the company.
+    /// A company's server; may use everything of the company.
     Service,
-    /// A company's operator: also companies, limits and keys.
+    /// A company's operator; may also manage limits and keys.
     Admin,
 }
 
 impl Role {
-    /// The name in tokens, in the database and on the command line.
+    /// The role's name in tokens, in the database and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Consumer => "consumer",
@@ -36,26 +36,26 @@ impl Role {
     }
 }
 
-/// How the caller proved who it is; decides how long the proof lasts.
+/// The kind of credential, which decides when it stops being valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
-    /// A signed token, good until its `exp`.
+    /// A signed token; valid until its `exp`.
     Token,
-    /// An API key, good until revoked.
+    /// An API key; valid until it is revoked.
     ApiKey(Uuid),
-    /// Development mode: anonymous callers on loopback act as the demo company's service.
+    /// None: in development mode anonymous callers on loopback act as the demo company's service.
     Development,
 }
 
 /// A caller whose credential is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The tenant. Nothing of another company is reachable.
+    /// The only company whose data the caller can reach.
     pub company_id: Uuid,
-    /// What the caller may be.
+    /// What the caller may do within its company.
     pub role: Role,
-    /// `sub`: the visitor, agent user, participant or server user. A token without one: the agent's id or the role's
-    /// name; an API key: the key's id.
+    /// `sub` of the token: the visitor, agent user, participant or server user. For a token without `sub` the agent's
+    /// id or the role's name, for an API key the key's id.
     pub subject: String,
     /// A consumer's website (claim `user_id`).
     pub website_id: Option<Uuid>,
@@ -63,9 +63,9 @@ pub struct Principal {
     pub agent_id: Option<Uuid>,
     /// A participant's session (claim `session_id`).
     pub session_id: Option<String>,
-    /// When the credential lapses; sockets close with 4403 then.
+    /// When the credential expires; sockets then close with 4403.
     pub expires_at: Option<OffsetDateTime>,
-    /// How it was proved.
+    /// The kind of credential that proved all this.
     pub credential: Credential,
 }
 
@@ -75,7 +75,7 @@ impl Principal {
         matches!(self.role, Role::Service | Role::Admin)
     }
 
-    /// Only for roles that act for the whole company.
+    /// Fails unless the role acts for the whole company.
     ///
     /// # Errors
     /// `FORBIDDEN` for all others.
@@ -88,11 +88,12 @@ impl Principal {
     }
 }
 
-/// Where a request or a socket comes from: the remote address, or behind a trusted proxy the one that it vouches for.
+/// The address of a request's or socket's client: the remote address, or behind a trusted proxy the one that the proxy
+/// reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-/// What arrived with a request or a socket.
+/// The result of checking a request's or socket's credential.
 #[derive(Debug, Clone)]
 pub enum Caller {
     /// A valid credential.
@@ -101,13 +102,13 @@ pub enum Caller {
     Anonymous,
     /// A credential that is not valid; the text says why, without any secret.
     Refused(String),
-    /// A credential that could not be judged, because the database or the key set is away; the text (for the log) says
-    /// which. Neither let in nor told that it is bad.
+    /// A credential that could not be checked because the database or the key set is away; the text is for the log and
+    /// says which.
     Unavailable(String),
 }
 
 impl Caller {
-    /// The principal, where there is one.
+    /// The principal of a known caller.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when the credential is missing or not valid, `UNAVAILABLE` when it could not be checked.

@@ -1,12 +1,12 @@
-//! Why a credential was not accepted: fixed words, so that no secret reaches a client or the log, and one metric label
-//! for each kind.
+//! Why a credential was refused: in fixed words, so that no secret reaches a client or the log, and with one metric
+//! label for each reason.
 
 use std::fmt;
 
-/// Why a credential was not accepted.
+/// Why a credential was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Longer than any token of ours.
+    /// Longer than [`LONGEST`](super::token::LONGEST).
     TooLong,
     /// Neither a token nor an API key.
     Malformed,
@@ -26,12 +26,12 @@ pub(super) enum Refusal {
     ApiKey,
     /// The right secret of an API key that was revoked.
     Revoked,
-    /// It could not be judged; the text is for the log.
+    /// It could not be checked; the text is for the log.
     Unavailable(String),
 }
 
 impl Refusal {
-    /// The metric's `reason`.
+    /// The value of the metric's label `reason`.
     pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::TooLong => "too_long",

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::api_key::ApiKey;
 use crate::platform::error::Result;
 
-/// Most keys that one list shows.
+/// Most keys of one list.
 const LIST_LIMIT: i64 = 1_000;
 
 pub(super) async fn insert_company(connection: &mut PgConnection, id: Uuid, name: &str) -> Result<()> {
@@ -15,7 +15,7 @@ pub(super) async fn insert_company(connection: &mut PgConnection, id: Uuid, name
     Ok(())
 }
 
-/// `None`: no such company.
+/// The new key; `None` if there is no such company.
 pub(super) async fn insert_api_key(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -24,7 +24,8 @@ pub(super) async fn insert_api_key(
     role: &str,
     secret_hash: &[u8],
 ) -> Result<Option<ApiKey>> {
-    // The select makes an unknown company no row instead of an error that aborts the caller's transaction.
+    // Selects the company, so that an unknown one gives no row; a foreign key error would abort the caller's
+    // transaction.
     let key = sqlx::query_as!(
         ApiKey,
         "insert into api_key (company_id, id, name, role, secret_hash)
@@ -54,7 +55,7 @@ pub(super) async fn list_api_keys(connection: &mut PgConnection, company_id: Uui
     Ok(keys)
 }
 
-/// The key as it is now, `None` if there was nothing to revoke.
+/// The key after its revocation; `None` if there is no such key or it was revoked before.
 pub(super) async fn revoke_api_key(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -73,7 +74,7 @@ pub(super) async fn revoke_api_key(
     Ok(revoked)
 }
 
-/// What is needed to judge a bearer.
+/// The columns that a check of a key needs.
 pub(super) struct SecretRow {
     pub(super) secret_hash: Vec<u8>,
     pub(super) role: String,

@@ -1,16 +1,16 @@
-//! Tokens (JWT): what they claim, how they are signed and how they are checked.
+//! Tokens (JWT): their claims, how they are signed and how they are verified.
 //!
 //! ```text
 //!  header.payload.signature
-//!    │       │        └ 2. checked with the one key that the header's alg and kid lead to
+//!    │       │        └ 2. verified with the one key that the header's alg and kid select
 //!    │       └───────── 3. only then read: exp, nbf, role, and the claims that this role needs
-//!    └───────────────── 1. alg names a family, kid a key; neither is trusted beyond choosing
+//!    └───────────────── 1. alg names a family, kid a key; neither is trusted beyond that choice
 //! ```
-//! What a token signed with this server's own secret proved is remembered until it expires: the secret never changes
-//! while the server runs, and a caller sends the same token with each request. Keys of a JWKS do change, so tokens that
-//! they signed are checked each time.
+//! The principal of a token that this server's own secret signed is cached until the token expires: the secret does not
+//! change while the server runs, and a caller sends the same token with each request. Keys of a JWKS do change, so
+//! tokens that they signed are verified each time.
 //!
-//! Claims that a role does not need are ignored, whatever they hold: an identity provider's service token may carry a
+//! Claims that a role does not need are ignored, whatever they hold: an identity provider's service token may have a
 //! `user_id` of its own. Times may be fractions of a second, as the standard allows.
 
 use std::{sync::Arc, time::Duration};
@@ -31,23 +31,23 @@ use crate::platform::{
 
 /// Longest accepted credential, in bytes.
 pub(super) const LONGEST: usize = 8 * 1024;
-/// Shortest accepted HS256 secret, in bytes: as long as the hash, as RFC 7518 asks.
+/// Shortest accepted HS256 secret, in bytes: as long as the hash, as RFC 7518 requires.
 pub const SHORTEST_SECRET: usize = 32;
 /// Longest text claim, in characters.
 const LONGEST_TEXT: usize = 255;
-/// Most tokens whose principals are remembered; the least used are forgotten first.
-const REMEMBERED: usize = 4_096;
-/// Longest token that is remembered, in bytes: longer ones are checked each time.
-const LONGEST_REMEMBERED: usize = 1_024;
-/// Longest life of a token that is issued here: ten years.
+/// Most tokens whose principals are cached; the least used are evicted first.
+const CACHED: usize = 4_096;
+/// Longest token that is cached, in bytes; longer ones are verified each time.
+const LONGEST_CACHED: usize = 1_024;
+/// Longest life of a token that this server issues: ten years.
 const LONGEST_LIFE: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// What a token says of its bearer.
+/// The claims of a token about its bearer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Claims {
-    /// What the bearer may be.
+    /// What the bearer may do within its company.
     pub role: Role,
-    /// Its tenant; every role needs one.
+    /// The bearer's company; every role needs one.
     pub company_id: Uuid,
     /// The visitor, agent user, participant or server user. Needed by consumers and participants.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ impl Claims {
         }
     }
 
-    /// A company's server's claims; `user` is its user for the call routes.
+    /// The claims of a company's server; `user` is its user for the call routes.
     pub fn service(company_id: Uuid, user: &str) -> Self {
         Self {
             role: Role::Service,
@@ -105,7 +105,7 @@ pub struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// An issuer for this secret.
+    /// An issuer that signs with this secret.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` when the secret is too short.
@@ -114,7 +114,7 @@ impl TokenIssuer {
         Ok(Self { key: EncodingKey::from_secret(secret.as_bytes()), clock })
     }
 
-    /// A token with these claims that lives `ttl` (whole seconds).
+    /// Signs a token with these claims that is valid for `ttl` (whole seconds).
     ///
     /// # Errors
     /// `BAD_USER_INPUT` when the claims are not what the role needs, or the life is under a second or over ten years.
@@ -126,7 +126,7 @@ impl TokenIssuer {
         let expires_at = now + ttl;
         let payload =
             serde_json::to_value(Payload { claims, iat: now.unix_timestamp(), exp: expires_at.unix_timestamp() })?;
-        // What is issued here is accepted here: the same check as for a token that arrives.
+        // The same check as for a token that arrives: this server accepts every token that it issues.
         principal(serde_json::from_value(payload.clone())?, now)
             .map_err(|refusal| Error::invalid("claims", refusal))?;
         jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &payload, &self.key).map_err(Error::internal)
@@ -141,7 +141,7 @@ pub fn issue(secret: &str, claims: &Claims, ttl: Duration) -> Result<String> {
     TokenIssuer::new(secret, Clock::default())?.issue(claims, ttl)
 }
 
-/// Refuses a secret that could be guessed.
+/// Refuses a secret that is short enough to be guessed.
 fn check_secret(secret: &str) -> Result<()> {
     if secret.len() < SHORTEST_SECRET {
         let problem = format!("must have at least {SHORTEST_SECRET} bytes (make one with: openssl rand -hex 32)");
@@ -150,11 +150,11 @@ fn check_secret(secret: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks tokens.
+/// Verifies tokens with the secret and the JWKS.
 pub(super) struct Verifier {
     secret: Option<DecodingKey>,
-    /// By tokens that the secret has signed.
-    proven: Cache<Box<str>, Arc<Principal>>,
+    /// Principals by the text of tokens that the secret has signed.
+    verified: Cache<Box<str>, Arc<Principal>>,
     jwks: Option<Arc<Jwks>>,
     clock: Clock,
 }
@@ -163,13 +163,13 @@ impl Verifier {
     pub(super) fn new(secret: Option<&str>, jwks: Option<Arc<Jwks>>, clock: Clock) -> Result<Self> {
         secret.map_or(Ok(()), check_secret)?;
         let secret = secret.map(|secret| DecodingKey::from_secret(secret.as_bytes()));
-        Ok(Self { secret, proven: Cache::new(REMEMBERED), jwks, clock })
+        Ok(Self { secret, verified: Cache::new(CACHED), jwks, clock })
     }
 
-    /// The principal that this token proves.
+    /// The principal of this token.
     pub(super) async fn verify(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
         let now = self.clock.now();
-        if let Some(principal) = self.proven.get(token)
+        if let Some(principal) = self.verified.get(token)
             && principal.expires_at.is_some_and(|expires_at| now < expires_at)
         {
             return Ok(principal);
@@ -177,7 +177,7 @@ impl Verifier {
         let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(Refusal::Malformed)?;
         let header: Header = decode(header)?;
-        // Extensions that must be understood; none is, here.
+        // Lists extensions that a verifier must know; this one knows none.
         if header.crit.is_some() {
             return Err(Refusal::Malformed);
         }
@@ -197,8 +197,8 @@ impl Verifier {
             return Err(Refusal::Signature);
         }
         let principal = Arc::new(principal(decode(payload)?, self.clock.now())?);
-        if is_own && token.len() <= LONGEST_REMEMBERED {
-            self.proven.insert(token.into(), Arc::clone(&principal));
+        if is_own && token.len() <= LONGEST_CACHED {
+            self.verified.insert(token.into(), Arc::clone(&principal));
         }
         Ok(principal)
     }
@@ -211,7 +211,7 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// The claims as they arrived. Their types are checked only where the role needs them.
+/// The claims as they arrived. Only those that the role needs are checked for their types.
 #[derive(Deserialize)]
 pub(super) struct Arrived {
     exp: Option<Value>,
@@ -229,7 +229,7 @@ fn decode<T: DeserializeOwned>(part: &str) -> Result<T, Refusal> {
     serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)
 }
 
-/// Judges claims whose signature is good.
+/// The principal of claims whose signature was verified.
 pub(super) fn principal(claims: Arrived, now: OffsetDateTime) -> Result<Principal, Refusal> {
     let Arrived { exp, nbf, role, company_id, sub, user_id, agent_id, session_id } = claims;
     let expires_at = exp.map(|exp| instant(&exp)).ok_or(Refusal::Claim("the claim exp is missing"))?;
@@ -284,7 +284,7 @@ pub(super) fn principal(claims: Arrived, now: OffsetDateTime) -> Result<Principa
     Ok(principal)
 }
 
-/// Seconds since 1970 as an instant, to the millisecond. `None` for what is no time of ours, such as milliseconds.
+/// Parses seconds since 1970, to the millisecond. `None` for a number out of range, such as one in milliseconds.
 fn instant(claim: &Value) -> Option<OffsetDateTime> {
     let seconds = claim.as_f64().filter(|seconds| seconds.abs() < 253_402_300_799.0)?;
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter, far inside an i64")]
@@ -296,7 +296,7 @@ fn id(claim: Option<Value>) -> Option<Uuid> {
     claim?.as_str()?.parse().ok()
 }
 
-/// A text that Postgres and a log line can hold.
+/// A text that fits into a column and a log line.
 fn text(claim: Value) -> Option<String> {
     match claim {
         Value::String(text)

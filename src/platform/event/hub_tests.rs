@@ -13,7 +13,7 @@ fn event(company_id: Uuid, id: &str, version: i32, colour: &str, before: Option<
         subject_type: "lamp".into(),
         subject_id: id.into(),
         version,
-        kind: "LampChanged".into(),
+        event_type: "LampChanged".into(),
         actor: None,
         payload: json!({ "id": id, "colour": colour, "watts": 5 }).to_string(),
         previous: before.map(|colour| json!({ "colour": colour }).to_string()),
@@ -31,7 +31,7 @@ fn at(seen: u64) -> Position {
 }
 
 fn interest(scope: Scope) -> Interest {
-    Interest { company_id: COMPANY, kind: "lamp", scope }
+    Interest { company_id: COMPANY, subject_type: "lamp", scope }
 }
 
 fn colour(colour: &str) -> Interest {
@@ -42,12 +42,12 @@ fn deliver(hub: &Hub, seen: u64, events: Vec<Event>) {
     hub.deliver(events, Read { before: at(seen - 1), after: at(seen) });
 }
 
-/// The mail that is there, deliveries as (id, version).
-fn mail(mailbox: &Mailbox) -> Vec<Result<(String, i32), Mail>> {
+/// What waits in the queue; each event of a delivery as (id, version).
+fn received(queue: &EventQueue) -> Vec<Result<(String, i32), Received>> {
     let mut found = Vec::new();
-    while let Some(mail) = mailbox.next().now_or_never() {
-        match mail {
-            Mail::Delivery(delivery) => {
+    while let Some(next) = queue.recv().now_or_never() {
+        match next {
+            Received::Delivery(delivery) => {
                 found.extend(delivery.events.iter().map(|event| Ok((event.subject_id.clone(), event.version))));
             }
             other => found.push(Err(other)),
@@ -56,12 +56,12 @@ fn mail(mailbox: &Mailbox) -> Vec<Result<(String, i32), Mail>> {
     found
 }
 
-fn told(subscription: &Subscription) -> Vec<(String, i32)> {
-    mail(subscription.mailbox()).into_iter().map(|mail| mail.expect("a delivery")).collect()
+fn events_of(subscription: &Subscription) -> Vec<(String, i32)> {
+    received(subscription.queue()).into_iter().map(|next| next.expect("a delivery")).collect()
 }
 
 #[test]
-fn an_event_goes_once_to_each_who_asked_for_it() {
+fn each_event_enters_the_queue_of_each_interested_subscription_once() {
     let hub = Hub::new(16);
     let all = hub.subscribe(vec![interest(Scope::All)]);
     let one = hub.subscribe(vec![interest(Scope::Subject("a".into()))]);
@@ -71,47 +71,47 @@ fn an_event_goes_once_to_each_who_asked_for_it() {
         interest(Scope::Subject("a".into())),
         colour("red"),
         colour("blue"),
-        Interest { kind: "wire", ..interest(Scope::All) },
+        Interest { subject_type: "wire", ..interest(Scope::All) },
     ]);
     let stranger = hub.subscribe(vec![Interest { company_id: Uuid::from_u128(2), ..interest(Scope::All) }]);
-    let other_kind = hub.subscribe(vec![Interest { kind: "wire", ..interest(Scope::All) }]);
-    let tap = hub.tap("lamp");
+    let other_type = hub.subscribe(vec![Interest { subject_type: "wire", ..interest(Scope::All) }]);
+    let cache = hub.subscribe_all_companies("lamp");
     deliver(
         &hub,
         1,
         vec![
             event(COMPANY, "a", 1, "red", None),
-            event(COMPANY, "a", 2, "blue", Some("red")), // leaves red: who watches red is told
+            event(COMPANY, "a", 2, "blue", Some("red")), // leaves red: the subscription to red still gets it
             event(COMPANY, "a", 3, "blue", Some("blue")),
             event(COMPANY, "b", 1, "red", None),
         ],
     );
     let event = |id: &str, version| (id.to_owned(), version);
     let everything = [event("a", 1), event("a", 2), event("a", 3), event("b", 1)];
-    assert_eq!(told(&all), everything);
-    assert_eq!(told(&every_reason), everything);
-    assert_eq!(told(&one), everything[..3]);
-    assert_eq!(told(&red), [event("a", 1), event("a", 2), event("b", 1)]);
-    assert_eq!(told(&stranger), []);
-    assert_eq!(told(&other_kind), []);
-    assert_eq!(mail(&tap).len(), 4);
+    assert_eq!(events_of(&all), everything);
+    assert_eq!(events_of(&every_reason), everything);
+    assert_eq!(events_of(&one), everything[..3]);
+    assert_eq!(events_of(&red), [event("a", 1), event("a", 2), event("b", 1)]);
+    assert_eq!(events_of(&stranger), []);
+    assert_eq!(events_of(&other_type), []);
+    assert_eq!(received(&cache).len(), 4);
     assert_eq!(hub.position(), Some(at(1)));
 }
 
 #[test]
-fn subscriptions_of_the_same_share_one_delivery() {
+fn subscriptions_with_the_same_events_share_one_delivery() {
     let hub = Hub::new(16);
     let [one, other] = [(); 2].map(|()| hub.subscribe(vec![interest(Scope::All)]));
     let narrow = hub.subscribe(vec![interest(Scope::Subject("a".into()))]);
     let last = hub.subscribe(vec![interest(Scope::All)]);
     deliver(&hub, 1, vec![event(COMPANY, "a", 1, "red", None), event(COMPANY, "b", 1, "red", None)]);
-    let [one, other, narrow, last] = [one, other, narrow, last].map(|subscription| subscription.mailbox().waiting());
+    let [one, other, narrow, last] = [one, other, narrow, last].map(|subscription| subscription.queue().drain());
     assert!(Arc::ptr_eq(&one[0], &other[0]));
     assert_eq!([&other, &narrow, &last].map(|delivered| delivered[0].events.len()), [2, 1, 2]);
 }
 
 #[test]
-fn who_has_left_leaves_nothing_behind() {
+fn a_dropped_subscription_leaves_no_route() {
     let hub = Hub::new(16);
     let scopes = [Scope::All, Scope::Subject("a".into()), Scope::Field("colour", "red".into())];
     let both = hub.subscribe(scopes.clone().map(interest).to_vec());
@@ -119,30 +119,33 @@ fn who_has_left_leaves_nothing_behind() {
         let other = hub.subscribe(vec![interest(scope)]);
         drop(other);
         deliver(&hub, 1, vec![event(COMPANY, "a", 1, "red", None)]);
-        assert_eq!(told(&both).len(), 1, "who stays is still told");
+        assert_eq!(events_of(&both).len(), 1, "the other subscription still gets it");
     }
     drop(both);
-    assert!(hub.routes().kinds.is_empty());
+    assert!(hub.routes().by_type.is_empty());
 }
 
 #[test]
-fn a_full_mailbox_keeps_what_it_has_and_says_from_where_to_read_on() {
+fn a_full_queue_keeps_its_events_and_returns_the_position_to_read_on_from() {
     let hub = Hub::new(2);
     let reader = hub.subscribe(vec![interest(Scope::All)]);
     let lamp = |version| event(COMPANY, "a", version, "red", None);
-    deliver(&hub, 1, vec![lamp(1), lamp(2), lamp(3)]); // more than fits, into an empty one
+    deliver(&hub, 1, vec![lamp(1), lamp(2), lamp(3)]); // larger than the capacity, into an empty queue
     deliver(&hub, 2, vec![lamp(4)]);
     deliver(&hub, 3, vec![lamp(5)]);
-    let found = mail(reader.mailbox());
+    let found = received(reader.queue());
     assert_eq!(found.len(), 4);
     assert!(found[..3].iter().all(Result::is_ok));
-    assert!(matches!(&found[3], Err(Mail::Lagged(from)) if *from == at(1)), "all up to there was put in: {found:?}");
+    assert!(
+        matches!(&found[3], Err(Received::Lagged(from)) if *from == at(1)),
+        "every event up to that position was queued: {found:?}"
+    );
     deliver(&hub, 4, vec![lamp(6)]);
-    assert_eq!(told(&reader), [("a".to_owned(), 6)], "and goes on after it was told");
+    assert_eq!(events_of(&reader), [("a".to_owned(), 6)], "it accepts events again after Lagged was returned");
 }
 
 #[test]
-fn a_gap_in_the_log_replaces_whatever_waits() {
+fn a_resync_replaces_everything_in_the_queue() {
     let hub = Hub::new(2);
     let scopes = [Scope::All, Scope::Subject("a".into()), Scope::Field("colour", "red".into())];
     let readers = scopes.map(|scope| hub.subscribe(vec![interest(scope)]));
@@ -150,10 +153,10 @@ fn a_gap_in_the_log_replaces_whatever_waits() {
     hub.resync_all();
     deliver(&hub, 2, vec![event(COMPANY, "a", 2, "red", None)]); // part of the state that is about to be read
     for reader in &readers {
-        assert!(matches!(&mail(reader.mailbox())[..], [Err(Mail::Resync)]));
+        assert!(matches!(&received(reader.queue())[..], [Err(Received::Resync)]));
     }
     deliver(&hub, 3, vec![event(COMPANY, "a", 3, "red", None)]);
     for reader in &readers {
-        assert_eq!(told(reader), [("a".to_owned(), 3)]);
+        assert_eq!(events_of(reader), [("a".to_owned(), 3)]);
     }
 }

@@ -1,32 +1,51 @@
-//! Events: every state change appends one, in its own transaction, and every subscriber hears of it once, in order.
+//! The event log: every state change appends one event in its own transaction, and every subscriber receives it once,
+//! in order.
 //!
 //! ```text
-//! service ── append() ──► table event (same transaction, last statement)
-//!    └─ after commit: Bell::ring()
+//! service ── append ──► table event           same transaction, last statement
+//!    └─ after the commit: LogNotifier::notify
 //!          ├─► this process's reader, at once
-//!          └─► notifier ── NOTIFY, a wake-up and never the data ──► other processes' listeners
-//!                                                                        │  (and a slow poll)
-//! subscription ◄── mailbox ◄── hub ◄── reader: one statement, everything after its position
+//!          └─► notifier ── NOTIFY, a wake-up without data ──► other processes' listeners ──► their readers
+//!                                                             (and each reader polls)
+//! subscription ◄── EventQueue ◄── hub ◄── reader: one statement, everything after its position
 //! ```
 //!
-//! What is promised: each event reaches each interested subscription once, the events of one subject in version
-//! order, from any server, whatever commits late, whichever connection dies. What that rests on:
+//! **Guarantee.** Each event reaches each interested subscription once, and the events of one subject in version order,
+//! whichever server wrote them, in whatever order transactions commit, whichever connection fails. It rests on:
 //!
-//! - **The position** ([`Position`]) is the greatest writing transaction seen and those still pending below it.
-//!   Sequence numbers become visible out of order; a snapshot's bounds do not survive a crash.
-//! - **No request pays for NOTIFY**, whose commit takes a cluster-wide lock across its flush. A notifier in each
-//!   process sends at most one in a few milliseconds; lost ones are covered by the poll.
-//! - **Nobody is skipped.** A subscription whose [`Mailbox`](hub::Mailbox) is full is told from where to re-read
-//!   the log, and does so page by page, however long the gap. One that asks for what was already dropped is told so
-//!   and gets the present state again. (What a stream makes of its events is its own affair: some prefer the newest.)
+//! - **The position** ([`Position`]): the greatest writing transaction seen, and those below it that were still in
+//!   progress. Sequence numbers become visible out of order, and the bounds of a snapshot do not survive a crash.
+//! - **Wake-ups without data.** A commit with NOTIFY takes a lock of the whole cluster across its flush, so no request
+//!   sends one. The notifier sends at most one in a few milliseconds; a poll covers lost ones.
+//! - **Bounded queues that lose nothing.** A subscription whose [`EventQueue`](hub::EventQueue) was full reads the log
+//!   again from the position where it overflowed, page by page, however long the gap is.
 //!
-//! This module knows no other concept: what a subject's record looks like is the concept's affair.
+//! **Failures.** While the database is away nothing is delivered; afterwards the reader goes on from its position. If
+//! the log was dropped past a position or cursor (retention), or the database has another history (a restored backup),
+//! the subscription sends its present state again and marks it as a resync. A feed may conflate: then a slow client
+//! receives the newest state and not each change.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `notifier` | wakes readers after a commit |
+//! | `listener` | receives other processes' wake-ups |
+//! | `reader` | follows the log |
+//! | `hub`, `queue` | route events to subscriptions |
+//! | `position` | positions, snapshots, cursors |
+//! | `resume`, `history` | read the past of a stream, of an id |
+//! | `retention` | makes and drops daily partitions |
+//!
+//! This module knows no concept: the record of a subject is the concept's affair.
 
+mod history;
 pub mod hub;
 pub mod listener;
 pub mod notifier;
 pub mod position;
+mod queue;
+pub mod reader;
 pub mod render_cache;
+mod resume;
 pub mod retention;
 mod sql;
 
@@ -40,43 +59,43 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use history::HistoryPlace;
 pub use hub::{Hub, Interest};
-pub use notifier::Bell;
+pub use notifier::LogNotifier;
 pub use position::{Cursor, Incarnation, Position, SubjectName};
 pub use render_cache::RenderCache;
-pub use sql::{
-    HistoryPlace, Resumed, Stretch, append, history, hold_log, position_now, read_stretch, resume, resume_subject,
-};
+pub use resume::{LogRange, Resumed, resume, resume_subject};
+pub use sql::{append, history, hold_log, position_now, read_range};
 
 use crate::platform::error::{Error, Result};
 
-/// What an event is about. Versions count, and order is promised, within one subject.
+/// What an event is about. Versions count, and order is guaranteed, within one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
-    /// `chat`, `chat_race`, `messages`, …: one word per concept, as in its table's name.
-    pub kind: &'static str,
-    /// Which one.
+    /// The concept's name for it, as in its table's name: `chat`, `chat_race`, `messages`.
+    pub subject_type: &'static str,
+    /// Unique within the company and the type.
     pub id: String,
 }
 
 impl Subject {
-    /// The `kind` named `id`.
-    pub fn new(kind: &'static str, id: impl ToString) -> Self {
-        Self { kind, id: id.to_string() }
+    /// Names a subject; an id of any type is kept as text.
+    pub fn new(subject_type: &'static str, id: impl ToString) -> Self {
+        Self { subject_type, id: id.to_string() }
     }
 }
 
-/// An event about to be appended.
+/// An event that has not been appended yet.
 #[derive(Debug)]
 pub struct NewEvent {
-    /// The tenant.
+    /// The company that the subject belongs to. Only its callers receive the event.
     pub company_id: Uuid,
-    /// What changed.
+    /// The subject that changed.
     pub subject: Subject,
-    /// The subject's version after the change, raised under its row lock.
+    /// The subject's version after the change, raised by one under its row lock.
     pub version: i32,
-    /// What happened to it, in the past tense: `ChatStarted`.
-    pub kind: &'static str,
+    /// The change, in the past tense: `ChatStarted`.
+    pub event_type: &'static str,
     /// `sub` of the caller; `None` for a timer.
     pub actor: Option<String>,
     /// The subject's flat record at this version, as JSON.
@@ -86,12 +105,13 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event that carries `record` as it is now; `before` is the record as it was, `None` when it is new.
+    /// An event whose payload is `record`, the record after the change; `before` is the record before it, `None` for a
+    /// new subject.
     pub fn new<R: Serialize>(
         company_id: Uuid,
         subject: Subject,
         version: i32,
-        kind: &'static str,
+        event_type: &'static str,
         actor: Option<&str>,
         record: &R,
         before: Option<&R>,
@@ -104,64 +124,64 @@ impl NewEvent {
             ))?),
         };
         let payload = serde_json::to_string(record)?;
-        Ok(Self { company_id, subject, version, kind, actor: actor.map(str::to_owned), payload, previous })
+        Ok(Self { company_id, subject, version, event_type, actor: actor.map(str::to_owned), payload, previous })
     }
 }
 
-/// The fields of `before` whose value in `after` differs.
+/// The fields of `before` that have another value in `after`.
 fn changed_fields(before: Value, after: &Value) -> Value {
     let Value::Object(before) = before else { return Value::Object(Map::new()) };
     Value::Object(before.into_iter().filter(|(name, value)| after.get(name) != Some(value)).collect())
 }
 
-/// Names one event of a company.
+/// Names one event of a company, and sorts as the pages of a range do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventKey {
-    /// The kind of subject.
+    /// As [`Subject::subject_type`].
     pub subject_type: String,
-    /// Which one.
+    /// As [`Subject::id`].
     pub subject_id: String,
-    /// Its version after the change.
+    /// The subject's version after the change.
     pub version: i32,
 }
 
 type Decoded = OnceLock<Option<Arc<dyn Any + Send + Sync>>>;
 
-/// An event as read from the log; shared by all who are interested in it.
+/// An event as read from the log. One value is shared by all subscriptions that receive it.
 #[derive(Debug)]
 pub struct Event {
-    /// The tenant.
+    /// The company that the subject belongs to.
     pub company_id: Uuid,
-    /// What changed: the kind of subject.
+    /// As [`Subject::subject_type`].
     pub subject_type: String,
-    /// Which one.
+    /// As [`Subject::id`].
     pub subject_id: String,
     /// The subject's version after the change.
     pub version: i32,
-    /// What happened.
-    pub kind: String,
-    /// Who did it; `None` for a timer.
+    /// The change, in the past tense: `ChatStarted`.
+    pub event_type: String,
+    /// `sub` of the caller; `None` for a timer.
     pub actor: Option<String>,
     /// The subject's record at this version, as JSON text.
     pub payload: String,
     /// Earlier values of the changed fields, as JSON text.
     pub previous: Option<String>,
-    /// Database time of the change.
+    /// Database time, read after the subject's lock.
     pub occurred_at: OffsetDateTime,
-    /// The writing transaction.
+    /// The writing transaction, by which positions contain the event.
     pub xid: u64,
-    /// `payload` as the concept's type; decoded once however many read it.
+    /// `payload` as the concept's type; decoded once for all subscriptions.
     record: Decoded,
-    /// The record as it was before.
+    /// The record before the change; decoded once.
     before: Decoded,
-    /// `payload` and `previous` for routing by field.
+    /// `payload` and `previous` as JSON values; parsed once.
     fields: OnceLock<(Value, Value)>,
     /// Renderings of this event that several readers share.
     pub render_cache: RenderCache,
 }
 
 impl Event {
-    /// Its name.
+    /// Names this event within its company.
     pub fn key(&self) -> EventKey {
         EventKey { subject_type: self.subject_type.clone(), subject_id: self.subject_id.clone(), version: self.version }
     }
@@ -169,7 +189,7 @@ impl Event {
     /// The subject's record at this version.
     ///
     /// # Errors
-    /// `INTERNAL_SERVER_ERROR` when the payload is not an `R`: the log was written by something else.
+    /// `INTERNAL_SERVER_ERROR` when the payload is not an `R`; another build may have written it.
     pub fn record<R: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<R>> {
         decoded(&self.record, || serde_json::from_str(&self.payload).ok()).ok_or_else(|| self.unreadable())
     }
@@ -191,7 +211,7 @@ impl Event {
         decoded(&self.before, overlaid).map(Some).ok_or_else(|| self.unreadable())
     }
 
-    /// The values that `field` has now and had before this change, where they are text.
+    /// The text that `field` has after the change, and had before it. For routing by field.
     fn values_of(&self, field: &str) -> impl Iterator<Item = &str> {
         let (payload, previous) = self.fields();
         [payload, previous].into_iter().filter_map(move |record| record.get(field)?.as_str())

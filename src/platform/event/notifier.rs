@@ -1,9 +1,13 @@
-//! The bell: tells readers that the log has grown.
+//! Wakes the readers of the log after a commit.
 //!
-//! [`Bell::ring`] wakes this process's reader at once and asks the notifier to wake the others by NOTIFY. The
-//! notifier rings at most once in `notify_every`, whatever the load, on a connection of its own: a commit with a
-//! NOTIFY takes a lock of the whole cluster across its flush, so no request may pay for it. A wake-up that is
-//! lost (crash, database away) is covered by every reader's poll.
+//! ```text
+//! commit ──► LogNotifier::notify ─┬─► this process's reader, at once
+//!                                 └─► notifier task ── NOTIFY, at most one in notify_every ──► other processes
+//! ```
+//!
+//! A commit with a NOTIFY takes a lock of the whole cluster across its flush, so no request pays for one: the task
+//! sends them on a connection of its own, one for all commits since the last. A lost wake-up (crash, database away)
+//! delays events until the next poll of each reader, and loses none.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,43 +17,43 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::sql;
-use crate::platform::error::Result;
+use crate::platform::error::{Error, Result};
 
-/// The channel of the wake-ups.
+/// The channel of LISTEN and NOTIFY.
 pub(super) const CHANNEL: &str = "switchboard_event";
 
 #[derive(Debug)]
 struct Shared {
     local: Notify,
     remote: Notify,
-    /// Names this process in its wake-ups, so that it does not answer its own.
+    /// The payload of this process's wake-ups, by which its own listener ignores them.
     sender: String,
 }
 
-/// Rung after every commit that appended events. Cheap to clone.
+/// Wakes readers of the log. Clones wake the same readers.
 #[derive(Debug, Clone)]
-pub struct Bell(Arc<Shared>);
+pub struct LogNotifier(Arc<Shared>);
 
-impl Default for Bell {
+impl Default for LogNotifier {
     fn default() -> Self {
         Self(Arc::new(Shared { local: Notify::new(), remote: Notify::new(), sender: Uuid::now_v7().to_string() }))
     }
 }
 
-impl Bell {
-    /// The log has grown, and the growth is committed.
-    pub fn ring(&self) {
+impl LogNotifier {
+    /// Wakes every process's reader. To be called after the commit of a transaction that appended events.
+    pub fn notify(&self) {
         self.0.local.notify_one();
         self.0.remote.notify_one();
     }
 
     /// Wakes only this process's reader.
-    pub(super) fn ring_here(&self) {
+    pub(super) fn notify_local(&self) {
         self.0.local.notify_one();
     }
 
-    /// Returns when the log may have grown since the last return.
-    pub(super) async fn rung(&self) {
+    /// Waits for a wake-up since the last return. For the one reader.
+    pub(super) async fn notified(&self) {
         self.0.local.notified().await;
     }
 
@@ -60,26 +64,27 @@ impl Bell {
 }
 
 /// Sends the wake-ups to other processes until `stop`.
-pub async fn run(bell: Bell, options: PgConnectOptions, notify_every: Duration, stop: CancellationToken) {
-    let _ = stop.run_until_cancelled(send(bell, options, notify_every)).await;
+pub async fn run(notifier: LogNotifier, options: PgConnectOptions, notify_every: Duration, stop: CancellationToken) {
+    let _ = stop.run_until_cancelled(send(notifier, options, notify_every)).await;
 }
 
-async fn send(bell: Bell, options: PgConnectOptions, notify_every: Duration) -> std::convert::Infallible {
+async fn send(notifier: LogNotifier, options: PgConnectOptions, notify_every: Duration) -> std::convert::Infallible {
+    const RETRY: Duration = Duration::from_millis(100);
     let mut connection = None;
     loop {
-        bell.0.remote.notified().await;
-        if let Err(error) = notify(&mut connection, &options, &bell.0.sender).await {
+        notifier.0.remote.notified().await;
+        if let Err(error) = notify(&mut connection, &options, &notifier.0.sender).await {
             connection = None;
-            // Not an incident of its own: the poll covers it, and whoever reads the log reports the outage.
-            tracing::debug!(error = error.chain(), "wake-up not sent");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            // Debug, because the reader warns of the same outage, and its poll replaces the wake-up.
+            tracing::debug!(error = error.chain(), "could not send a wake-up");
+            tokio::time::sleep(RETRY).await;
         }
         tokio::time::sleep(notify_every).await;
     }
 }
 
 async fn notify(connection: &mut Option<PgConnection>, options: &PgConnectOptions, sender: &str) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const DEADLINE: Duration = Duration::from_secs(5);
     let send = async {
         let connection = match connection {
             Some(connection) => connection,
@@ -87,7 +92,5 @@ async fn notify(connection: &mut Option<PgConnection>, options: &PgConnectOption
         };
         sql::notify(connection, CHANNEL, sender).await
     };
-    tokio::time::timeout(PATIENCE, send)
-        .await
-        .unwrap_or_else(|late| Err(crate::platform::error::Error::unavailable(late)))
+    tokio::time::timeout(DEADLINE, send).await.unwrap_or_else(|late| Err(Error::unavailable(late)))
 }

@@ -1,13 +1,13 @@
-//! Where a reader of the log is, and cursors: the same in a form that clients keep.
+//! Positions: how far a reader has read the log. Cursors: positions in a form that clients keep.
 //!
-//! A [`Position`] names a set of transactions: all up to `seen`, but for those `pending` when it was taken. An event
-//! is contained in it exactly if its transaction is in the set. Both parts survive a crash of Postgres: `seen` was
-//! read from a visible, hence flushed, event, so no later transaction gets that number again; a pending transaction
-//! that the crash ended never writes.
+//! A [`Position`] is a set of transactions: all up to `seen`, except those that were `pending` when it was taken. It
+//! contains an event exactly if the set contains the event's transaction. Both parts survive a crash of Postgres.
+//! `seen` was read from a visible and therefore flushed event, so no later transaction gets that number again. A
+//! pending transaction that the crash aborted never writes.
 //!
 //! ```text
 //! xid:   … 90  91  92  93  94  95 …
-//!            └ pending ┘   └ seen = 94: contained are all ≤ 94 but 91 and 92
+//!            └ pending ┘   └ seen = 94: contained are all ≤ 94 except 91 and 92
 //! ```
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
@@ -17,38 +17,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::platform::error::{Error, Result};
 
-/// More pending transactions than this are not kept in a cursor.
+/// Most pending transactions in a cursor.
 const CURSOR_PENDING: usize = 64;
 /// Longest cursor, in bytes.
 const CURSOR_BYTES: usize = 8_192;
 
-/// Which history of which database cluster a position belongs to. A restored backup or another cluster differs.
+/// Identifies one history of one database cluster. Another cluster or a restored backup has another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incarnation {
-    /// Postgres' system identifier, made by initdb.
+    /// The system identifier, which initdb makes.
     pub system: i64,
-    /// Timeline: raised by each promotion and point-in-time recovery.
+    /// The timeline, which each promotion and point-in-time recovery raises.
     pub timeline: i32,
 }
 
-/// A place in the log: the set of transactions whose events are behind the reader.
+/// The set of transactions whose events a reader has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The history it is a place in.
+    /// The history that the transaction numbers belong to.
     pub incarnation: Incarnation,
     /// Greatest transaction among the events read.
     pub seen: u64,
-    /// Transactions up to `seen` that were in progress when it was taken, ascending.
+    /// Transactions below `seen` that were in progress when the position was taken, ascending.
     pub pending: Arc<[u64]>,
 }
 
 impl Position {
-    /// True if events of this transaction are behind the reader.
+    /// True if the reader has read the events of this transaction.
     pub fn contains(&self, xid: u64) -> bool {
         xid <= self.seen && self.pending.binary_search(&xid).is_err()
     }
 
-    /// What is behind either of two readers of the same history.
+    /// The transactions that either of two positions of the same history contains.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let (far, near) = if self.seen < other.seen { (other, self) } else { (self, other) };
@@ -56,18 +56,18 @@ impl Position {
         Self { pending, ..far.clone() }
     }
 
-    /// True if a log that was dropped up to `floor` still holds all that is not behind this reader.
+    /// True if a log that was dropped up to `floor` still holds every event that this position does not contain.
     pub fn is_kept(&self, floor: u64) -> bool {
         floor <= self.seen && self.pending.first().is_none_or(|oldest| floor < *oldest)
     }
 
-    /// True if the log, which ends at `end` and was dropped up to `floor`, holds all that is not behind this reader. It
-    /// does not if the position is of another history, or of a future that this one has lost (a restored backup).
+    /// True if the log, which ends at `end` and was dropped up to `floor`, holds every event that this position does
+    /// not contain. False if the position belongs to another history, or lies after the end (a restored backup).
     pub fn is_held(&self, end: &Self, floor: u64) -> bool {
         self.is_kept(floor) && self.incarnation == end.incarnation && self.seen <= end.seen
     }
 
-    /// The position after a read that found events of transactions `read` and was made under `snapshot`.
+    /// The position after a read under `snapshot` that found events of the transactions `read`.
     #[must_use]
     pub fn advanced(&self, read: impl IntoIterator<Item = u64>, snapshot: &Snapshot) -> Self {
         let seen = read.into_iter().fold(self.seen, u64::max);
@@ -75,8 +75,8 @@ impl Position {
         Self { incarnation: self.incarnation, seen, pending }
     }
 
-    /// A position that contains no more than this one, with few enough pending transactions for a cursor. What it
-    /// lacks is repeated after a resume, never lost.
+    /// A position with few enough pending transactions for a cursor. It contains no transaction that this one does not:
+    /// a resume repeats events and never loses one.
     fn shortened(&self) -> Self {
         if self.pending.len() <= CURSOR_PENDING {
             return self.clone();
@@ -88,14 +88,14 @@ impl Position {
 /// The transactions in progress when a statement ran: `pg_current_snapshot()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Ascending. All below the snapshot's xmax; those above it have not begun to be visible.
+    /// Ascending, all below the snapshot's xmax.
     pub in_progress: Vec<u64>,
 }
 
 impl FromStr for Snapshot {
     type Err = Error;
 
-    /// Reads Postgres' text form, `xmin:xmax:xip,xip,…`.
+    /// Parses Postgres' text form, `xmin:xmax:xip,xip,…`.
     fn from_str(text: &str) -> Result<Self> {
         let unreadable = || Error::internal(format!("unreadable snapshot {text:?}"));
         let list = text.split(':').nth(2).ok_or_else(unreadable)?;
@@ -109,46 +109,46 @@ impl FromStr for Snapshot {
     }
 }
 
-/// How cursors name a subject. Those of one stream share the text.
+/// The name of a subject in cursors, `subject_type:id`. All cursors of one stream share the text.
 #[derive(Debug)]
 pub struct SubjectName(Arc<str>);
 
 impl SubjectName {
-    /// Of the subject `id` of this kind.
-    pub fn new(kind: &str, id: &str) -> Self {
-        Self(format!("{kind}:{id}").into())
+    /// The name of one subject.
+    pub fn new(subject_type: &str, id: &str) -> Self {
+        Self(format!("{subject_type}:{id}").into())
     }
 
-    /// True if a cursor that names `subject` is of this one.
+    /// True if `subject`, the name in a cursor, is this one.
     pub fn is(&self, subject: &str) -> bool {
         *self.0 == *subject
     }
 
-    /// The cursor of who has everything up to `version`, in the history of `position`.
+    /// The cursor of a client that has received everything up to `version`, in the history of `position`.
     pub fn cursor(&self, position: &Position, version: i32) -> Cursor {
         Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.0), version }
     }
 }
 
-/// What a client keeps to resume a stream: opaque text to it.
+/// Resumes a stream; opaque text to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
-    /// Everything up to here was delivered; fits any stream.
+    /// The client has received everything that the position contains. Valid for any stream.
     At(Position),
-    /// Everything of this one subject up to `version` was delivered; fits only streams of that subject.
+    /// The client has received everything about one subject up to `version`. Valid only for streams of that subject.
     Subject {
         /// The history that the version belongs to.
         incarnation: Incarnation,
-        /// Its [name](SubjectName), `kind:id`.
+        /// The subject's [name](SubjectName).
         subject: Arc<str>,
-        /// Its last version delivered.
+        /// The last version that the client has received.
         version: i32,
     },
-    /// The client was dropped inside a snapshot and must get it again.
+    /// The client has received part of a snapshot, so a resume sends it again.
     Restart,
 }
 
-/// The wire form, kept short: one letter, then the parts.
+/// The wire form, kept short: one letter, then the fields.
 #[derive(Serialize, Deserialize)]
 enum Wire<'a> {
     #[serde(rename = "p")]
@@ -212,8 +212,9 @@ mod tests {
 
     const HERE: Incarnation = Incarnation { system: 7, timeline: 1 };
 
-    /// A history: transactions begin in order, then end (commit with an event, or abort) in any order, with reads
-    /// between. The log is what has committed; a read sees exactly that.
+    /// Runs a history: transactions begin in order and end in any order, by commit with an event or by abort, with
+    /// reads in between. A read sees exactly the committed events. Returns the events that were delivered and those
+    /// that are visible.
     fn replay(ends: &[(u64, bool)], reads_after: &[usize]) -> (Vec<u64>, Vec<u64>) {
         let mut in_progress: Vec<u64> = (1..=ends.len() as u64).collect();
         let mut visible: Vec<u64> = Vec::new();
@@ -227,8 +228,8 @@ mod tests {
             if reads_after.contains(&step) || step + 1 == ends.len() {
                 let found: Vec<u64> = visible.iter().copied().filter(|xid| !position.contains(*xid)).collect();
                 position = position.advanced(found.iter().copied(), &Snapshot { in_progress: in_progress.clone() });
-                assert!(visible.iter().all(|xid| position.contains(*xid)), "read but not behind the reader");
-                assert!(in_progress.iter().all(|xid| !position.contains(*xid)), "in progress but behind the reader");
+                assert!(visible.iter().all(|xid| position.contains(*xid)), "read but not contained");
+                assert!(in_progress.iter().all(|xid| !position.contains(*xid)), "in progress but contained");
                 delivered.extend(found);
             }
         }
@@ -266,7 +267,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cursor_comes_back_as_it_was_or_repeats_but_never_loses(
+        fn a_cursor_parses_back_to_a_position_that_contains_no_more(
             seen in 1..1_000u64, pending in prop::collection::btree_set(1..1_000u64, 0..100),
         ) {
             let pending: Arc<[u64]> = pending.into_iter().filter(|xid| *xid <= seen).collect();
@@ -281,7 +282,7 @@ mod tests {
         }
 
         #[test]
-        fn rubbish_is_refused_not_believed(text in "\\PC{0,80}") {
+        fn other_text_is_not_a_cursor(text in "\\PC{0,80}") {
             prop_assume!(text != Cursor::Restart.to_string());
             prop_assert!(text.parse::<Cursor>().is_err());
         }

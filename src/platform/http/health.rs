@@ -1,7 +1,7 @@
 //! `/live`: the process runs. `/ready`: the process should get requests.
 //!
-//! Ready means all three: the database responds, the event listener is connected (without it subscriptions are late),
-//! and no shutdown has begun. The report shows these three conditions and no other internals.
+//! Ready means all four: the database responds, the event log is being read (without it subscriptions are late), every
+//! background task runs, and no shutdown has begun. The body names the checks and gives no details.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,8 +12,9 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::state::HttpState;
+use crate::platform::task::FailureWatch;
 
-/// Longest time for a ping of the database. A slower one is of no use to requests either.
+/// Longest wait for the database. One that is slower cannot serve requests either.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
 /// What `/ready` checks.
@@ -21,37 +22,43 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 pub struct Readiness {
     /// The requests' pool; a probe takes one of its connections.
     pub database: PgPool,
-    /// True while the event listener is connected and up to date.
+    /// True while the reader of the event log can read it.
     pub listener: watch::Receiver<bool>,
+    /// Set once a background task has failed.
+    pub tasks: FailureWatch,
     /// Cancelled when the server begins to shut down.
     pub draining: CancellationToken,
 }
 
 /// The body of `/ready`.
-#[expect(clippy::struct_excessive_bools, reason = "four independent members of a JSON object")]
+#[expect(clippy::struct_excessive_bools, reason = "independent checks, as the JSON shows them")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The other three conditions hold.
+    /// All checks passed.
     pub ready: bool,
-    /// The database responded to a ping in time.
+    /// The database responded in time.
     pub database: bool,
-    /// The event listener is connected and up to date.
+    /// The event log is being read.
     pub listener: bool,
-    /// A shutdown has begun.
+    /// Every background task runs.
+    pub tasks: bool,
+    /// A shutdown is under way.
     pub draining: bool,
 }
 
 impl Readiness {
-    /// Checks all three conditions now.
+    /// Makes all checks.
     pub async fn probe(&self) -> Report {
         let database = timeout(PROBE_TIME, async {
             // A ping is a round trip to the backend, without a statement.
             self.database.acquire().await?.ping().await
         });
         let database = matches!(database.await, Ok(Ok(())));
-        let listener = *self.listener.borrow();
+        // A closed channel is a reader that is gone, whatever its last report was.
+        let listener = *self.listener.borrow() && self.listener.has_changed().is_ok();
+        let tasks = self.tasks.borrow().is_none() && self.tasks.has_changed().is_ok();
         let draining = self.draining.is_cancelled();
-        Report { ready: database && listener && !draining, database, listener, draining }
+        Report { ready: database && listener && tasks && !draining, database, listener, tasks, draining }
     }
 }
 

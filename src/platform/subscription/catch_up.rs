@@ -1,61 +1,63 @@
-//! Re-reading the log for a subscription whose mailbox overflowed, however much was written since.
+//! Reads the log again for a subscription whose queue overflowed, however much was written since.
 //!
 //! ```text
-//! behind the reader ─────┐ since                                until ┌── mailbox: what commits later
+//! sent to the client ────┐ since                                until ┌── queue: what commits later
 //!                        │ page │ page │ …, by (subject, version)     │
 //! ```
 //!
-//! The stretch is fixed by the first page: all that is contained in the log's end of then, `until`, and not in what the
-//! reader had, `since`. Both were seen by one snapshot each, so that a subject's events in between are its next ones
-//! without a hole. The pages follow each other by (subject, version), each in a transaction of its own: nothing is held
-//! while the client takes its time, and memory holds one page.
+//! The first page fixes the range: every event that the log's end of that moment, `until`, contains, and what was sent,
+//! `since`, does not. Both are positions of one snapshot each, so the range holds consecutive versions of each subject.
+//! The pages are sorted by (subject, version), and each is read in a transaction of its own: nothing is held while the
+//! client is slow, and memory holds one page.
 //!
-//! The mailbox takes mail again since before the first page was read, and is looked at after the last: what `until`
-//! does not contain, be it of a transaction that was under way, is there, or was too much for it again, which is the
-//! next catch-up. What it does contain is recognised and left out.
+//! The queue accepts events again since before the first page was read, and is read after the last one. An event that
+//! `until` does not contain is there; or the queue overflowed again, and the next catch-up reads it. An event that
+//! `until` contains is left out.
 //!
-//! The order is not that of time. So no position describes what a client has that drops in between: all messages but
+//! The order of pages is not that of commits, so no position describes a client that drops in between. All messages but
 //! the last carry `since`, and a resume repeats at most what this catch-up has sent.
 //!
-//! Retention may drop what was not read yet. Each page asks in its own transaction how far the log goes back; if not far
-//! enough, the present state is sent, marked as a resync.
+//! Retention may drop events of the range before they are read. Each page checks in its own transaction that the log
+//! reaches back far enough; if not, the stream sends the present state, marked as a resync.
 
 use std::sync::Arc;
 
 use super::{
     Change, Feed,
-    driver::{Batch, Driver, Then},
+    driver::{Batch, Driver, Next},
 };
 use crate::platform::{
     error::Result,
     event::{self, Event, EventKey, Position},
 };
 
-/// Most events read at once: memory that a slow reader costs, against another look at the whole stretch for each page.
+/// Most events of one page. A larger page costs more memory for each slow client; a smaller one reads the range's index
+/// more often.
 const PAGE: usize = 5_000;
 
-/// How far a reader has caught up.
+/// How far a subscription has caught up.
 #[derive(Debug)]
 pub(super) struct CatchUp<R> {
-    /// What it had before.
+    /// The position up to which events were sent before.
     since: Position,
-    /// What it is brought to; set by the first page.
+    /// The end of the range; set by the first page.
     until: Option<Position>,
-    /// The last event read.
+    /// The last event read; the next page begins after it.
     last: Option<EventKey>,
-    /// The newest change, not sent yet: if what follows is not for this reader, it is the last one.
+    /// The newest change, not sent yet. It is the last one of the catch-up if no later event concerns this client, and
+    /// then its cursor differs.
     held: Option<Change<R>>,
 }
 
 impl<R> CatchUp<R> {
-    /// For a reader that has all of `since`.
+    /// A catch-up of a client that has received all of `since`.
     pub(super) fn since(since: Position) -> Self {
         Self { since, until: None, last: None, held: None }
     }
 }
 
 impl<F: Feed> Driver<F> {
-    /// The next page.
+    /// Reads the next page.
     pub(super) async fn page(&self, so_far: &CatchUp<F::Record>) -> Result<Batch<F::Record>> {
         let CatchUp { since, until, last, held } = so_far;
         let mut transaction = self.consistent_read().await?;
@@ -67,19 +69,19 @@ impl<F: Feed> Driver<F> {
         }
         let until = until.as_ref().unwrap_or(&now);
         let limit = PAGE.min(self.sources.replay_limit);
-        let stretch = self.stretch(since, until);
-        let events = event::read_stretch(&mut transaction, &stretch, last.as_ref(), limit).await?;
+        let range = self.range(since, until);
+        let events = event::read_range(&mut transaction, &range, last.as_ref(), limit).await?;
         transaction.commit().await?;
         let mut changes = Vec::from_iter(held.clone());
         let last = events.last().filter(|_| events.len() == limit).map(Event::key);
         changes.extend(self.project(events.into_iter().map(Arc::new), since, until)?);
-        let then = if let Some(last) = last {
+        let next = if let Some(last) = last {
             let (since, until) = (since.clone(), Some(until.clone()));
-            Then::CatchUp(Box::new(CatchUp { since, until, last: Some(last), held: changes.pop() }))
+            Next::CatchUp(Box::new(CatchUp { since, until, last: Some(last), held: changes.pop() }))
         } else {
             self.complete(&mut changes, until);
-            Then::Listen(until.clone())
+            Next::Listen(until.clone())
         };
-        Ok(Batch { changes, then })
+        Ok(Batch { changes, next })
     }
 }

@@ -1,6 +1,6 @@
-//! What a subscription reads, and the messages that it makes of it.
+//! What a subscription reads from the database, and the messages that it makes of state and events.
 //!
-//! Every read is one short transaction, whole in memory before the first message goes out: no connection waits for a
+//! Every read is one short transaction, whole in memory before the first message is sent. So no connection waits for a
 //! slow client.
 
 use std::{borrow::Cow, sync::Arc};
@@ -11,44 +11,47 @@ use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp
 use crate::platform::{
     error::{Error, Result},
     event::{
-        self, Cursor, Event, Position, Resumed, Stretch, SubjectName,
+        self, Cursor, Event, LogRange, Position, Resumed, SubjectName,
         hub::{Delivery, Read},
     },
 };
 
-/// Messages, and where they leave the reader.
+/// Messages to send, and what follows them.
 pub(super) struct Batch<R> {
     pub(super) changes: Vec<Change<R>>,
-    pub(super) then: Then<R>,
+    pub(super) next: Next<R>,
 }
 
-/// What follows a batch.
-pub(super) enum Then<R> {
-    /// What comes by mail. Events contained in the position were sent already, or are part of the state sent.
+/// What a stream does after it has sent a batch.
+pub(super) enum Next<R> {
+    /// Receive from the queue. Events that the position contains were sent already, or are part of the state that was
+    /// sent.
     Listen(Position),
-    /// More of the log, before any mail is looked at.
+    /// Read more of the log first.
     CatchUp(Box<CatchUp<R>>),
 }
 
-/// One subscription's way to the database.
+/// The reads of one subscription; holds no connection between them.
 pub(super) struct Driver<F> {
     pub(super) sources: Sources,
     pub(super) feed: F,
-    /// The feed's.
+    /// How cursors name the feed's subject; `None` for a feed of many subjects.
     pub(super) subject: Option<SubjectName>,
+    /// The stream leaves out SNAPSHOT and READY.
     pub(super) changes_only: bool,
 }
 
 impl<F: Feed> Driver<F> {
-    /// A transaction in which the state, the log and the position agree.
+    /// Begins a transaction in which the state, the log and the position agree. Partitions of the log stay until it
+    /// ends.
     pub(super) async fn consistent_read(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
         let mut transaction = self.sources.pool.begin_with("begin isolation level repeatable read read only").await?;
         event::hold_log(&mut transaction).await?;
         Ok(transaction)
     }
 
-    /// SNAPSHOT for each record, then READY.
-    pub(super) async fn present(&self, resync: bool) -> Result<Batch<F::Record>> {
+    /// Reads the present state: SNAPSHOT for each record, then READY.
+    pub(super) async fn snapshot(&self, resync: bool) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, _) = event::position_now(&mut transaction).await?;
         let state = self.feed.snapshot(&mut transaction).await?;
@@ -56,7 +59,7 @@ impl<F: Feed> Driver<F> {
         Ok(self.state_as_batch(state, position, resync))
     }
 
-    /// What a stream of changes only begins with.
+    /// Reads the records that a stream of changes only begins with.
     pub(super) async fn first(&self) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, _) = event::position_now(&mut transaction).await?;
@@ -69,7 +72,7 @@ impl<F: Feed> Driver<F> {
             resync: false,
             event: None,
         });
-        Ok(Batch { changes: changes.collect(), then: Then::Listen(position) })
+        Ok(Batch { changes: changes.collect(), next: Next::Listen(position) })
     }
 
     pub(super) fn state_as_batch(
@@ -88,7 +91,7 @@ impl<F: Feed> Driver<F> {
             let cursor = match subject {
                 Some(subject) => subject.cursor(&position, version),
                 None if index == last => complete.clone(),
-                // Dropped here, a client has only part of the state: no position describes that.
+                // No position describes a client that drops here with part of the state.
                 None => Cursor::Restart,
             };
             let operation = if self.changes_only { ChangeOperation::Update } else { ChangeOperation::Snapshot };
@@ -99,16 +102,17 @@ impl<F: Feed> Driver<F> {
             let operation = ChangeOperation::Ready;
             changes.push(Change { operation, record: None, cursor: complete, resync, event: None });
         }
-        Batch { changes, then: Then::Listen(position) }
+        Batch { changes, next: Next::Listen(position) }
     }
 
-    /// Every change since `cursor`, then READY; or the present state, marked as a resync, where the log does not
-    /// reach back to it.
+    /// Reads every change since `cursor`, then READY; or the present state, marked as a resync, where the log does not
+    /// reach back to the cursor.
     pub(super) async fn resume(&self, cursor: &Cursor) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, floor) = event::position_now(&mut transaction).await?;
         let subject = &self.subject;
-        // Also for a resume: it tells whether the caller may see the subject at all, and its version.
+        // A resume of one subject reads its state too: it fails if the caller may not see the subject, and gives its
+        // version.
         let state = match subject {
             Some(_) => self.feed.snapshot(&mut transaction).await?,
             None => Vec::new(),
@@ -117,7 +121,7 @@ impl<F: Feed> Driver<F> {
         let resumed = match (cursor, subject) {
             (Cursor::Restart, _) => Resumed::Gap,
             (Cursor::At(since), _) => {
-                let missed = self.stretch(since, &position);
+                let missed = self.range(since, &position);
                 event::resume(&mut transaction, &missed, floor, limit).await?
             }
             (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if subject.is(named) => {
@@ -148,48 +152,49 @@ impl<F: Feed> Driver<F> {
         };
         let operation = ChangeOperation::Ready;
         changes.push(Change { operation, record: None, cursor: ready, resync: false, event: None });
-        Ok(Batch { changes, then: Then::Listen(position) })
+        Ok(Batch { changes, next: Next::Listen(position) })
     }
 
-    /// What happened to the one subject since `version`, which is not after its `present` one.
+    /// Reads the events of the one subject since `version`, which is at most its `present` version.
     async fn resume_subject(&self, connection: &mut PgConnection, version: i32, present: i32) -> Result<Resumed> {
         let (company_id, limit) = (self.feed.company_id(), self.sources.replay_limit);
         let Some(subject) = self.feed.subject() else { return Ok(Resumed::Gap) };
         Ok(match event::resume_subject(connection, company_id, &subject, version, limit).await? {
-            // Nothing kept although the subject has moved on: it was dropped.
+            // The subject has a later version but the log holds no event of it: retention dropped them.
             Resumed::Events(events) if events.is_empty() && version < present => Resumed::Gap,
             resumed => resumed,
         })
     }
 
-    /// What happened from `since` to `until` that may concern this stream.
-    pub(super) fn stretch(&self, since: &Position, until: &Position) -> Stretch {
-        let mut kinds: Vec<_> = self.feed.interests().iter().map(|interest| interest.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        Stretch {
+    /// The part of the log from `since` to `until` that may concern this stream.
+    pub(super) fn range(&self, since: &Position, until: &Position) -> LogRange {
+        let mut subject_types: Vec<_> = self.feed.interests().iter().map(|interest| interest.subject_type).collect();
+        subject_types.sort_unstable();
+        subject_types.dedup();
+        LogRange {
             company_id: self.feed.company_id(),
-            kinds,
+            subject_types,
             subject_id: self.feed.subject().map(|subject| subject.id),
             since: since.clone(),
             until: until.clone(),
         }
     }
 
-    /// What the events of a delivery mean to this reader, which is `behind` that position already.
-    pub(super) fn delivered(&self, delivery: &Delivery, behind: &Position) -> Result<Vec<Change<F::Record>>> {
-        let new = delivery.events.iter().filter(|event| !behind.contains(event.xid)).map(Arc::clone);
+    /// The messages for those events of a delivery that `base` does not contain.
+    pub(super) fn delivered(&self, delivery: &Delivery, base: &Position) -> Result<Vec<Change<F::Record>>> {
+        let new = delivery.events.iter().filter(|event| !base.contains(event.xid)).map(Arc::clone);
         let Read { before, after } = &*delivery.read;
-        // A server's reader may lag behind the state that a subscription was sent: a client dropped inside that read
-        // must not be led back. (Cursors of a stream of one subject count its versions instead.)
-        let before = if self.subject.is_some() { Cow::Borrowed(before) } else { Cow::Owned(before.union(behind)) };
+        // This process's reader may be behind the state that the client received. The cursors of such a read must not
+        // go back behind that state, so they include `base`. (Cursors of a stream of one subject hold its version
+        // instead.)
+        let before = if self.subject.is_some() { Cow::Borrowed(before) } else { Cow::Owned(before.union(base)) };
         let mut changes = self.project(new, &before, after)?;
         self.complete(&mut changes, after);
         Ok(changes)
     }
 
-    /// What `events`, all between `before` and `after`, mean to this reader. All of them carry the position before,
-    /// so that a client dropped among them gets the rest again.
+    /// The messages for `events`, which all lie between `before` and `after`. They carry the position before, so that a
+    /// client that drops among them receives all of them again.
     pub(super) fn project(
         &self,
         events: impl Iterator<Item = Arc<Event>>,
@@ -209,7 +214,7 @@ impl<F: Feed> Driver<F> {
         Ok(changes)
     }
 
-    /// `changes` are all that there are up to `position`: the last one's cursor says so.
+    /// Gives the last of `changes` the cursor `position`. To be called when they complete everything up to it.
     pub(super) fn complete(&self, changes: &mut [Change<F::Record>], position: &Position) {
         if let (None, Some(last)) = (&self.subject, changes.last_mut()) {
             last.cursor = Cursor::At(position.clone());
@@ -217,7 +222,7 @@ impl<F: Feed> Driver<F> {
     }
 }
 
-/// The subject's version that a stream of one subject shows.
+/// The version that a stream of one subject has reached with `state`.
 fn newest<R>(state: &[Versioned<R>]) -> i32 {
     state.iter().map(|row| row.version).max().unwrap_or(0)
 }

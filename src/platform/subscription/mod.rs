@@ -1,23 +1,26 @@
-//! The one driver of all subscriptions.
+//! The driver of every subscription: a stream of a feed's present state, then of its changes.
 //!
 //! ```text
 //! register with the hub ──► read state + position S, one transaction ──► SNAPSHOT … READY
-//!                                       (with `after`: events since, READY)
-//!        then from the mailbox: every event that S does not contain ──► INSERT / UPDATE / DELETE
-//!        mailbox overflowed ──► re-read the log from where it did, page by page  (nothing is skipped)
-//!        log has a gap      ──► SNAPSHOT … READY with `resync: true`   (never silently)
+//!                                       (with `after`: the events since, then READY)
+//!        then from the queue: every event that S does not contain ──► INSERT / UPDATE / DELETE
+//!        queue overflowed ──► read the log again from there, page by page        (no event is skipped)
+//!        log has a gap    ──► SNAPSHOT … READY with `resync: true`               (never silently)
 //! ```
 //!
-//! Streams of changes only ([`changes`], for widgets already in the field) leave out SNAPSHOT and READY; where the log
-//! has a gap, what would be a SNAPSHOT is an UPDATE with `resync: true`.
+//! The subscription registers with the hub before it reads the state. So an event that is committed after the state was
+//! read is in the queue, and one that was committed before is contained in the position and left out. A concept
+//! provides a [`Feed`]: how to read the present state, and what an event means to this client. The feed checks the
+//! client's rights for each event.
 //!
-//! Registering comes first: an event committed after the state was read is then surely in the mailbox, and one
-//! committed before is recognised by the position and left out. A concept only says, by its [`Feed`], what the
-//! present state is and what an event means to this reader; rights are decided there, for each event.
+//! Streams of changes only ([`changes`], for widgets already in the field) leave out SNAPSHOT and READY; after a gap
+//! they send each record of the state as an UPDATE with `resync: true`.
 //!
-//! A few streams [conflate](Newest): a slow reader is told the newest state of its one subject, not each change.
+//! A few streams [conflate](Newest): a slow client receives the newest state of one subject and not each change.
 //!
-//! An open subscription outlives the database: while it is away nothing is sent, afterwards it catches up.
+//! **Failures.** While the database is away, a new stream ends with UNAVAILABLE. An open one is silent and catches up
+//! afterwards; it ends only with an error that a retry cannot mend, or when the client drops it. No connection is held
+//! while a client is slow.
 
 mod catch_up;
 mod driver;
@@ -33,12 +36,12 @@ use uuid::Uuid;
 pub use self::newest::Newest;
 use self::{
     catch_up::CatchUp,
-    driver::{Batch, Driver, Then},
-    newest::Told,
+    driver::{Batch, Driver, Next},
+    newest::LastSent,
 };
 use crate::platform::{
     error::{Code, Result},
-    event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Mail},
+    event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Received},
 };
 
 /// What a message of a stream says about its record.
@@ -56,52 +59,52 @@ pub enum ChangeOperation {
     Delete,
 }
 
-/// A record of the present state with its subject's version.
+/// A record of the present state.
 #[derive(Debug, Clone)]
 pub struct Versioned<R> {
-    /// The record.
+    /// The feed's record, as [`Feed::project`] would give it.
     pub record: R,
-    /// Its version.
+    /// The version of the record's subject.
     pub version: i32,
 }
 
 /// One message of a stream.
 #[derive(Debug, Clone)]
 pub struct Change<R> {
-    /// What it says.
+    /// What happened to the record.
     pub operation: ChangeOperation,
-    /// About what; `None` on READY, and on a DELETE that a [conflating](Newest) stream did not read the event of.
+    /// `None` on READY, and on a DELETE for which a [conflating](Newest) stream read no event.
     pub record: Option<R>,
     /// Resumes the stream after this message.
     pub cursor: Cursor,
-    /// True when the state is sent again because changes are missing in between.
+    /// True when the state is sent again because the log does not hold all changes in between.
     pub resync: bool,
-    /// What it tells of, where other subscriptions are told of it too.
+    /// The event behind the message, whose [`RenderCache`](crate::platform::event::RenderCache) is shared with other subscriptions.
     pub event: Option<Arc<Event>>,
 }
 
-/// What a concept tells the driver about one subscription.
+/// One client's subscription to a concept: its state, its events, its rights.
 pub trait Feed: Send + Sync + 'static {
-    /// What the stream carries.
+    /// The record of the stream's messages.
     type Record: Clone + Send + Sync + 'static;
 
-    /// The tenant.
+    /// The company whose events the stream reads.
     fn company_id(&self) -> Uuid;
 
-    /// Which events to look at.
+    /// Which events [`Feed::project`] is called with.
     fn interests(&self) -> Vec<Interest>;
 
-    /// The one subject, for a stream of one; its cursors are then (subject, version).
+    /// The subject of a stream of one subject. Its cursors are then (subject, version).
     fn subject(&self) -> Option<Subject>;
 
-    /// The present state, in the order in which it is to be sent; for a stream of one subject by ascending version,
-    /// since each row's cursor says that what comes after its version is still to be told.
+    /// Reads the present state, in the order in which the stream sends it. A stream of one subject must sort by
+    /// version, because a row's cursor resumes with the next version.
     ///
     /// # Errors
     /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>>;
 
-    /// What a stream of changes only sends at once, in place of the present state; nothing, for most.
+    /// Reads what a stream of changes only sends first, in place of the present state; by default nothing.
     ///
     /// # Errors
     /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
@@ -109,50 +112,50 @@ pub trait Feed: Send + Sync + 'static {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// True if a slow reader is to be told the newest only. For a stream of one subject; see [`Newest`].
+    /// True if a slow client receives only the newest state. Only for a stream of one subject; see [`Newest`].
     fn conflates(&self) -> bool {
         false
     }
 
-    /// What `event` means to this reader: `None` when it is not for it.
+    /// What `event` means to this client; `None` if it concerns no record that the client may see.
     fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>>;
 }
 
-/// Where subscriptions get their state and their events.
+/// What every subscription reads from.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// For the present state and for re-reading the log.
+    /// For the present state and for reading the log again.
     pub pool: PgPool,
-    /// For what comes.
+    /// For new events.
     pub hub: Hub,
-    /// Most events that one resume replays, and at most a page of a catch-up.
+    /// Most events that one resume replays; a page of a catch-up is no larger.
     pub replay_limit: usize,
 }
 
-/// Pause before the database is asked again while it is away; doubled up to [`RETRY_MOST`].
+/// Pause before the first retry while the database is away; doubled up to [`RETRY_MOST`].
 const RETRY_LEAST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 
 /// How a stream begins.
 enum Opening {
-    /// With the present state.
-    Present,
-    /// With what happened since.
+    /// SNAPSHOT of the present state, then READY.
+    Snapshot,
+    /// The changes since the cursor, then READY.
     After(Cursor),
-    /// With what happens from now on.
+    /// No state: only changes from now on.
     Changes,
 }
 
-/// The stream of `feed`, from the beginning or from `after`. An error ends it.
+/// A stream of `feed` that begins with its present state, or with the changes since `after`. An error ends it.
 pub fn subscribe<F: Feed>(
     sources: &Sources,
     feed: F,
     after: Option<Cursor>,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
-    stream(sources, feed, after.map_or(Opening::Present, Opening::After))
+    stream(sources, feed, after.map_or(Opening::Snapshot, Opening::After))
 }
 
-/// The changes of `feed` from now on, after what it sends [first](Feed::first). An error ends it.
+/// A stream of the changes of `feed` from now on, after its [first](Feed::first) records. An error ends it.
 pub fn changes<F: Feed>(sources: &Sources, feed: F) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     stream(sources, feed, Opening::Changes)
 }
@@ -163,53 +166,57 @@ fn stream<F: Feed>(
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let subscription = sources.hub.subscribe(feed.interests());
-    let subject = feed.subject().map(|subject| SubjectName::new(subject.kind, &subject.id));
+    let subject = feed.subject().map(|subject| SubjectName::new(subject.subject_type, &subject.id));
     let changes_only = matches!(opening, Opening::Changes);
     let driver = Driver { sources: sources.clone(), feed, subject, changes_only };
-    // Kept small, as nearly all streams wait nearly always: reads of the database are boxed.
+    // Reads of the database are boxed, because the stream's size is memory of every idle subscription.
     async_stream::try_stream! {
         let conflates = driver.feed.conflates();
-        let mut told = Told::default();
+        let mut last_sent = LastSent::default();
         let mut batch = match opening {
-            Opening::Present => Box::pin(driver.present(false)).await?,
+            Opening::Snapshot => Box::pin(driver.snapshot(false)).await?,
             Opening::After(cursor) => Box::pin(driver.resume(&cursor)).await?,
             Opening::Changes => Box::pin(driver.first()).await?,
         };
         loop {
             for change in batch.changes {
                 if conflates {
-                    told.note(&change);
+                    last_sent.record(&change);
                 }
                 yield change;
             }
-            // No connection is held up to here: the client may take its time.
-            batch = match batch.then {
-                Then::CatchUp(rest) => Box::pin(persistently(|| driver.page(&rest))).await?,
-                Then::Listen(behind) => match subscription.mailbox().next().await {
-                    Mail::Delivery(delivery) if conflates => {
-                        let waiting = subscription.mailbox().waiting();
-                        let newest = driver.newest(&delivery, &waiting, &behind, &told)?;
-                        Batch { changes: Vec::from_iter(newest), then: Then::Listen(behind) }
+            // No connection or transaction is open while the client takes its time to read these messages.
+            batch = match batch.next {
+                Next::CatchUp(rest) => Box::pin(with_retry(|| driver.page(&rest))).await?,
+                Next::Listen(base) => match subscription.queue().recv().await {
+                    Received::Delivery(delivery) if conflates => {
+                        let waiting = subscription.queue().drain();
+                        let newest = driver.newest(&delivery, &waiting, &base, &last_sent)?;
+                        Batch { changes: Vec::from_iter(newest), next: Next::Listen(base) }
                     }
-                    Mail::Delivery(delivery) => {
-                        Batch { changes: driver.delivered(&delivery, &behind)?, then: Then::Listen(behind) }
+                    Received::Delivery(delivery) => {
+                        Batch { changes: driver.delivered(&delivery, &base)?, next: Next::Listen(base) }
                     }
-                    Mail::Lagged(_) if conflates => Box::pin(persistently(|| driver.overtaken(&told))).await?,
-                    Mail::Lagged(since) => {
-                        let catch_up = CatchUp::since(since.union(&behind));
-                        Batch { changes: Vec::new(), then: Then::CatchUp(Box::new(catch_up)) }
+                    Received::Lagged(_) if conflates => {
+                        Box::pin(with_retry(|| driver.snapshot_or_delete(&last_sent))).await?
                     }
-                    // Of another history perhaps, in which what was told means nothing.
-                    Mail::Resync if conflates => Box::pin(persistently(|| driver.overtaken(&Told::Nothing))).await?,
-                    Mail::Resync => Box::pin(persistently(|| driver.present(true))).await?,
+                    Received::Lagged(since) => {
+                        let catch_up = CatchUp::since(since.union(&base));
+                        Batch { changes: Vec::new(), next: Next::CatchUp(Box::new(catch_up)) }
+                    }
+                    // The log may belong to a restored database; discard what was sent.
+                    Received::Resync if conflates => {
+                        Box::pin(with_retry(|| driver.snapshot_or_delete(&LastSent::Nothing))).await?
+                    }
+                    Received::Resync => Box::pin(with_retry(|| driver.snapshot(true))).await?,
                 },
             };
         }
     }
 }
 
-/// Repeats `read` while the database is away.
-async fn persistently<T, F: Future<Output = Result<T>>>(read: impl Fn() -> F) -> Result<T> {
+/// Repeats `read` until the database is back, or until it fails for another reason.
+async fn with_retry<T, F: Future<Output = Result<T>>>(read: impl Fn() -> F) -> Result<T> {
     let mut pause = RETRY_LEAST;
     loop {
         match read().await {

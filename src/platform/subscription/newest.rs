@@ -1,15 +1,18 @@
-//! Streams that conflate: a reader that keeps up is told every change, a slow one the newest state.
+//! Streams that conflate: a client that keeps up receives every change, a slow one the newest state.
 //!
 //! ```text
 //! several changes wait           ──► the last of them          (INSERT, UPDATE or DELETE)
-//! mailbox overflowed, log has a  ──► the state as it is now    (SNAPSHOT … READY, or DELETE)
+//! queue overflowed, log has a    ──► the state as it is now    (SNAPSHOT … READY, or DELETE)
 //! gap or another history
 //! ```
 //!
-//! The state is whole, so none of this is a resync. Versions rise, and what is told last is the present state, also
-//! where that is "not for you any more": of the changes that wait, those that are not for the reader before and after
-//! are none at all, so the last one that is says how its view stands; and a subject that has left its view when the
-//! state is read is a DELETE, not the stream's end.
+//! Each record is the whole state, so a skipped one is no loss and none of this is a resync. Versions rise, and the
+//! last message always shows the present state, also where that is "no longer visible to this client":
+//!
+//! - Of the changes that wait, those that the client may see neither before nor after mean nothing to it. The last of
+//!   the others is how its view stands.
+//! - A subject that has left the client's view by the time that the state is read is a DELETE. It does not end the
+//!   stream.
 
 use std::sync::Arc;
 
@@ -19,15 +22,15 @@ use uuid::Uuid;
 
 use super::{
     Change, ChangeOperation, Feed, Versioned,
-    driver::{Batch, Driver, Then},
+    driver::{Batch, Driver, Next},
 };
 use crate::platform::{
     error::{Code, Result},
     event::{self, Cursor, Event, Interest, Position, Subject, hub::Delivery},
 };
 
-/// A feed of one subject, told to a slow reader by its newest state only. For records that are whole each time, so that
-/// no one of them is missed once a newer is there.
+/// A feed of one subject that sends a slow client only the newest state. Each record must be the whole state, so that a
+/// newer one replaces all before it.
 #[derive(Debug, Clone)]
 pub struct Newest<F>(pub F);
 
@@ -63,71 +66,73 @@ impl<F: Feed> Feed for Newest<F> {
     }
 }
 
-/// What a reader was told last, so that it is not told again.
+/// The last message that the client received, so that it is not repeated.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Nothing yet.
+pub(super) enum LastSent {
+    /// No message, or none that still means anything.
     #[default]
     Nothing,
-    /// The record at the version that the cursor names.
+    /// The record, at the version in the cursor.
     Record(Cursor),
-    /// That it does not see the record any more.
-    Gone,
+    /// A DELETE.
+    Deleted,
 }
 
-impl Told {
-    pub(super) fn note<R>(&mut self, change: &Change<R>) {
-        *self = Self::by(change);
+impl LastSent {
+    pub(super) fn record<R>(&mut self, change: &Change<R>) {
+        *self = Self::of(change);
     }
 
-    fn by<R>(change: &Change<R>) -> Self {
+    fn of<R>(change: &Change<R>) -> Self {
         match change.operation {
-            ChangeOperation::Delete => Self::Gone,
+            ChangeOperation::Delete => Self::Deleted,
             _ => Self::Record(change.cursor.clone()),
         }
     }
 }
 
 impl<F: Feed> Driver<F> {
-    /// The last change in `first` and in what was `waiting` behind it, as seen from what the reader was `told`.
+    /// The last change in `first` and in the deliveries that were `waiting` after it, if the client does not know it
+    /// yet. Its operation fits what was sent last: after a DELETE the next change is an INSERT.
     pub(super) fn newest(
         &self,
         first: &Delivery,
         waiting: &[Arc<Delivery>],
-        behind: &Position,
-        told: &Told,
+        base: &Position,
+        last_sent: &LastSent,
     ) -> Result<Option<Change<F::Record>>> {
         let mut newest = None;
         for delivery in std::iter::once(first).chain(waiting.iter().map(Arc::as_ref)) {
-            newest = self.delivered(delivery, behind)?.pop().or(newest);
+            newest = self.delivered(delivery, base)?.pop().or(newest);
         }
         Ok(newest.and_then(|change| {
-            let operation = match (told, change.operation) {
-                (Told::Gone, ChangeOperation::Delete) => return None,
-                (Told::Gone, ChangeOperation::Update) => ChangeOperation::Insert,
-                (Told::Record(_), ChangeOperation::Insert) => ChangeOperation::Update,
+            let operation = match (last_sent, change.operation) {
+                (LastSent::Deleted, ChangeOperation::Delete) => return None,
+                (LastSent::Deleted, ChangeOperation::Update) => ChangeOperation::Insert,
+                (LastSent::Record(_), ChangeOperation::Insert) => ChangeOperation::Update,
                 (_, operation) => operation,
             };
             Some(Change { operation, ..change })
         }))
     }
 
-    /// The present state in place of changes that are not there to be told, unless it was `told` already.
-    pub(super) async fn overtaken(&self, told: &Told) -> Result<Batch<F::Record>> {
+    /// Reads the present state, in place of changes that were dropped from the queue or the log: its SNAPSHOT, or DELETE
+    /// if the client may no longer see it. Empty if that was sent last.
+    pub(super) async fn snapshot_or_delete(&self, last_sent: &LastSent) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, _) = event::position_now(&mut transaction).await?;
         let mut batch = match self.feed.snapshot(&mut transaction).await {
             Ok(state) => self.state_as_batch(state, position, false),
             Err(error) if error.code() == Code::NotFound => {
-                // No version of it is known, so a resume begins anew.
+                // The subject's version is not visible either, so a resume must begin with the state.
                 let (operation, cursor) = (ChangeOperation::Delete, Cursor::Restart);
                 let gone = Change { operation, record: None, cursor, resync: false, event: None };
-                Batch { changes: vec![gone], then: Then::Listen(position) }
+                Batch { changes: vec![gone], next: Next::Listen(position) }
             }
             Err(error) => return Err(error),
         };
         transaction.commit().await?;
-        batch.changes.retain(|change| Told::by(change) != *told);
+        batch.changes.retain(|change| LastSent::of(change) != *last_sent);
         Ok(batch)
     }
 }

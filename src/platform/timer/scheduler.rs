@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Alarm, Handler, Timer, sql};
 use crate::platform::{
     error::{Error, Result},
-    event::Bell,
+    event::LogNotifier,
 };
 
 /// Timers taken at one look.
@@ -33,7 +33,7 @@ pub struct Report {
 /// Fires due timers.
 pub struct Scheduler {
     pool: PgPool,
-    bell: Bell,
+    bell: LogNotifier,
     alarm: Alarm,
     handlers: HashMap<(&'static str, &'static str), Arc<dyn Handler>>,
 }
@@ -46,7 +46,7 @@ enum Outcome {
 
 impl Scheduler {
     /// A scheduler for the purposes that `handlers` handle.
-    pub fn new(pool: PgPool, bell: Bell, alarm: Alarm, handlers: Vec<Arc<dyn Handler>>) -> Self {
+    pub fn new(pool: PgPool, bell: LogNotifier, alarm: Alarm, handlers: Vec<Arc<dyn Handler>>) -> Self {
         let handlers = handlers.into_iter().map(|handler| (handler.handles(), handler)).collect();
         Self { pool, bell, alarm, handlers }
     }
@@ -110,7 +110,7 @@ impl Scheduler {
     async fn fire(&self, timer: Timer) -> Result<Outcome> {
         let (outcome, label) = match self.fire_once(&timer).await {
             Ok(Outcome::Fired) => {
-                self.bell.ring();
+                self.bell.notify();
                 (Outcome::Fired, "fired")
             }
             Ok(other) => (other, "needless"),

@@ -13,7 +13,7 @@ pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<(
         return Ok(());
     }
     let companies: Vec<Uuid> = timers.iter().map(|timer| timer.company_id).collect();
-    let subject_types: Vec<&str> = timers.iter().map(|timer| timer.subject.kind).collect();
+    let subject_types: Vec<&str> = timers.iter().map(|timer| timer.subject.subject_type).collect();
     let subject_ids: Vec<&str> = timers.iter().map(|timer| timer.subject.id.as_str()).collect();
     let purposes: Vec<&str> = timers.iter().map(|timer| timer.purpose).collect();
     let due: Vec<OffsetDateTime> = timers.iter().map(|timer| timer.due_at).collect();
@@ -40,7 +40,7 @@ pub async fn clear(connection: &mut PgConnection, company_id: Uuid, subjects: &[
     if subjects.is_empty() {
         return Ok(());
     }
-    let types: Vec<&str> = subjects.iter().map(|subject| subject.kind).collect();
+    let types: Vec<&str> = subjects.iter().map(|subject| subject.subject_type).collect();
     let ids: Vec<&str> = subjects.iter().map(|subject| subject.id.as_str()).collect();
     sqlx::query!(
         "delete from timer

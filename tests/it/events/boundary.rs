@@ -1,10 +1,10 @@
-//! Where the snapshot ends and the stream begins, and where a filter does.
+//! The boundary between a snapshot and the changes after it, and that of a filter.
 
 use futures_util::future::join_all;
 use switchboard::platform::subscription::ChangeOperation;
 use tokio::sync::watch;
 
-use super::{Reader, World, change, connect, order::Random, told};
+use super::{Reader, World, change, connect, order::Random, received};
 use crate::support::event_path::EventPath;
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn a_stream_opened_at_any_moment_leads_to_the_same_state() {
     let path = EventPath::start(&world.options).await;
     let progress = watch::Sender::new(0);
     let writers = (0..WRITERS).map(|writer| {
-        let (options, company_id, bell) = (world.options.clone(), world.company_id, path.bell.clone());
+        let (options, company_id, notifier) = (world.options.clone(), world.company_id, path.notifier.clone());
         let (ids, progress) = (ids.clone(), progress.clone());
         tokio::spawn(async move {
             let mut random = Random(writer as u64);
@@ -26,7 +26,7 @@ async fn a_stream_opened_at_any_moment_leads_to_the_same_state() {
                 let value = format!("value-{}", random.below(2));
                 let changes: Vec<_> = ids[first..=first + random.below(3)].iter().map(|id| (&**id, &*value)).collect();
                 change(&mut connection, company_id, &changes).await.unwrap();
-                bell.ring();
+                notifier.notify();
                 progress.send_modify(|done| *done += 1);
             }
         })
@@ -54,7 +54,7 @@ async fn a_stream_opened_at_any_moment_leads_to_the_same_state() {
         writer.await.unwrap();
     }
     world.change(&[("zz", "value-1")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let state = world.state().await;
     let mut with_value = state.clone();
     with_value.retain(|_, thing| thing.value == "value-1");
@@ -72,7 +72,7 @@ async fn leaving_a_filter_is_delete_and_entering_it_is_insert() {
     world.change(&[("a", "open")]).await;
     let mut reader = Reader::open(&path.sources, world.with_value("open"), None);
     let opening = reader.until_ready().await;
-    assert_eq!(told(&opening), [("a".into(), 2)]);
+    assert_eq!(received(&opening), [("a".into(), 2)]);
     assert_eq!(opening[0].operation, ChangeOperation::Snapshot);
     for changes in [
         &[("b", "closed")][..], // never seen
@@ -85,12 +85,12 @@ async fn leaving_a_filter_is_delete_and_entering_it_is_insert() {
     }
     world.create(&["c"]).await;
     world.change(&[("c", "open")]).await;
-    path.bell.ring();
-    let mut told = Vec::new();
+    path.notifier.notify();
+    let mut received = Vec::new();
     for _ in 0..5 {
         let change = reader.next().await;
         let thing = change.record.unwrap();
-        told.push((change.operation, thing.id, thing.value, thing.version));
+        received.push((change.operation, thing.id, thing.value, thing.version));
     }
     let expected = [
         (ChangeOperation::Update, "a", "open", 3),
@@ -102,6 +102,6 @@ async fn leaving_a_filter_is_delete_and_entering_it_is_insert() {
     let expected =
         expected.map(|(operation, id, value, version)| (operation, id.to_owned(), value.to_owned(), version));
     // Order is promised within a thing.
-    told.sort_by(|one, other| (&one.1, one.3).cmp(&(&other.1, other.3)));
-    assert_eq!(told, expected);
+    received.sort_by(|one, other| (&one.1, one.3).cmp(&(&other.1, other.3)));
+    assert_eq!(received, expected);
 }

@@ -1,4 +1,4 @@
-//! Bursts larger than every buffer: read from the log instead, page by page, in order.
+//! Bursts larger than every buffer are read from the log, page by page, in order.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -12,7 +12,7 @@ use switchboard::platform::{
     subscription::{Change, ChangeOperation, Sources},
 };
 
-use super::{Reader, Thing, World, change, connect, execute, order::Random, resume::kept, set_clock, told, write};
+use super::{Reader, Thing, World, change, connect, execute, order::Random, received, resume::kept, set_clock, write};
 use crate::support::{
     cluster::OwnCluster,
     event_path::{EventPath, server_options, settings},
@@ -31,7 +31,7 @@ async fn burst(world: &World, path: &EventPath, ids: &[String], seed: u64) -> us
         let first = random.below(ids.len() - size);
         let changes: Vec<_> = ids[first..first + size].iter().map(|id| (id.as_str(), "burst")).collect();
         change(&mut connection, world.company_id, &changes).await.unwrap();
-        path.bell.ring();
+        path.notifier.notify();
         written += size;
     }
     written
@@ -66,24 +66,24 @@ async fn a_burst_larger_than_any_buffer_arrives_whole_and_in_order() {
         }
     };
     world.change(&[("zz", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let rest = reader.until("zz", 2).await;
     assert_eq!(read + rest.len(), first + second + 1);
     assert_eq!(reader.resyncs, 0);
     assert_eq!(reader.state, world.state().await);
 }
 
-/// Writes a burst and then `zz`, and returns when this server has handed out all of it: who read nothing meanwhile has
-/// a full mailbox.
+/// Writes a burst and then `zz`, and returns when this server has delivered all of it. A stream that was not read
+/// meanwhile has an overflowed queue.
 async fn overwhelm(world: &mut World, path: &EventPath, ids: &[String], seed: u64) {
     let mut watching = Reader::ready(&path.sources, world.only("zz")).await;
     burst(world, path, &ids[..100], seed).await;
     world.change(&[("zz", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     watching.next().await;
 }
 
-/// A small mailbox, and small pages.
+/// A small queue, and small pages.
 fn small() -> EventSettings {
     EventSettings { subscription_queue: 4, replay_limit: 100, ..settings() }
 }
@@ -98,7 +98,7 @@ async fn into_the_catch_up(reader: &mut Reader) -> Vec<Change<Thing>> {
     messages
 }
 
-/// What the log says about things that were there when the stream began.
+/// The events in the log about things that existed when the stream began.
 async fn changes_in_log(world: &mut World) -> Vec<(String, i32)> {
     let mut log = world.log().await;
     log.retain(|(_, version)| *version > 1);
@@ -119,25 +119,25 @@ async fn a_gap_beyond_every_limit_is_read_page_by_page() {
     let mut of_one = Reader::ready(&smallest, world.only("thing-050")).await;
     overwhelm(&mut world, &path, &ids, 3).await;
     let mut messages = into_the_catch_up(&mut reader).await;
-    // Behind the end that the catch-up has set itself, but for being under way then.
+    // Below the end of the catch-up's range, but not contained in it, because it was in progress.
     execute(&mut late, "commit").await;
-    overwhelm(&mut world, &path, &ids, 4).await; // the mailbox overflows again meanwhile
+    overwhelm(&mut world, &path, &ids, 4).await; // the queue overflows again meanwhile
     messages.extend(reader.until("zz", 3).await);
-    let mut told_all = told(&messages);
-    told_all.sort();
-    assert_eq!(told_all, changes_in_log(&mut world).await, "each once");
+    let mut received_all = received(&messages);
+    received_all.sort();
+    assert_eq!(received_all, changes_in_log(&mut world).await, "each once");
     assert!(messages.iter().all(|message| message.operation == ChangeOperation::Update));
     assert_eq!(reader.state, world.state().await);
     world.change(&[("thing-050", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let after = reader.next().await;
-    assert_eq!(told(&[after]).len(), 1, "changes go on");
+    assert_eq!(received(&[after]).len(), 1, "changes go on");
     assert!(reader.stream.as_mut().next().now_or_never().is_none());
 
     let newest = world.state().await["thing-050"].version;
     assert!(newest > 20, "several pages");
-    let told_of_one = told(&of_one.until("thing-050", newest).await);
-    assert_eq!(told_of_one, (2..=newest).map(|version| ("thing-050".to_owned(), version)).collect::<Vec<_>>());
+    let received_of_one = received(&of_one.until("thing-050", newest).await);
+    assert_eq!(received_of_one, (2..=newest).map(|version| ("thing-050".to_owned(), version)).collect::<Vec<_>>());
     assert_eq!((reader.resyncs, of_one.resyncs), (0, 0));
 }
 
@@ -165,7 +165,7 @@ async fn a_log_dropped_between_two_pages_is_one_resync() {
     assert_eq!(resync.len(), ids.len(), "all but the first record, and READY");
     assert_eq!(reader.state, world.state().await);
     world.change(&[("zz", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let after = reader.next().await;
     assert_eq!((after.operation, after.resync), (ChangeOperation::Update, false), "changes go on");
     assert_eq!(reader.resyncs, 1);
@@ -183,7 +183,7 @@ async fn a_client_dropped_between_two_pages_resumes_without_a_loss() {
     let Reader { mut state, .. } = reader;
     let cursor = &before.last().unwrap().cursor;
     world.change(&[("thing-000", "while away"), ("thing-099", "while away")]).await;
-    path.bell.ring();
+    path.notifier.notify();
 
     // What a resume replays is still limited, whatever the cursor.
     let mut limited = Reader::open(&path.sources, world.all(), Some(kept(cursor)));
@@ -199,7 +199,7 @@ async fn a_client_dropped_between_two_pages_resumes_without_a_loss() {
         .filter(|message| message.cursor == *cursor)
         .filter_map(|message| message.record.clone())
         .collect();
-    let (known, rest) = (told(&before), told(&opening));
+    let (known, rest) = (received(&before), received(&opening));
     for repeat in opening.iter().filter_map(|message| message.record.as_ref()) {
         let is_known = known.contains(&(repeat.id.clone(), repeat.version));
         assert!(!is_known || of_catch_up.contains(repeat), "{repeat:?} is no repeat of this catch-up");
@@ -211,7 +211,7 @@ async fn a_client_dropped_between_two_pages_resumes_without_a_loss() {
 }
 
 #[tokio::test]
-async fn the_last_change_of_a_catch_up_says_so_whatever_others_follow_in_the_log() {
+async fn the_last_change_of_a_catch_up_carries_the_end_whatever_other_events_follow() {
     let ids = ids();
     let mut world = World::new(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let path = EventPath::start_with(&world.options, small()).await;
@@ -219,9 +219,9 @@ async fn the_last_change_of_a_catch_up_says_so_whatever_others_follow_in_the_log
     let mut reader = Reader::ready(&path.sources, world.with_value("mine")).await;
     let mut watching = Reader::ready(&path.sources, world.only("thing-000")).await;
     for version in 3..13 {
-        // One read each, so that the mailbox overflows; and then pages of other things.
+        // One read each, so that the queue overflows; then pages of other things.
         world.change(&[("thing-000", "mine")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         watching.until("thing-000", version).await;
     }
     overwhelm(&mut world, &path, &ids[1..].iter().cloned().chain(["zz".to_owned()]).collect::<Vec<_>>(), 7).await;
@@ -233,14 +233,14 @@ async fn the_last_change_of_a_catch_up_says_so_whatever_others_follow_in_the_log
 }
 
 #[tokio::test]
-async fn a_server_that_was_away_for_too_much_to_hold_is_one_resync() {
+async fn a_backlog_too_large_for_memory_is_one_resync() {
     let mut world = World::new(&["a", "b"]).await;
     let proxy = Proxy::before(&world.options).await;
     let mut path = EventPath::start_with(&proxy.options(&world.options), settings()).await;
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     for (number, away) in [(1, false), (2, true)] {
         proxy.set(Road::Cut);
-        path.bell.ring();
+        path.notifier.notify();
         path.until_live(false).await;
         // All that is read is another company's, and only the second time more than a reader takes into memory.
         let events = if away { 100_001 } else { 5_000 };
@@ -254,7 +254,7 @@ async fn a_server_that_was_away_for_too_much_to_hold_is_one_resync() {
         proxy.set(Road::Pass);
         path.until_live(true).await;
         world.change(&[("b", "after")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         while reader.state.get("b").is_none_or(|thing| thing.version <= number) {
             reader.next().await;
         }

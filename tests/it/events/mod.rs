@@ -1,4 +1,4 @@
-//! The event path on a real Postgres: from a writer's transaction to a subscriber, whatever goes wrong in between.
+//! The event path on a real Postgres, from a writer's transaction to a subscriber, with faults in between.
 //!
 //! The subject of these tests is a `thing`: an id, a value, a version. [`World`] is a database with some of them,
 //! [`Things`] a stream of them, [`Reader`] the client of one.
@@ -49,7 +49,7 @@ struct World {
 }
 
 impl World {
-    /// With these things, at version 1.
+    /// A new database with these things, at version 1.
     async fn new(ids: &[&str]) -> Self {
         let database = TestDatabase::create().await;
         let options = database.options();
@@ -58,7 +58,7 @@ impl World {
         world
     }
 
-    /// On a database that the caller keeps.
+    /// The same on a database that the caller owns.
     async fn on(options: PgConnectOptions, ids: &[&str]) -> Self {
         let mut writer = connect(&options).await;
         execute(
@@ -72,7 +72,7 @@ impl World {
         world
     }
 
-    /// Another company with the same things in the same database.
+    /// Another company with these things in the same database.
     async fn beside(other: &Self, ids: &[&str]) -> Self {
         let options = other.options.clone();
         let writer = connect(&options).await;
@@ -149,7 +149,7 @@ async fn execute(connection: &mut PgConnection, statements: &str) {
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.unwrap();
 }
 
-/// Sets the clock that a database goes by, and stops it.
+/// Sets the database's clock, and stops it.
 pub(crate) async fn set_clock(connection: &mut PgConnection, time: &str) {
     let function = format!(
         "create or replace function switchboard.now() returns timestamptz language sql volatile parallel safe
@@ -241,7 +241,7 @@ impl Feed for Things {
             (None, Some(value)) => Scope::Field("value", value.clone()),
             (None, None) => Scope::All,
         };
-        vec![Interest { company_id: self.company_id, kind: "thing", scope }]
+        vec![Interest { company_id: self.company_id, subject_type: "thing", scope }]
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -273,7 +273,7 @@ impl Feed for Things {
     }
 }
 
-/// The client of one stream: what it was told, and the state that follows from it.
+/// The client of one stream: its messages, and the state that follows from them.
 struct Reader {
     stream: Pin<Box<dyn Stream<Item = Result<Change<Thing>>> + Send>>,
     state: BTreeMap<String, Thing>,
@@ -348,7 +348,7 @@ impl Reader {
     }
 }
 
-/// (id, version) of each message with a record.
-fn told(changes: &[Change<Thing>]) -> Vec<(String, i32)> {
+/// The (id, version) of each message with a record.
+fn received(changes: &[Change<Thing>]) -> Vec<(String, i32)> {
     changes.iter().filter_map(|change| change.record.as_ref()).map(|thing| (thing.id.clone(), thing.version)).collect()
 }

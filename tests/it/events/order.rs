@@ -1,15 +1,15 @@
-//! Commits in any order, from any server: each event once, a subject's in order.
+//! Commits in any order, from any server: each event arrives once, and those of one subject in order.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{Connection, PgConnection};
 use switchboard::platform::event::{
     Hub, Interest,
-    hub::{Mail, Scope, Subscription},
+    hub::{Received, Scope, Subscription},
 };
 use tokio::time::timeout;
 
-use super::{Reader, World, change, execute, told, write};
+use super::{Reader, World, change, execute, received, write};
 use crate::support::{
     cluster::TestDatabase,
     event_path::{EventPath, PATIENCE, settings},
@@ -27,27 +27,27 @@ impl Random {
     }
 }
 
-/// Everything that the hub hands out about things of `world`'s company.
+/// Subscribes to every event about things of `world`'s company.
 fn listen(hub: &Hub, world: &World) -> Subscription {
-    hub.subscribe(vec![Interest { company_id: world.company_id, kind: "thing", scope: Scope::All }])
+    hub.subscribe(vec![Interest { company_id: world.company_id, subject_type: "thing", scope: Scope::All }])
 }
 
 /// What arrives up to `last`, in the order of arrival.
-async fn heard_until(subscription: &Subscription, last: (&str, i32)) -> Vec<(String, i32)> {
-    let mut heard = Vec::new();
+async fn delivered_until(subscription: &Subscription, last: (&str, i32)) -> Vec<(String, i32)> {
+    let mut delivered = Vec::new();
     loop {
-        let mail = timeout(PATIENCE, subscription.mailbox().next()).await.expect("something arrives");
-        let Mail::Delivery(delivery) = mail else { panic!("{mail:?}") };
-        heard.extend(delivery.events.iter().map(|event| (event.subject_id.clone(), event.version)));
-        if heard.iter().any(|(id, version)| (id.as_str(), *version) == last) {
-            return heard;
+        let received = timeout(PATIENCE, subscription.queue().recv()).await.expect("something arrives");
+        let Received::Delivery(delivery) = received else { panic!("{received:?}") };
+        delivered.extend(delivery.events.iter().map(|event| (event.subject_id.clone(), event.version)));
+        if delivered.iter().any(|(id, version)| (id.as_str(), *version) == last) {
+            return delivered;
         }
     }
 }
 
-/// `heard` is exactly the log, the events of each subject in order.
-fn assert_is_the_log(heard: &[(String, i32)], log: &[(String, i32)]) {
-    let mut sorted = heard.to_vec();
+/// `delivered` is exactly the log, the events of each subject in order.
+fn assert_is_the_log(delivered: &[(String, i32)], log: &[(String, i32)]) {
+    let mut sorted = delivered.to_vec();
     sorted.sort_by(|one, other| one.0.cmp(&other.0)); // stable: a subject's own order stays
     assert_eq!(sorted, log);
 }
@@ -71,7 +71,7 @@ async fn random_history(seed: u64) {
         connections.push((world.connect().await, None));
     }
     let mut sentinels = 1;
-    let mut heard = Vec::new();
+    let mut delivered = Vec::new();
     for _ in 0..80 {
         let taken: BTreeSet<usize> =
             connections.iter().filter_map(|(_, held)| held.as_ref()).flatten().copied().collect();
@@ -102,13 +102,13 @@ async fn random_history(seed: u64) {
                 execute(connection, "rollback").await;
                 *held = None;
             }
-            (6, _) => path.bell.ring(),
+            (6, _) => path.notifier.notify(),
             (7, _) => {
                 // A read that surely has happened by now.
                 sentinels += 1;
                 world.change(&[("zz", "read")]).await;
-                path.bell.ring();
-                heard.extend(heard_until(&subscription, ("zz", sentinels)).await);
+                path.notifier.notify();
+                delivered.extend(delivered_until(&subscription, ("zz", sentinels)).await);
             }
             _ => {}
         }
@@ -117,15 +117,15 @@ async fn random_history(seed: u64) {
         execute(connection, "commit").await;
     }
     world.change(&[("zz", "end")]).await;
-    path.bell.ring();
-    heard.extend(heard_until(&subscription, ("zz", sentinels + 1)).await);
+    path.notifier.notify();
+    delivered.extend(delivered_until(&subscription, ("zz", sentinels + 1)).await);
 
     let written: Vec<_> = world.log().await.into_iter().filter(|event| !created.contains(event)).collect();
-    assert_is_the_log(&heard, &written);
+    assert_is_the_log(&delivered, &written);
 }
 
 #[tokio::test]
-async fn each_commit_is_heard_once_and_in_order_whatever_the_order_of_commits() {
+async fn each_event_is_delivered_once_and_in_order_whatever_the_order_of_commits() {
     let base = uuid::Uuid::now_v7().as_u64_pair().1;
     for seed in (0..6).map(|case| base.wrapping_add(case)) {
         println!("seed {seed}"); // shown when it fails
@@ -134,7 +134,7 @@ async fn each_commit_is_heard_once_and_in_order_whatever_the_order_of_commits() 
 }
 
 #[tokio::test]
-async fn a_long_transaction_here_or_in_another_database_holds_nobody_up() {
+async fn a_long_transaction_here_or_in_another_database_delays_no_other_event() {
     let mut world = World::new(&["late", "quick"]).await;
     let elsewhere = TestDatabase::create().await;
     let mut other = PgConnection::connect_with(&elsewhere.options()).await.unwrap();
@@ -148,19 +148,19 @@ async fn a_long_transaction_here_or_in_another_database_holds_nobody_up() {
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     for version in 2..=40 {
         world.change(&[("quick", "quick")]).await;
-        path.bell.ring();
-        let heard = heard_until(&subscription, ("quick", version)).await;
-        assert_eq!(heard, [("quick".to_owned(), version)]);
+        path.notifier.notify();
+        let delivered = delivered_until(&subscription, ("quick", version)).await;
+        assert_eq!(delivered, [("quick".to_owned(), version)]);
     }
     execute(&mut long, "commit").await;
-    path.bell.ring();
-    assert_eq!(heard_until(&subscription, ("late", 2)).await, [("late".to_owned(), 2)]);
+    path.notifier.notify();
+    assert_eq!(delivered_until(&subscription, ("late", 2)).await, [("late".to_owned(), 2)]);
     world.change(&[("quick", "end")]).await;
-    path.bell.ring();
-    assert_eq!(heard_until(&subscription, ("quick", 41)).await, [("quick".to_owned(), 41)]);
-    let told = told(&reader.until("quick", 41).await);
-    let late = told.iter().filter(|(id, _)| id == "late").count();
-    assert_eq!((told.len(), late), (41, 1));
+    path.notifier.notify();
+    assert_eq!(delivered_until(&subscription, ("quick", 41)).await, [("quick".to_owned(), 41)]);
+    let received = received(&reader.until("quick", 41).await);
+    let late = received.iter().filter(|(id, _)| id == "late").count();
+    assert_eq!((received.len(), late), (41, 1));
     execute(&mut other, "rollback").await;
 }
 
@@ -175,9 +175,9 @@ async fn a_commit_on_one_server_wakes_the_subscribers_of_another() {
     let mut far = Reader::ready(&there.sources, world.all()).await;
     for version in 2..=20 {
         world.change(&[("thing", "changed")]).await;
-        here.bell.ring();
+        here.notifier.notify();
         assert_eq!(
-            told(&[far.next().await, near.next().await]),
+            received(&[far.next().await, near.next().await]),
             [("thing".into(), version), ("thing".into(), version)]
         );
     }
@@ -186,14 +186,14 @@ async fn a_commit_on_one_server_wakes_the_subscribers_of_another() {
 }
 
 #[tokio::test]
-async fn a_writer_without_a_bell_is_heard_by_the_poll() {
+async fn the_poll_finds_events_of_a_writer_that_does_not_notify() {
     let mut world = World::new(&["thing"]).await;
     let path = EventPath::start(&world.options).await;
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     let mut sql_caller = world.connect().await;
     for version in 2..=5 {
         change(&mut sql_caller, world.company_id, &[("thing", "changed")]).await.unwrap();
-        assert_eq!(told(&[reader.next().await]), [("thing".into(), version)]);
+        assert_eq!(received(&[reader.next().await]), [("thing".into(), version)]);
     }
     assert_eq!(reader.state, world.state().await);
 }

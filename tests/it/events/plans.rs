@@ -1,4 +1,4 @@
-//! The hot queries use their indexes also on tables that nobody has analysed, as today's partition is at first.
+//! The hot queries use their indexes, also on tables without statistics, such as today's partition at first.
 
 use std::{fs, path::Path};
 
@@ -64,26 +64,27 @@ async fn the_reader_looks_events_up_by_transaction() {
     .await;
     // As the reader's connection is set up.
     execute(connection, "set enable_seqscan = off; set jit = off").await;
-    let read = query(&["pg_current_snapshot", "lateral"]);
-    let quiet = plan(connection, &read, &format!("('{ROWS}', '{{}}')")).await;
+    let read = include_str!("../../../src/platform/event/sql/read_after.sql");
+    let quiet = plan(connection, read, &format!("('{ROWS}', '{{}}')")).await;
     assert_uses_only(&quiet, &format!("{partition}_xid_idx"));
-    let busy = plan(connection, &read, &format!("('{}', '{{17,4711,30000}}')", ROWS - 20)).await;
+    let busy = plan(connection, read, &format!("('{}', '{{17,4711,30000}}')", ROWS - 20)).await;
     assert_uses_only(&busy, &format!("{partition}_xid_idx"));
     assert!(busy.contains("rows=23"), "{busy}");
 
     execute(connection, "reset enable_seqscan; reset jit").await;
-    let resume = query(&["subject_type = any($2)", "xid > $4"]);
+    let resume = include_str!("../../../src/platform/event/sql/read_range.sql");
     let company = "00000000-0000-0000-0000-000000000001";
     for last in ["null, null, null", "'thing', '', 0"] {
         let since = format!("'{}', '{{4711}}', '{ROWS}', '{{}}'", ROWS - 20);
         let arguments = format!("('{company}', '{{thing}}', null, {since}, {last}, 10001)");
-        let resumed = plan(connection, &resume, &arguments).await;
+        let resumed = plan(connection, resume, &arguments).await;
         assert_uses_only(&resumed, &format!("{partition}_company_id_xid_idx"));
     }
-    let near =
-        plan(connection, &query(&["select not exists", "offset $2"]), &format!("('{}', 100000)", ROWS - 20)).await;
+    let near = include_str!("../../../src/platform/event/sql/is_near_end.sql");
+    let near = plan(connection, near, &format!("('{}', 100000)", ROWS - 20)).await;
     assert!(near.contains("xid_idx") && !near.contains("Seq Scan on event_2"), "{near}");
-    let position = plan(connection, &query(&["pg_control_system"]), "").await;
+    let position = include_str!("../../../src/platform/event/sql/position_now.sql");
+    let position = plan(connection, position, "").await;
     assert!(position.contains("xid_idx") && !position.contains("Seq Scan on event_2"), "{position}");
 }
 

@@ -1,4 +1,4 @@
-//! Cursors: resuming after any message of a stream completes it.
+//! Cursors: a resume after any message of a stream completes it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ use switchboard::platform::{
     subscription::{Change, ChangeOperation},
 };
 
-use super::{Reader, Thing, Things, World, execute, set_clock, told, write};
+use super::{Reader, Thing, Things, World, execute, received, set_clock, write};
 use crate::support::{
     cluster::OwnCluster,
     event_path::{EventPath, server_options, settings},
 };
 
-/// As a client keeps it: text.
+/// A cursor as a client keeps it, written as text and parsed again.
 pub(super) fn kept(cursor: &Cursor) -> Cursor {
     cursor.to_string().parse().unwrap()
 }
@@ -25,20 +25,20 @@ async fn record(world: &mut World, path: &EventPath, feed: &Things) -> Vec<Chang
     let mut messages = reader.until_ready().await;
     for version in (2..=8).step_by(2) {
         world.change(&[("a", "together"), ("b", "together"), ("c", "together")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         world.change(&[("a", "alone")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         messages.extend(reader.until("a", version + 1).await);
     }
     // Whatever of the last read comes after that.
     world.change(&[("a", "end")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     messages.extend(reader.until("a", 10).await);
     messages
 }
 
-/// Resumes after each of `messages` and reads up to `a` at `last`: nothing is missing, and what is repeated comes before
-/// READY and is what it was.
+/// Resumes after each of `messages` and reads up to `a` at `last`: nothing is missing, and what is repeated comes
+/// before READY and is what it was.
 async fn resume_after_each(path: &EventPath, feed: &Things, messages: &[Change<Thing>], last: i32) {
     for place in 0..messages.len() {
         let before = &messages[..=place];
@@ -51,24 +51,24 @@ async fn resume_after_each(path: &EventPath, feed: &Things, messages: &[Change<T
         if restarted {
             continue; // the state again, from which all follows
         }
-        let known: HashSet<_> = told(before).into_iter().collect();
+        let known: HashSet<_> = received(before).into_iter().collect();
         let known_records: Vec<_> = before.iter().filter_map(|message| message.record.as_ref()).collect();
         for repeat in opening.iter().filter_map(|message| message.record.as_ref()) {
             let shown = known_records.iter().filter(|thing| thing.id == repeat.id);
             let newest = shown.clone().map(|thing| thing.version).max();
             if newest >= Some(repeat.version) {
-                assert!(shown.clone().any(|thing| *thing == repeat), "{repeat:?} was not told before as it is now");
+                assert!(shown.clone().any(|thing| *thing == repeat), "{repeat:?} was not received before as it is now");
             }
         }
-        let mut rest = told(&opening);
-        let last_is_told = |told: &[(String, i32)]| told.contains(&("a".to_owned(), last));
-        if !last_is_told(&rest) && !last_is_told(&told(before)) {
-            rest.extend(told(&reader.until("a", last).await));
+        let mut rest = received(&opening);
+        let last_is_received = |received: &[(String, i32)]| received.contains(&("a".to_owned(), last));
+        if !last_is_received(&rest) && !last_is_received(&received(before)) {
+            rest.extend(received(&reader.until("a", last).await));
         }
         let mut union: Vec<_> = known.into_iter().chain(rest).collect();
         union.sort();
         union.dedup();
-        let mut whole = told(messages);
+        let mut whole = received(messages);
         whole.sort();
         whole.dedup();
         assert_eq!(union, whole, "after message {place}");
@@ -76,7 +76,7 @@ async fn resume_after_each(path: &EventPath, feed: &Things, messages: &[Change<T
 }
 
 #[tokio::test]
-async fn every_cursor_resumes_where_it_was_given() {
+async fn every_cursor_resumes_after_its_message() {
     let home = World::new(&[]).await;
     let path = EventPath::start(&home.options).await;
     for only in [None, Some("a".to_owned())] {
@@ -89,10 +89,10 @@ async fn every_cursor_resumes_where_it_was_given() {
         let end = Cursor::At(path.hub.position().unwrap());
         for cursor in [&messages.last().unwrap().cursor, &end] {
             let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
-            assert_eq!(told(&reader.until_ready().await), []);
+            assert_eq!(received(&reader.until_ready().await), []);
         }
         world.change(&[("a", "after"), ("b", "after")]).await;
-        path.bell.ring();
+        path.notifier.notify();
         for cursor in [&messages.last().unwrap().cursor, &end] {
             let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
             let new = reader.until("a", 11).await;
@@ -104,19 +104,19 @@ async fn every_cursor_resumes_where_it_was_given() {
 #[tokio::test]
 async fn a_cursor_inside_a_read_does_not_reach_behind_the_snapshot() {
     let mut world = World::new(&["a", "b", "c"]).await;
-    // A server whose reader lags: nobody rings, and the poll is slow.
+    // A server whose reader lags: no writer notifies it, and the poll is slow.
     let slow = switchboard::platform::config::EventSettings { event_poll: Duration::from_mins(1), ..settings() };
     let path = EventPath::start_with(&world.options, slow).await;
     world.change(&[("a", "before"), ("b", "before")]).await;
     world.change(&[("a", "shown"), ("b", "shown")]).await;
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     world.change(&[("a", "new"), ("b", "new")]).await;
-    path.bell.ring(); // one read of all three transactions
+    path.notifier.notify(); // one read of all three transactions
     let first = reader.next().await;
-    assert_eq!(told(std::slice::from_ref(&first)), [("a".into(), 4)]);
+    assert_eq!(received(std::slice::from_ref(&first)), [("a".into(), 4)]);
     // What the snapshot had already passed does not come back.
     let mut resumed = Reader::open(&path.sources, world.all(), Some(kept(&first.cursor)));
-    assert_eq!(told(&resumed.until_ready().await), [("a".into(), 4), ("b".into(), 4)]);
+    assert_eq!(received(&resumed.until_ready().await), [("a".into(), 4), ("b".into(), 4)]);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_cursor_of_another_stream_is_refused() {
     // A place in the log fits any stream.
     let end = Cursor::At(path.hub.position().unwrap());
     let mut reader = Reader::open(&path.sources, world.only("b"), Some(kept(&end)));
-    assert_eq!(told(&reader.until_ready().await), []);
+    assert_eq!(received(&reader.until_ready().await), []);
 }
 
 /// Resuming `feed` after `cursor` gives the present state, all of it marked.
@@ -156,10 +156,10 @@ async fn a_cursor_from_before_the_kept_log_or_of_another_history_is_a_resync() {
     let mut all = Reader::ready(&path.sources, world.all()).await;
     let mut of_a = Reader::ready(&path.sources, world.only("a")).await;
     world.change(&[("a", "kept by nobody")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let (old, old_of_a) = (all.next().await.cursor, of_a.next().await.cursor);
     world.change(&[("a", "dropped")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let (newer, newer_of_a) = (all.next().await.cursor, of_a.next().await.cursor);
 
     // Another cluster, another timeline, and a future that this history does not have.
@@ -188,11 +188,11 @@ async fn a_cursor_from_before_the_kept_log_or_of_another_history_is_a_resync() {
         let opening = reader.until_ready().await;
         assert_eq!((opening.len(), opening[0].resync), (1, false));
     }
-    // Those who were there all the time notice nothing.
+    // Open streams are not affected.
     world.change(&[("a", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     for reader in [&mut all, &mut of_a] {
-        assert_eq!(told(&[reader.next().await]), [("a".into(), 4)]);
+        assert_eq!(received(&[reader.next().await]), [("a".into(), 4)]);
         assert_eq!(reader.resyncs, 0);
     }
 }
@@ -214,7 +214,7 @@ async fn a_cursor_taken_beside_a_hundred_open_transactions_loses_none_of_them() 
         open.push(connection);
     }
     world.change(&[("zz", "meanwhile")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     let cursor = reader.next().await.cursor;
     let Cursor::At(position) = &cursor else { panic!("{cursor:?}") };
     assert!(position.pending.len() >= OPEN, "{}", position.pending.len());
@@ -223,15 +223,15 @@ async fn a_cursor_taken_beside_a_hundred_open_transactions_loses_none_of_them() 
     for connection in &mut open {
         execute(connection, "commit").await;
     }
-    path.bell.ring();
+    path.notifier.notify();
     let mut resumed = Reader::open(&path.sources, world.all(), Some(kept(&cursor)));
-    let opening = told(&resumed.until_ready().await);
+    let opening = received(&resumed.until_ready().await);
     let expected: Vec<_> = ids.iter().chain([&"zz".to_owned()]).map(|id| (id.clone(), 2)).collect();
     assert_eq!(opening, expected);
-    // Who was there all the time gets each once.
+    // An open stream receives each once.
     let mut live = Vec::new();
     for _ in 0..OPEN {
-        live.extend(told(&[reader.next().await]));
+        live.extend(received(&[reader.next().await]));
     }
     live.sort();
     assert_eq!(live, expected[..OPEN]);

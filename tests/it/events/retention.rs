@@ -1,4 +1,4 @@
-//! The log's partitions come and go without anybody waiting, and nothing is dropped that was not announced.
+//! Partitions of the log are attached and dropped without blocking anyone, and the floor is committed before each drop.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn waiting_session(connection: &mut PgConnection) -> i32 {
 }
 
 #[tokio::test]
-async fn days_come_ahead_and_go_when_they_are_old() {
+async fn days_are_attached_ahead_and_dropped_after_the_retention() {
     let mut world = World::new(&["a"]).await;
     let old = days(&mut world.writer).await;
     let last = newest(&mut world.writer).await;
@@ -98,7 +98,7 @@ async fn days_come_ahead_and_go_when_they_are_old() {
 }
 
 #[tokio::test]
-async fn an_open_reader_of_the_log_makes_no_writer_wait() {
+async fn a_detach_that_waits_for_a_reader_blocks_no_writer() {
     let mut world = World::new(&["a"]).await;
     let old = days(&mut world.writer).await;
     let mut reader = world.connect().await;
@@ -140,7 +140,7 @@ async fn a_crash_between_detach_and_drop_is_finished_by_the_next_round() {
 }
 
 #[tokio::test]
-async fn servers_that_look_at_once_do_the_work_once() {
+async fn concurrent_rounds_of_several_servers_do_the_work_once() {
     let mut world = World::new(&["a"]).await;
     let old = days(&mut world.writer).await.len();
     set_clock(&mut world.writer, LATER).await;
@@ -156,7 +156,7 @@ async fn servers_that_look_at_once_do_the_work_once() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_committed_while_its_day_goes_is_below_the_floor() {
+async fn an_event_that_is_committed_during_the_drop_of_its_day_is_below_the_floor() {
     let mut world = World::new(&["a", "late"]).await;
     let mut late = connect(&world.options).await;
     execute(&mut late, "begin").await;
@@ -175,27 +175,27 @@ async fn an_event_that_is_committed_while_its_day_goes_is_below_the_floor() {
 }
 
 #[tokio::test]
-async fn subscribers_are_told_when_a_day_goes_before_it_was_read_to_its_end() {
+async fn subscribers_resync_when_a_day_is_dropped_before_it_was_read_to_its_end() {
     let mut world = World::new(&["a", "late"]).await;
     let mut late = connect(&world.options).await;
     execute(&mut late, "begin").await;
     write(&mut late, world.company_id, &[("late", "late")]).await.unwrap();
-    // Nobody rings and the poll is slow: this server does not read in time.
+    // No writer notifies and the poll is slow, so this server does not read in time.
     let slow = EventSettings { event_poll: Duration::from_mins(1), ..settings() };
     let path = EventPath::start_with(&world.options, slow).await;
     let mut reader = Reader::ready(&path.sources, world.all()).await;
     world.change(&[("a", "read")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     reader.until("a", 2).await;
     execute(&mut late, "commit").await;
     set_clock(&mut world.writer, LATER).await;
     tick(&world.options).await.unwrap();
-    path.bell.ring();
-    let told = reader.until_ready().await;
-    assert!(told.iter().all(|change| change.resync), "{told:?}");
+    path.notifier.notify();
+    let received = reader.until_ready().await;
+    assert!(received.iter().all(|change| change.resync), "{received:?}");
     assert_eq!(reader.state, world.state().await);
     world.change(&[("a", "after")]).await;
-    path.bell.ring();
+    path.notifier.notify();
     reader.until("a", 3).await;
     assert_eq!(reader.resyncs, 1);
 }

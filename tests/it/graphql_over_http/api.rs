@@ -25,6 +25,7 @@ use switchboard::{
             source::{self, Root, SourceRegistered},
         },
         http::{HttpState, Readiness, Shutdown, serve},
+        task::Failure,
     },
     router::router,
 };
@@ -105,6 +106,7 @@ pub(super) struct Api {
     /// The number of mutations that ran.
     touched: Arc<AtomicUsize>,
     pub(super) listener: watch::Sender<bool>,
+    pub(super) tasks: watch::Sender<Option<Failure>>,
     pub(super) shutdown: Shutdown,
     pub(super) database: TestDatabase,
 }
@@ -132,13 +134,19 @@ impl Api {
         let secret = Some(SECRET.to_owned());
         let authenticator = Authenticator::new(&auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
         let settings = Arc::new(settings(flags));
-        let (shutdown, (listener, listens)) = (Shutdown::default(), watch::channel(true));
+        let shutdown = Shutdown::default();
+        let ((listener, listens), (tasks, failure)) = (watch::channel(true), watch::channel(None));
         let router = router(HttpState {
             engine,
             authenticator,
             settings: Arc::clone(&settings),
             origin_policy: None,
-            readiness: Readiness { database: pool, listener: listens, draining: shutdown.drain.clone() },
+            readiness: Readiness {
+                database: pool,
+                listener: listens,
+                tasks: failure,
+                draining: shutdown.drain.clone(),
+            },
             shutdown: shutdown.clone(),
             clock: Clock::default(),
             development,
@@ -147,7 +155,7 @@ impl Api {
         let origin = format!("http://{}", socket.local_addr().unwrap());
         let stop = shutdown.clone();
         tokio::spawn(async move { serve(socket, router, &settings, stop).await });
-        Self { origin, client: reqwest::Client::new(), touched, listener, shutdown, database }
+        Self { origin, client: reqwest::Client::new(), touched, listener, tasks, shutdown, database }
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use switchboard::platform::task::Failure;
 use time::Duration;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
@@ -207,12 +208,17 @@ async fn health_metrics_time_and_the_page_are_served() {
     let at = |path: &str| api.request(Method::GET, path);
     assert_eq!(HttpResponse::of(at("/live")).await.status, 200);
     let ready = HttpResponse::of(at("/ready")).await;
-    let well = json!({ "ready": true, "database": true, "listener": true, "draining": false });
+    let well = json!({ "ready": true, "database": true, "listener": true, "tasks": true, "draining": false });
     assert_eq!((ready.status, ready.json()), (200, well));
     api.listener.send_replace(false);
     let disconnected = HttpResponse::of(at("/ready")).await;
-    let report = json!({ "ready": false, "database": true, "listener": false, "draining": false });
+    let report = json!({ "ready": false, "database": true, "listener": false, "tasks": true, "draining": false });
     assert_eq!((disconnected.status, disconnected.json()), (503, report));
+    api.listener.send_replace(true);
+    api.tasks.send_replace(Some(Failure { task: "reader", reason: "ended".to_owned() }));
+    let broken = HttpResponse::of(at("/ready")).await;
+    let report = json!({ "ready": false, "database": true, "listener": true, "tasks": false, "draining": false });
+    assert_eq!((broken.status, broken.json()), (503, report));
 
     let now = HttpResponse::of(at("/api/time")).await.json();
     let now = time::OffsetDateTime::parse(now.as_str().unwrap(), &time::format_description::well_known::Rfc3339);

@@ -78,13 +78,14 @@ async fn what_an_answer_comes_to() {
 
     let events = place.history("messages", chat_of(0)).await;
     let [opening] = &events[..] else { panic!("one message, not {}", events.len()) };
-    assert_eq!((opening.kind.as_str(), opening.actor.as_deref()), ("MessageAdded", Some("agent")));
+    assert_eq!((opening.event_type.as_str(), opening.actor.as_deref()), ("MessageAdded", Some("agent")));
     let message: serde_json::Value = serde_json::from_str(&opening.payload).unwrap();
     assert_eq!(message["text"], "My order is late");
     assert_eq!(message["author"], "Grace");
     assert_eq!((&message["opening"], &message["isAgent"]), (&true.into(), &false.into()));
-    let kinds: Vec<_> = place.history("chat", chat_of(0)).await.into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, ["ChatOffered", "ChatStarted", "ChatCompleted"]);
+    let event_types: Vec<_> =
+        place.history("chat", chat_of(0)).await.into_iter().map(|event| event.event_type).collect();
+    assert_eq!(event_types, ["ChatOffered", "ChatStarted", "ChatCompleted"]);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use switchboard::{
         auth::{Credential, Principal, Role, company},
         config::ChatSettings,
         error::Result,
-        event::{Bell, Event, Resumed, Subject, resume_subject},
+        event::{Event, LogNotifier, Resumed, Subject, resume_subject},
         timer::Alarm,
     },
 };
@@ -65,7 +65,8 @@ impl Place {
             reoffer_grace: Duration::from_secs(30),
             anonymous_widgets: false,
         };
-        let server = |pool: &PgPool| Chats::new(pool.clone(), Bell::default(), Alarm::default(), settings.clone());
+        let server =
+            |pool: &PgPool| Chats::new(pool.clone(), LogNotifier::default(), Alarm::default(), settings.clone());
         let servers = [server(&pools[0]), server(&pools[1])];
         let website = servers[0].create_website(&service, &NewWebsite::default()).await.unwrap();
         Self { service, website_id: website.id, pools, servers, database }
@@ -132,8 +133,8 @@ impl Place {
     }
 
     /// Every event of one subject.
-    async fn history(&self, kind: &'static str, id: Uuid) -> Vec<Event> {
-        let subject = Subject::new(kind, id);
+    async fn history(&self, subject_type: &'static str, id: Uuid) -> Vec<Event> {
+        let subject = Subject::new(subject_type, id);
         let read = resume_subject(&mut self.sql().await, self.service.company_id, &subject, 0, 100).await.unwrap();
         let Resumed::Events(events) = read else { panic!("the log has a gap") };
         events

@@ -38,11 +38,14 @@ async fn calls_that_share_a_key_share_a_race() {
         let chat = chat.unwrap();
         assert_eq!(race.chat(chat.id), Some(&chat));
     }
-    let kinds: Vec<_> = place.history("chat_race", key).await.into_iter().map(|event| event.kind).collect();
+    let event_types: Vec<_> = place.history("chat_race", key).await.into_iter().map(|event| event.event_type).collect();
     // Offers that were made together are one change of the race.
-    assert_eq!(kinds[0], "RaceOpened");
-    assert!(kinds[1..].iter().all(|kind| kind == "RaceJoined") && kinds.len() <= 4, "{kinds:?}");
-    assert_eq!(race.record.version, i32::try_from(kinds.len()).unwrap());
+    assert_eq!(event_types[0], "RaceOpened");
+    assert!(
+        event_types[1..].iter().all(|event_type| event_type == "RaceJoined") && event_types.len() <= 4,
+        "{event_types:?}"
+    );
+    assert_eq!(race.record.version, i32::try_from(event_types.len()).unwrap());
     place.check().await;
 }
 
@@ -163,7 +166,7 @@ async fn a_contract_takes_its_offers_along_to_another_agent() {
     assert!(server.chat(&old, over.chats[0].id).await.unwrap().is_some(), "what is over stays with who had it");
     let events = place.history("chat", chat.id).await;
     let moved = events.last().unwrap();
-    assert_eq!(moved.kind, "ChatReassigned");
+    assert_eq!(moved.event_type, "ChatReassigned");
     let told = |who: &Principal, status: Option<ChatStatus>| {
         let filter = ChatFilter { status, ..ChatFilter::default() };
         let feed = ChatFeed { reader: Arc::new(who.clone()).into(), filter };
@@ -177,8 +180,9 @@ async fn a_contract_takes_its_offers_along_to_another_agent() {
 
     let started = server.start(&new, chat.id).await.unwrap();
     assert_eq!((started.outcome, started.chat.version), (StartOutcome::Started, 3));
-    let kinds: Vec<_> = place.history("chat_race", race.record.key).await.into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, ["RaceOpened", "RaceReassigned", "RaceWon"]);
+    let event_types: Vec<_> =
+        place.history("chat_race", race.record.key).await.into_iter().map(|event| event.event_type).collect();
+    assert_eq!(event_types, ["RaceOpened", "RaceReassigned", "RaceWon"]);
     place.check().await;
 }
 

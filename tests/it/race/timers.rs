@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchboard::{
     chat::race::{CapTimer, ChatStatus, CloseReason, MissTimer, NewRace, RaceState, StartOutcome},
     platform::{
-        event::Bell,
+        event::LogNotifier,
         timer::{Alarm, scheduler::Scheduler},
     },
 };
@@ -16,7 +16,7 @@ use super::Place;
 /// A server that starts only now: whatever came due did so while it was down.
 fn scheduler(place: &Place) -> Scheduler {
     let handlers: Vec<Arc<dyn switchboard::platform::timer::Handler>> = vec![Arc::new(MissTimer), Arc::new(CapTimer)];
-    Scheduler::new(place.pools[0].clone(), Bell::default(), Alarm::default(), handlers)
+    Scheduler::new(place.pools[0].clone(), LogNotifier::default(), Alarm::default(), handlers)
 }
 
 #[tokio::test]
@@ -43,8 +43,9 @@ async fn an_offer_is_flagged_missed_once_and_can_still_be_started() {
     assert!(missed.missed && missed.status == ChatStatus::Active && missed.version == 2);
     assert!(!after.chat_of(never.id).unwrap().missed);
     assert!(!place.see(answered.key).await.chats[0].missed, "it was answered in time");
-    let kinds: Vec<_> = place.history("chat", offered.id).await.into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, ["ChatOffered", "ChatMissed"]);
+    let event_types: Vec<_> =
+        place.history("chat", offered.id).await.into_iter().map(|event| event.event_type).collect();
+    assert_eq!(event_types, ["ChatOffered", "ChatMissed"]);
     place.check().await;
 
     let late = place.servers[1].start(&place.agent(slow.agent_id), offered.id).await.unwrap();

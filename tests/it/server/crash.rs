@@ -82,7 +82,7 @@ impl Site {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_in_the_middle_of_anything_loses_and_doubles_nothing() {
+async fn a_kill_9_at_any_moment_loses_and_repeats_no_effect() {
     let app = TestApp::new().await;
     let url = app.database.url();
     let (first, second) = tokio::join!(Process::serve(&url, &[]), Process::serve(&url, &[]));
@@ -228,7 +228,7 @@ async fn the_second_sigterm_stops_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_whose_log_nobody_reads_any_more_serves_on_and_stops_when_told() {
+async fn a_server_with_a_closed_log_pipe_serves_requests_and_stops_on_sigterm() {
     let app = TestApp::new().await;
     let mut server = Process::serve(&app.database.url(), &[]).await;
     server.stop_listening().await;

@@ -9,8 +9,8 @@ mod invariants;
 mod outage;
 mod race;
 mod rights;
-
 mod storm;
+mod tasks;
 mod timers;
 
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The database goes away and comes back: clients are told so, and lose nothing.
+//! The database goes away and comes back: requests get UNAVAILABLE meanwhile, and subscriptions lose no event.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::support::{
     cluster::OwnCluster,
 };
 
-/// Waits until `/ready` answers so.
+/// Waits until `/ready` has this status.
 async fn until_ready_is(node: &Client, status: u16) {
     let waiting = async {
         while node.status("/ready").await != status {
@@ -36,7 +36,7 @@ async fn seeded() -> OwnCluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_died_while_nobody_used_them_are_nobodys_error() {
+async fn idle_connections_that_died_fail_no_request() {
     let mut cluster = seeded().await;
     let node = Node::start(cluster.options(), &[]).await;
     let eve = visitor("eve");
@@ -44,20 +44,20 @@ async fn connections_that_died_while_nobody_used_them_are_nobodys_error() {
         let codes: Vec<String> = answers.iter().map(|answer| answer.code().to_owned()).collect();
         assert_eq!(codes, [""; 12], "{answers:?}");
     };
-    // As many at once as make the pool open several connections.
+    // Concurrent requests, so that the pool opens several connections.
     let many = || join_all((0..12).map(|_| node.run(&eve, CREATE_RACE, asks(Uuid::new_v4()))));
     opened(many().await);
     let since = Instant::now();
 
     cluster.crash().await;
     cluster.start_again().await;
-    // What was used within the last second is trusted: this is about what rested.
+    // The pool does not check connections that were used within the last second.
     sleep(Duration::from_millis(1_100).saturating_sub(since.elapsed())).await;
     opened(many().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_postgres_is_gone_clients_are_told_and_afterwards_miss_nothing() {
+async fn requests_get_unavailable_during_an_outage_and_subscriptions_catch_up_after_it() {
     let mut cluster = seeded().await;
     let node = Node::start(cluster.options(), &["--database-acquire-timeout", "100ms"]).await;
     let (eve, [ada, _]) = (visitor("eve"), ada_and_ben());
@@ -71,24 +71,24 @@ async fn while_postgres_is_gone_clients_are_told_and_afterwards_miss_nothing() {
 
     cluster.crash().await;
     until_ready_is(&node, 503).await;
-    // More than once, so that no connection of the pool is taken for alive.
+    // Several times, so that every connection of the pool is found dead.
     for _ in 0..20 {
         let answer = node.run(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await;
         assert_eq!((answer.status, answer.code()), (503, "UNAVAILABLE"), "{answer:?}");
         assert_eq!(answer["errors"][0]["extensions"]["retryAfterMs"], RETRY_AFTER_MS);
         assert_eq!(node.status("/live").await, 200);
         let message = answer["errors"][0]["message"].as_str().unwrap();
-        assert!(!message.contains("connect"), "the inside is told: {message}");
+        assert!(!message.contains("connect"), "internal text in the message: {message}");
     }
     let mut refused = node.subscribe(&eve, CHAT_STATUS, json!({})).await;
     assert_eq!(refused.payload().await["errors"][0]["extensions"]["code"], "UNAVAILABLE");
 
-    // Another server is there first, and something happens before this one has noticed.
+    // Changes happen on another server before this one has reconnected.
     cluster.start_again().await;
     let other = Node::start(cluster.options(), &[]).await;
     assert_eq!(other.data(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await["outcome"], "STARTED");
     let new = other.data(&eve, CREATE_RACE, asks(after)).await["race"].take();
-    // The subscriptions are still open, and were told everything, in order.
+    // The subscriptions are still open and receive every change, in order.
     assert_eq!(told(&of_ada.event().await), (chat_of(&race, 0), "UPDATE", "STARTED", "", 2));
     assert_eq!(told(&of_ada.event().await), (chat_of(&new, 0), "INSERT", "ACTIVE", "", 1));
     let won = of_eve.event().await;

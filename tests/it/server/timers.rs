@@ -1,4 +1,4 @@
-//! What comes due: offers that nobody answered, races that nobody answered, also while no server was running.
+//! Timers of unanswered offers and races, also those that come due while no server runs.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -50,7 +50,7 @@ async fn unanswered_offers_are_missed_and_unanswered_races_expire() {
 }
 
 #[tokio::test]
-async fn what_came_due_while_every_server_was_down_happens_at_the_next_start() {
+async fn timers_that_came_due_while_every_server_was_down_fire_at_the_next_start() {
     let app = TestApp::new().await;
     let (eve, [ada, _]) = (visitor("eve"), ada_and_ben());
     let [short, long] = [Uuid::new_v4(), Uuid::new_v4()];

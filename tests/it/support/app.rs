@@ -101,7 +101,7 @@ impl Node {
     /// Stops it as a deployment would.
     pub(crate) async fn stop(self) {
         self.app.shutdown.drain.cancel();
-        self.app.stopped().await;
+        self.app.stopped().await.unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ use sqlx::{
 use switchboard::platform::{
     config::{DatabaseSettings, EventSettings},
     db,
-    event::{Bell, Hub, listener, notifier},
+    event::{Hub, LogNotifier, listener, notifier, reader},
     subscription::Sources,
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -22,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Name of the sessions that a server's event path opens.
 pub(crate) const SESSIONS: &str = "event path";
 
-/// As a server has it, but quicker to notice a fault.
+/// Settings of a server, with shorter times so that faults are noticed sooner.
 pub(crate) fn settings() -> EventSettings {
     EventSettings {
         event_retention: Duration::from_hours(24),
@@ -58,13 +58,13 @@ pub(crate) fn pool(database: &PgConnectOptions) -> PgPool {
 
 /// A running event path; ends when dropped.
 pub(crate) struct EventPath {
-    /// Rung by writers.
-    pub(crate) bell: Bell,
-    /// Where subscriptions get their events.
+    /// Writers call it after each commit.
+    pub(crate) notifier: LogNotifier,
+    /// Routes events to subscriptions.
     pub(crate) hub: Hub,
-    /// Whether the log can be read.
+    /// True while the log can be read.
     pub(crate) live: watch::Receiver<bool>,
-    /// What subscriptions need.
+    /// What subscriptions read from.
     pub(crate) sources: Sources,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -78,25 +78,26 @@ impl EventPath {
 
     /// Returns when the log has been read once.
     pub(crate) async fn start_with(database: &PgConnectOptions, settings: EventSettings) -> Self {
-        let (bell, hub, stop) = (Bell::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
+        let (notifier, hub, stop) =
+            (LogNotifier::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
         let options = server_options(database).application_name(SESSIONS);
         let (sender, live) = watch::channel(false);
         let sources = Sources { pool: pool(database), hub: hub.clone(), replay_limit: settings.replay_limit };
         let mut tasks = JoinSet::new();
-        tasks.spawn(notifier::run(bell.clone(), options.clone(), settings.notify_every, stop.clone()));
-        tasks.spawn(listener::listen(bell.clone(), options.clone(), settings.clone(), stop.clone()));
-        tasks.spawn(listener::read(hub.clone(), bell.clone(), options, settings, sender, stop.clone()));
-        let mut path = Self { bell, hub, live, sources, stop, tasks };
+        tasks.spawn(notifier::run(notifier.clone(), options.clone(), settings.notify_every, stop.clone()));
+        tasks.spawn(listener::run(notifier.clone(), options.clone(), settings.clone(), stop.clone()));
+        tasks.spawn(reader::run(hub.clone(), notifier.clone(), options, settings, sender, stop.clone()));
+        let mut path = Self { notifier, hub, live, sources, stop, tasks };
         path.until_live(true).await;
         path
     }
 
-    /// Waits for it to be so.
+    /// Waits until `live` has this value.
     pub(crate) async fn until_live(&mut self, live: bool) {
         timeout(PATIENCE, self.live.wait_for(|now| *now == live)).await.unwrap().unwrap();
     }
 
-    /// As a server does at shutdown.
+    /// Stops the tasks as a server does at shutdown.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         timeout(PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await.unwrap();

@@ -14,7 +14,7 @@ use crate::{
     platform::{
         batch::{self, Batches},
         error::Result,
-        event::{self, Bell},
+        event::{self, LogNotifier},
     },
 };
 
@@ -22,13 +22,13 @@ use crate::{
 pub(in crate::chat) type Answers = Batches<Uuid, Answer, Started>;
 
 /// Batches of `startChat` on this database.
-pub(in crate::chat) fn answers(pool: PgPool, bell: Bell) -> Answers {
+pub(in crate::chat) fn answers(pool: PgPool, notifier: LogNotifier) -> Answers {
     Batches::writes("start_chat", pool, move |connection, company_id, answers| {
-        let bell = bell.clone();
+        let notifier = notifier.clone();
         async move {
             let started = start(connection, company_id, answers).await?;
             if started.iter().flatten().any(|started| started.outcome == StartOutcome::Started) {
-                bell.ring();
+                notifier.notify();
             }
             Ok(started)
         }

@@ -165,7 +165,7 @@ impl Chats {
         let _turn = self.turns.take(answer.principal.company_id, key).await;
         let started = db::retrying(|| self.start_once(key, &answer)).await?;
         if started.outcome == StartOutcome::Started {
-            self.bell.ring();
+            self.notifier.notify();
         }
         Ok(started)
     }

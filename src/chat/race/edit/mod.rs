@@ -61,7 +61,7 @@ impl Chats {
         let (outcome, race) = db::retrying(|| self.cancel_once(principal, key)).await?;
         metrics::counter!("switchboard_race_cancels_total", "outcome" => outcome.as_str()).increment(1);
         if outcome == CancelOutcome::Canceled {
-            self.bell.ring();
+            self.notifier.notify();
         }
         Ok((outcome, race))
     }
@@ -117,7 +117,7 @@ impl Chats {
             metrics::counter!("switchboard_chat_starts_total", "outcome" => outcome.as_str()).increment(1);
         }
         if edited.changed {
-            self.bell.ring();
+            self.notifier.notify();
         }
         if let Some(ended) = &edited.ended {
             self.announce_end(ended);
@@ -212,7 +212,7 @@ impl Chats {
         let key = self.key_of(principal, chat_id).await?;
         let _turn = self.turns.take(principal.company_id, key).await;
         let chat = db::retrying(|| self.rate_once(principal, key, chat_id, rating)).await?;
-        self.bell.ring();
+        self.notifier.notify();
         Ok(chat)
     }
 

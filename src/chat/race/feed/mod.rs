@@ -138,7 +138,7 @@ impl Feed for ChatFeed {
         // A participant listens to nothing, whatever it names.
         let own = own_scope(&self.reader);
         let scope = own.map(|own| scope.unwrap_or(own));
-        scope.map(|scope| Interest { company_id: self.company_id(), kind: CHAT, scope }).into_iter().collect()
+        scope.map(|scope| Interest { company_id: self.company_id(), subject_type: CHAT, scope }).into_iter().collect()
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -250,7 +250,7 @@ impl Feed for RaceFeed {
 
     fn interests(&self) -> Vec<Interest> {
         let scope = Scope::Subject(self.key.to_string());
-        vec![Interest { company_id: self.principal.company_id, kind: RACE, scope }]
+        vec![Interest { company_id: self.principal.company_id, subject_type: RACE, scope }]
     }
 
     fn subject(&self) -> Option<Subject> {

@@ -41,7 +41,7 @@ use crate::{
         auth::{Principal, Role},
         batch::{self, Batches},
         error::Result,
-        event::{self, Bell},
+        event::{self, LogNotifier},
         timer::{self, Alarm, NewTimer},
     },
 };
@@ -70,13 +70,13 @@ pub(in crate::chat) struct Offered {
 pub(in crate::chat) type Creates = Batches<Uuid, Asked, Offered>;
 
 /// Batches of `createChat` on this database.
-pub(in crate::chat) fn creates(pool: PgPool, bell: Bell, alarm: Alarm, cap: Duration) -> Creates {
+pub(in crate::chat) fn creates(pool: PgPool, notifier: LogNotifier, alarm: Alarm, cap: Duration) -> Creates {
     Batches::writes("create_chat", pool, move |connection, company_id, asked| {
-        let (bell, alarm) = (bell.clone(), alarm.clone());
+        let (notifier, alarm) = (notifier.clone(), alarm.clone());
         async move {
             let Opened { offered, due_at } = open(connection, company_id, asked, cap).await?;
             if offered.iter().flatten().any(|offered| offered.is_new) {
-                bell.ring();
+                notifier.notify();
             }
             if let Some(due_at) = due_at {
                 alarm.set(due_at);

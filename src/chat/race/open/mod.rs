@@ -314,7 +314,7 @@ impl Chats {
 
     fn announce(&self, opened: &Opened) {
         if opened.changed {
-            self.bell.ring();
+            self.notifier.notify();
         }
         if let Some(due_at) = opened.due_at {
             self.alarm.set(due_at);

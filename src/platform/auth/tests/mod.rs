@@ -1,4 +1,5 @@
-//! Tokens of every kind, good and bad, against a whole [`Authenticator`]. API keys need a database: see `tests/it/auth.rs`.
+//! Valid and invalid tokens of every kind against a whole [`Authenticator`]. API keys need a database: see
+//! `tests/it/auth.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rotation;
@@ -57,7 +58,7 @@ fn jwks(kids: &[&str]) -> Value {
     json!({ "keys": test_keys().into_iter().filter(|key| kids.contains(&key.0)).map(public).collect::<Vec<_>>() })
 }
 
-/// A JWKS file, removed at the end.
+/// A JWKS file; removed when dropped.
 struct JwksFile(PathBuf);
 
 impl JwksFile {
@@ -135,7 +136,7 @@ async fn every_algorithm_is_accepted_with_its_own_key_and_no_other() {
             assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::Algorithm);
         }
     }
-    // The right kid and algorithm, signed with somebody else's key.
+    // The right kid and algorithm, signed with another key.
     let token = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed2"), &claims());
     assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::Signature);
 }
@@ -188,7 +189,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn times_are_judged_without_leeway() {
+fn exp_and_nbf_are_compared_without_leeway() {
     let at = |ms: i128| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).unwrap();
     let judge = |exp: Value, nbf: Value, now| {
         let claims = json!({ "role": "service", "company_id": COMPANY, "exp": exp, "nbf": nbf });
@@ -236,7 +237,7 @@ fn each_role_needs_its_claims_and_ignores_the_others() {
             }
         }
     }
-    // Of another issuer's making, not needed here.
+    // A claim of another issuer that this role does not need.
     let foreign = with(&with(&good[3], "user_id", json!(7)), "aud", json!(["elsewhere"]));
     let principal = judge(&foreign).unwrap();
     assert_eq!((principal.website_id, principal.subject.as_str()), (None, "service"));
@@ -251,7 +252,7 @@ fn with(claims: &Value, name: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn settings_that_are_not_safe_are_refused_at_start() {
+async fn unsafe_settings_are_refused_at_start() {
     let clock = Clock::default();
     for (secret, jwks) in [
         (None, None),
@@ -265,12 +266,12 @@ async fn settings_that_are_not_safe_are_refused_at_start() {
         assert!(error.message().starts_with("SWITCHBOARD_J"), "{error}");
         assert!(!error.message().contains(&SECRET[1..]));
     }
-    // A URL that does not answer is no reason not to start: it is tried again.
+    // A URL that does not respond does not prevent the start: it is loaded again later.
     assert!(build(None, Some("https://127.0.0.1:1/keys".into()), &clock).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_token_lapses_when_the_clock_says_so() {
+async fn a_token_expires_when_the_clock_says_so() {
     let clock = Clock::default();
     let authenticator = build(Some(SECRET), None, &clock).await.unwrap();
     let visitor = Uuid::now_v7();
@@ -279,17 +280,17 @@ async fn a_token_lapses_when_the_clock_says_so() {
     assert_eq!((principal.role, principal.website_id), (Role::Consumer, Some(WEBSITE)));
     assert_eq!((principal.subject.clone(), principal.credential), (visitor.to_string(), Credential::Token));
 
-    let mut lapse = std::pin::pin!(authenticator.lapse(&principal));
+    let mut expiry = std::pin::pin!(authenticator.expired(&principal));
     clock.advance(time::Duration::seconds(3_590));
-    assert!(futures_util::poll!(&mut lapse).is_pending());
+    assert!(futures_util::poll!(&mut expiry).is_pending());
     assert!(authenticator.caller(Some(&token)).await.principal().is_ok());
     clock.advance(time::Duration::seconds(11));
-    assert_eq!(lapse.await, "token expired");
+    assert_eq!(expiry.await, "token expired");
     assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::Expired);
 }
 
 #[tokio::test]
-async fn what_is_no_token_and_a_database_that_is_away() {
+async fn malformed_credentials_are_refused_and_an_absent_database_is_unavailable() {
     let authenticator = build(Some(SECRET), None, &Clock::default()).await.unwrap();
     assert!(matches!(authenticator.caller(None).await, Caller::Anonymous));
     for (bearer, refusal) in [
@@ -326,7 +327,7 @@ async fn development_lets_anonymous_callers_act_as_the_service() {
     let authenticator = new.await.unwrap();
     assert_eq!(authenticator.caller(None).await.principal().unwrap(), &service);
     assert!(authenticator.caller(Some("bad")).await.principal().is_err(), "a bad token is not anonymous");
-    assert!(futures_util::poll!(std::pin::pin!(authenticator.lapse(&service))).is_pending());
+    assert!(futures_util::poll!(std::pin::pin!(authenticator.expired(&service))).is_pending());
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Key sets that change and fail while tokens arrive.
+//! Key sets that change or fail to load while tokens arrive.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{JwksFile, SECRET, assert_refused, base64, build, claims, jwks, sign,
 use crate::platform::{auth::refusal::Refusal, clock::Clock, error::Code, event::Hub};
 
 #[tokio::test]
-async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
+async fn a_key_is_chosen_by_its_kid_and_a_rotation_is_noticed() {
     let clock = Clock::default();
     let file = JwksFile::new(&jwks(&["p256", "ed"]));
     let authenticator = build(None, Some(file.place()), &clock).await.unwrap();
@@ -21,13 +21,13 @@ async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
     assert!(authenticator.caller(Some(&nameless)).await.principal().is_ok(), "exactly one key fits");
     assert_refused(&authenticator.caller(Some(&new)).await, &Refusal::UnknownKey);
 
-    // Unreadable: the keys stay.
+    // Unreadable: the old keys stay in use.
     file.write("{");
     clock.advance(time::Duration::seconds(11));
     assert_refused(&authenticator.caller(Some(&new)).await, &Refusal::UnknownKey);
     assert!(authenticator.caller(Some(&old)).await.principal().is_ok());
 
-    // Both: known as soon as ten seconds have passed since the last try, not earlier.
+    // The new key is found ten seconds after the last load, not earlier.
     file.write(&jwks(&["ed", "ed2"]).to_string());
     assert_refused(&authenticator.caller(Some(&new)).await, &Refusal::UnknownKey);
     clock.advance(time::Duration::seconds(11));
@@ -35,7 +35,7 @@ async fn a_key_is_chosen_by_its_kid_and_rotation_is_noticed() {
     assert!(authenticator.caller(Some(&old)).await.principal().is_ok());
     assert_refused(&authenticator.caller(Some(&nameless)).await, &Refusal::UnknownKey);
 
-    // The old key withdrawn; keys that cannot be used beside the new one hide nothing.
+    // The old key is withdrawn. Unusable keys in the same set do not hide the new one.
     let mut keys = jwks(&["ed2"]);
     let usable = keys["keys"][0].clone();
     keys["keys"].as_array_mut().unwrap().extend([
@@ -77,7 +77,7 @@ async fn a_jwks_url_is_fetched_again_and_its_failures_keep_the_keys() {
     });
     tokio::spawn(axum::serve(listener, axum::Router::new().route("/keys", get)).into_future());
 
-    // Never loaded: not judged, which is not the same as bad.
+    // Never loaded: the token is not checked, and not refused either.
     let authenticator = build(None, Some(url), &clock).await.unwrap();
     let token = sign(Algorithm::ES256, Some("p256"), &test_key("p256"), &claims());
     let caller = authenticator.caller(Some(&token)).await;
@@ -100,16 +100,16 @@ async fn a_jwks_url_is_fetched_again_and_its_failures_keep_the_keys() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_withdrawn_is_forgotten_though_nobody_asks() {
+async fn a_withdrawn_key_is_dropped_by_the_periodic_refresh() {
     let clock = Clock::default();
     let file = JwksFile::new(&jwks(&["ed"]));
     let authenticator = build(None, Some(file.place()), &clock).await.unwrap();
     let lasting = with(&claims(), "exp", json!(i64::from(u32::MAX)));
     let token = sign(Algorithm::EdDSA, Some("ed"), &test_key("ed"), &lasting);
-    let revocations = Hub::new(1).tap("api_key");
+    let revocations = Hub::new(1).subscribe_all_companies("api_key");
     let background = tokio::spawn(authenticator.clone().run(revocations, CancellationToken::new()));
 
-    // A key of the same name, so that no token asks for a load.
+    // Another key with the same kid, so that no token starts a load.
     let renamed = with(&jwks(&["ed2"])["keys"][0], "kid", json!("ed"));
     file.write(&json!({ "keys": [renamed] }).to_string());
     let forgotten = async {
@@ -118,7 +118,9 @@ async fn a_key_that_was_withdrawn_is_forgotten_though_nobody_asks() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), forgotten).await.expect("the keys are read again by themselves");
+    tokio::time::timeout(Duration::from_secs(10), forgotten)
+        .await
+        .expect("the keys are loaded again without a request");
     assert_refused(&authenticator.caller(Some(&token)).await, &Refusal::Signature);
     background.abort();
 }

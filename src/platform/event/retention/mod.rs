@@ -1,8 +1,17 @@
-//! Keeps the log's daily partitions: attaches the next days in time, drops those past the retention.
+//! Retention: attaches the log's next daily partitions in time, and drops those that are older than the retention.
 //!
-//! Neither may stand in the way of writers: days are built alone and attached, detached concurrently and then
-//! dropped. The floor (how far the log has been dropped) is committed first, so that a resume whose cursor lies
-//! below it gets an honest resync. One server at a time does this; a crash anywhere is finished by the next.
+//! ```text
+//! each hour, on one server: attach the days up to 3 ahead
+//!                           for each day past the retention: raise the floor, commit ──► detach concurrently ──► drop
+//! ```
+//!
+//! Neither blocks writers: a new day is built as a table of its own and then attached, an old one is detached
+//! concurrently and then dropped. The floor, which is the greatest transaction ever dropped, is committed first. So a
+//! resume whose cursor lies below the floor gets a resync, and never takes dropped events for none.
+//!
+//! A session lock lets one server at a time do this. A crash frees the lock, and the next round finishes the work: a
+//! day may be half detached, or detached and not dropped. If no round succeeds for three days, appends fail for want of
+//! a partition; each failure is logged.
 
 mod sql;
 
@@ -13,20 +22,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::platform::error::Result;
 
-/// Days attached ahead of today: as many days as the servers may be unable to do this without a write failing.
+/// Days that are attached ahead of today. Appends go on for so long while no round succeeds.
 const DAYS_AHEAD: i32 = 3;
+/// Pause between two rounds; a sixtieth of it after a failure.
 const EVERY: Duration = Duration::from_hours(1);
 
-/// What one round did.
+/// The work of one round.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Days attached.
+    /// Number of days attached.
     pub added: usize,
-    /// Days dropped.
+    /// Number of days dropped.
     pub dropped: usize,
 }
 
-/// Does a round every hour until `stop`.
+/// Runs a round every hour until `stop`.
 pub async fn run(options: PgConnectOptions, retention: Duration, stop: CancellationToken) {
     loop {
         let pause = match tick(&options, retention).await {
@@ -35,7 +45,7 @@ pub async fn run(options: PgConnectOptions, retention: Duration, stop: Cancellat
                 EVERY
             }
             Err(error) => {
-                tracing::warn!(error = error.chain(), "event log partitions could not be maintained; will try again");
+                tracing::warn!(error = error.chain(), "could not maintain the event log's partitions; will retry");
                 EVERY / 60
             }
         };
@@ -46,9 +56,9 @@ pub async fn run(options: PgConnectOptions, retention: Duration, stop: Cancellat
     }
 }
 
-/// One round: attach, then drop. Does nothing while another server does it.
+/// Runs one round: attaches, then drops. Does nothing while another server runs one.
 pub async fn tick(options: &PgConnectOptions, retention: Duration) -> Result<Report> {
-    // A connection of its own: the lock is the session's, and dropping the session frees it whatever happens.
+    // A connection of its own, because the lock belongs to the session and ends with it, whatever fails.
     let mut connection = options.clone().options([("lock_timeout", "2000")]).connect().await?;
     if !sql::try_maintain(&mut connection).await? {
         return Ok(Report::default());

@@ -26,6 +26,6 @@ impl Authentication for Authenticator {
 
     fn expired(&self, principal: Arc<Principal>) -> BoxFuture<'static, String> {
         let authenticator = self.clone();
-        async move { Self::lapse(&authenticator, &principal).await }.boxed()
+        async move { Self::expired(&authenticator, &principal).await }.boxed()
     }
 }

@@ -1,0 +1,260 @@
+//! Every query on the event log. Each statement is a file of its own, which says what it locks.
+
+use futures_util::TryStreamExt as _;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Event, EventKey, HistoryPlace, LogRange, NewEvent, Position, Subject,
+    position::{Incarnation, Snapshot},
+};
+use crate::platform::error::{Error, Result};
+
+/// Appends `events`. Must be the last statement of their transaction, with the subjects locked.
+pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Result<()> {
+    let company_ids: Vec<Uuid> = events.iter().map(|event| event.company_id).collect();
+    let subject_types: Vec<&str> = events.iter().map(|event| event.subject.subject_type).collect();
+    let subject_ids: Vec<&str> = events.iter().map(|event| event.subject.id.as_str()).collect();
+    let versions: Vec<i32> = events.iter().map(|event| event.version).collect();
+    let event_types: Vec<&str> = events.iter().map(|event| event.event_type).collect();
+    let actors: Vec<Option<&str>> = events.iter().map(|event| event.actor.as_deref()).collect();
+    let payloads: Vec<&str> = events.iter().map(|event| event.payload.as_str()).collect();
+    let previous: Vec<Option<&str>> = events.iter().map(|event| event.previous.as_deref()).collect();
+    sqlx::query_file!(
+        "src/platform/event/sql/append.sql",
+        &company_ids,
+        &subject_types as &[&str],
+        &subject_ids as &[&str],
+        &versions,
+        &event_types as &[&str],
+        &actors as &[Option<&str>],
+        &payloads as &[&str],
+        &previous as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    metrics::counter!("switchboard_events_appended_total").increment(events.len() as u64);
+    Ok(())
+}
+
+/// A row of the log.
+struct EventRow {
+    company_id: Uuid,
+    subject_type: String,
+    subject_id: String,
+    version: i32,
+    event_type: String,
+    actor: Option<String>,
+    payload: String,
+    previous: Option<String>,
+    occurred_at: OffsetDateTime,
+    xid: i64,
+}
+
+impl TryFrom<EventRow> for Event {
+    type Error = Error;
+
+    fn try_from(row: EventRow) -> Result<Self> {
+        Ok(Self {
+            company_id: row.company_id,
+            subject_type: row.subject_type,
+            subject_id: row.subject_id,
+            version: row.version,
+            event_type: row.event_type,
+            actor: row.actor,
+            payload: row.payload,
+            previous: row.previous,
+            occurred_at: row.occurred_at,
+            xid: u64::try_from(row.xid).map_err(Error::internal)?,
+            record: super::Decoded::default(),
+            before: super::Decoded::default(),
+            fields: std::sync::OnceLock::default(),
+            render_cache: super::RenderCache::default(),
+        })
+    }
+}
+
+fn events(rows: Vec<EventRow>) -> Result<Vec<Event>> {
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// A row of [`read_after`]: the state of the read, and an event. A read without events has one row of nulls.
+struct ReadRow {
+    snapshot: String,
+    floor: i64,
+    company_id: Option<Uuid>,
+    subject_type: Option<String>,
+    subject_id: Option<String>,
+    version: Option<i32>,
+    event_type: Option<String>,
+    actor: Option<String>,
+    payload: Option<String>,
+    previous: Option<String>,
+    occurred_at: Option<OffsetDateTime>,
+    xid: Option<i64>,
+}
+
+impl ReadRow {
+    fn into_event(self) -> Result<Option<Event>> {
+        let Some(xid) = self.xid else { return Ok(None) };
+        let missing = || Error::internal("an event row lacks a column that is not null");
+        let row = EventRow {
+            company_id: self.company_id.ok_or_else(missing)?,
+            subject_type: self.subject_type.ok_or_else(missing)?,
+            subject_id: self.subject_id.ok_or_else(missing)?,
+            version: self.version.ok_or_else(missing)?,
+            event_type: self.event_type.ok_or_else(missing)?,
+            actor: self.actor,
+            payload: self.payload.ok_or_else(missing)?,
+            previous: self.previous,
+            occurred_at: self.occurred_at.ok_or_else(missing)?,
+            xid,
+        };
+        row.try_into().map(Some)
+    }
+}
+
+/// What one read of the log found.
+pub(super) struct Found {
+    /// In the order (company, subject type, subject, version).
+    pub(super) events: Vec<Event>,
+    /// The position after the read.
+    pub(super) after: Position,
+    /// Greatest transaction that retention has dropped.
+    pub(super) floor: u64,
+}
+
+/// Reads everything after `position`.
+pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<Found> {
+    let (seen, pending) = parameters(position);
+    let rows = sqlx::query_file_as!(ReadRow, "src/platform/event/sql/read_after.sql", seen, &pending)
+        .fetch(connection)
+        .try_collect::<Vec<_>>()
+        .await?;
+    let first = rows.first().ok_or_else(|| Error::internal("a read of the log gave no snapshot or floor"))?;
+    let snapshot: Snapshot = first.snapshot.parse()?;
+    let floor = u64::try_from(first.floor).map_err(Error::internal)?;
+    let events: Vec<Event> = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
+    let after = position.advanced(events.iter().map(|event| event.xid), &snapshot);
+    Ok(Found { events, after, floor })
+}
+
+/// True if at most `most` events follow `position`.
+pub(super) async fn is_near_end(connection: &mut PgConnection, position: &Position, most: i64) -> Result<bool> {
+    let near = sqlx::query_file_scalar!("src/platform/event/sql/is_near_end.sql", position.seen.to_string(), most)
+        .fetch_one(connection)
+        .await?;
+    Ok(near)
+}
+
+/// The position's parts as query parameters; xid8 is passed as text.
+fn parameters(position: &Position) -> (String, Vec<String>) {
+    (position.seen.to_string(), position.pending.iter().map(u64::to_string).collect())
+}
+
+/// The present end of the log as seen by this connection's snapshot, and the greatest transaction that retention has
+/// dropped. In a repeatable-read transaction it agrees with everything else that is read there.
+pub async fn position_now(connection: &mut PgConnection) -> Result<(Position, u64)> {
+    let row = sqlx::query_file!("src/platform/event/sql/position_now.sql").fetch_one(connection).await?;
+    let floor = u64::try_from(row.floor).map_err(Error::internal)?;
+    let seen = row.seen.map_or(Ok(floor), u64::try_from).map_err(Error::internal)?.max(floor);
+    let incarnation = Incarnation { system: row.system, timeline: row.timeline };
+    let start = Position { incarnation, seen, pending: std::sync::Arc::default() };
+    Ok((start.advanced([], &row.snapshot.parse()?), floor))
+}
+
+/// Keeps retention from dropping partitions until the transaction ends. Must be the first statement of a
+/// repeatable-read transaction, since it takes no snapshot: otherwise a partition could go after the snapshot that
+/// shows the old floor.
+pub async fn hold_log(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query_file!("src/platform/event/sql/hold_log.sql").execute(connection).await?;
+    Ok(())
+}
+
+/// The first `limit` events of `range` after `last`, in the order (subject type, subject, version). The caller checks
+/// in the same transaction that the log still holds the range.
+pub async fn read_range(
+    connection: &mut PgConnection,
+    range: &LogRange,
+    last: Option<&EventKey>,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let (since_seen, since_pending) = parameters(&range.since);
+    let (until_seen, until_pending) = parameters(&range.until);
+    let rows = sqlx::query_file_as!(
+        EventRow,
+        "src/platform/event/sql/read_range.sql",
+        range.company_id,
+        &range.subject_types as &[&str],
+        range.subject_id.as_deref(),
+        since_seen,
+        &since_pending,
+        until_seen,
+        &until_pending,
+        last.map(|last| last.subject_type.as_str()),
+        last.map(|last| last.subject_id.as_str()),
+        last.map(|last| last.version),
+        bigint(limit),
+    )
+    .fetch_all(connection)
+    .await?;
+    events(rows)
+}
+
+/// At most `limit` events of `subject` after `version`, oldest first, as far as the log still holds them.
+pub(super) async fn read_subject(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    subject: &Subject,
+    version: i32,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let rows = sqlx::query_file_as!(
+        EventRow,
+        "src/platform/event/sql/read_subject.sql",
+        company_id,
+        subject.subject_type,
+        subject.id,
+        version,
+        bigint(limit),
+    )
+    .fetch_all(connection)
+    .await?;
+    events(rows)
+}
+
+/// At most `limit` events about the id, under any of `subject_types`, oldest first, as far as the log still holds them.
+pub async fn history(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    subject_types: &[&str],
+    subject_id: &str,
+    after: Option<&HistoryPlace>,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let rows = sqlx::query_file_as!(
+        EventRow,
+        "src/platform/event/sql/history.sql",
+        company_id,
+        subject_types as &[&str],
+        subject_id,
+        after.map(|place| place.occurred_at),
+        after.map(|place| place.subject_type.as_str()),
+        after.map(|place| place.version),
+        bigint(limit),
+    )
+    .fetch_all(connection)
+    .await?;
+    events(rows)
+}
+
+/// Wakes the readers of other processes; `sender` lets the sending process ignore its own wake-up.
+pub(super) async fn notify(connection: &mut PgConnection, channel: &str, sender: &str) -> Result<()> {
+    sqlx::query_file!("src/platform/event/sql/notify.sql", channel, sender).execute(connection).await?;
+    Ok(())
+}
+
+fn bigint(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
