@@ -21,7 +21,7 @@ use axum::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 
-use super::{endpoints::unknown_path, negotiation, page};
+use super::{negotiation, page, response};
 
 /// The content of `web/dist` when this binary was compiled; empty where the console was not built.
 #[derive(Embed)]
@@ -59,7 +59,7 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
 /// `GET /assets/{name}`. Text files are embedded twice, plain and compressed.
 pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("assets/{name}");
-    let (Some(kind), Some(file)) = (content_type(&name), Files::get(&path)) else { return unknown_path().await };
+    let (Some(kind), Some(file)) = (content_type(&name), Files::get(&path)) else { return response::not_found() };
     let compressed = Files::get(&format!("{path}.gz"));
     let varies = compressed.is_some();
     // Only a plain `gzip` counts: a client that gives it a quality (`gzip;q=0.1`) gets the plain file.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{FromRequestParts, Request, State, WebSocketUpgrade},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use time::format_description::well_known::Rfc3339;
@@ -13,11 +13,16 @@ use time::format_description::well_known::Rfc3339;
 use super::{
     console, graphql,
     negotiation::{self, ResponseType},
-    response,
+    page, response,
     state::HttpState,
     websocket::{self, Peer, SocketState},
 };
 use crate::platform::error::{Code, Error};
+
+/// `GET /`: the console for a browser, an example request in plain text for every other client.
+pub(crate) async fn get_root(headers: HeaderMap) -> Response {
+    if negotiation::prefers_page(&headers) { console::page(&headers) } else { page::example_text(&headers) }
+}
 
 /// `GET /graphql`: a WebSocket upgrade, a page for a browser that navigates here, or a query.
 pub(crate) async fn get_graphql(
@@ -62,8 +67,7 @@ pub(crate) async fn get_time(State(state): State<Arc<HttpState>>) -> Response {
 
 /// 404 for every path that has no route.
 pub(crate) async fn unknown_path() -> Response {
-    let error = Error::new(Code::NotFound, "no such path; GraphQL is at /graphql");
-    response::error(ResponseType::Json, StatusCode::NOT_FOUND, error)
+    response::not_found()
 }
 
 /// 405 for a method that the path does not take; axum adds the `Allow` header.

@@ -28,7 +28,7 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 mod negotiation;
 mod observe;
-pub(crate) mod page;
+mod page;
 mod parameters;
 mod response;
 mod server;

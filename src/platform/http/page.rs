@@ -10,8 +10,6 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
-use super::{console, negotiation};
-
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}\
 h1{font-size:1.5rem}code,pre{font:14px/1.5 ui-monospace,monospace;background:#f2f4f7;border-radius:4px}\
 code{padding:.1em .3em}pre{padding:1rem;overflow-x:auto}pre code{padding:0}";
@@ -24,12 +22,9 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// `GET /`: the console for a browser, an example request in plain text for every other client.
-pub(crate) async fn root(headers: HeaderMap) -> Response {
-    if negotiation::prefers_page(&headers) {
-        return console::page(&headers);
-    }
-    let mut response = text(&headers).into_response();
+/// An example request in plain text, for clients that are not browsers.
+pub(super) fn example_text(headers: &HeaderMap) -> Response {
+    let mut response = text(headers).into_response();
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

@@ -126,6 +126,12 @@ pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Res
     single(kind, &Outcome::TransportError(status, error))
 }
 
+/// The response for a path that does not exist.
+pub(super) fn not_found() -> Response {
+    let problem = Error::new(Code::NotFound, "no such path; GraphQL is at /graphql");
+    error(ResponseType::Json, StatusCode::NOT_FOUND, problem)
+}
+
 fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T) -> Response {
     let Ok(bytes) = serde_json::to_vec(content) else {
         tracing::error!("a GraphQL response could not be written as JSON");
