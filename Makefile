@@ -1,9 +1,9 @@
-# Two commands for a machine that has only Rust: `make run` and `make test`.
+# `make run` and `make test` need nothing but Rust; they install the rest.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench web prepare
 
-help: ## this list
+help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
 
 run: ## serve demo data on 127.0.0.1:4000 in development mode (release build); installs what is missing
@@ -11,19 +11,19 @@ run: ## serve demo data on 127.0.0.1:4000 in development mode (release build); i
 	@.ci/web --if-possible
 	SWITCHBOARD_DEV=true cargo run --release --bin switchboard -- serve
 
-test: ## every test: Rust, then the Node clients; installs what is missing
+test: ## run all tests: Rust, then the Node clients; installs what is missing
 	@.ci/setup --node
 	@.ci/web --if-possible
 	cargo test
 	@.ci/test-clients
 
-web: ## build GraphiQL, which the next build of the server embeds; needs Node
+web: ## build GraphiQL, to be embedded by the next build of the server; needs Node
 	@.ci/web
 
-bench: ## measure beside limits and peers (release build; several minutes; ARGS="--rounds 1" and others)
+bench: ## measure, with limits and peers for comparison (release build; several minutes; ARGS="--rounds 1" and others)
 	@.ci/setup --node
 	@ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn); cargo bench --bench load -- $(ARGS)
 
-prepare: ## renew .sqlx/, the descriptions of the SQL queries, after a query or a migration changed
+prepare: ## regenerate .sqlx/, the descriptions of the SQL queries, after a change of a query or a migration
 	@.ci/setup
 	.ci/prepare

@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     audit::graphql::RequestStart,
-    chat::{self, Chats},
+    chat::{self, Chats, website::WebsiteOrigins},
     demo,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
@@ -33,6 +33,7 @@ use crate::{
         timer::{TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
+    router::router,
     schema,
 };
 
@@ -103,6 +104,7 @@ impl App {
         let state = HttpState {
             engine,
             authenticator,
+            origin_policy: Some(Arc::new(WebsiteOrigins::new(pool.clone()))),
             settings: Arc::new(settings.http.clone()),
             readiness: Readiness {
                 database: pool.clone(),
@@ -125,7 +127,7 @@ impl App {
         let address = listener.local_addr().map_err(Error::internal)?;
         let serving = {
             let (settings, shutdown) = (settings.http, shutdown.clone());
-            tokio::spawn(async move { http::serve(listener, http::router(state), &settings, shutdown).await })
+            tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
         };
         Ok(Self { address, shutdown, alarm, clock, live, tasks, serving, pools })
     }

@@ -24,5 +24,6 @@ pub mod audit;
 pub mod chat;
 pub mod demo;
 pub mod platform;
+pub mod router;
 pub mod schema;
 pub mod tenant;

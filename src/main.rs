@@ -1,4 +1,4 @@
-//! The commands: serve (default), migrate, schema, seed, company, token, api-key.
+//! The program `switchboard`. Its commands are in `cli`.
 
 mod cli;
 

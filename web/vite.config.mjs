@@ -1,5 +1,5 @@
-// Builds the console into dist/, which the Rust build embeds. Everything is bundled: editor, workers, fonts, styles.
-// The page must work without the internet and under a policy that allows no other host and no inline script.
+// Builds the console into dist/, which the Rust build embeds. Editor, workers, fonts and styles are bundled, because the
+// page must work without the internet and under a policy that allows no other host and no inline script.
 
 import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { defineConfig } from 'vite';
 const DIST = fileURLToPath(new URL('dist/', import.meta.url));
 const BUILD_SCRIPT = fileURLToPath(new URL('../build.rs', import.meta.url));
 
-/** Puts a compressed copy beside each text file, and tells cargo. */
+/** Writes a compressed copy of each text file, and makes cargo rebuild. */
 function embeddable() {
   return {
     name: 'embeddable',
@@ -21,7 +21,7 @@ function embeddable() {
       for (const file of files.filter((file) => /\.(js|css|svg|ttf)$/.test(file))) {
         writeFileSync(`${file}.gz`, gzipSync(readFileSync(file), { level: constants.Z_BEST_COMPRESSION }));
       }
-      // Cargo cannot watch a folder that is not there, so the first build of it shows only by a newer build script.
+      // Cargo cannot watch a folder that does not exist yet. A newer build script makes it notice the first build too.
       const now = new Date();
       utimesSync(BUILD_SCRIPT, now, now);
     },
@@ -34,12 +34,12 @@ export default defineConfig({
   worker: { format: 'es' },
   build: {
     target: 'es2022',
-    // Not as data: URLs, which the policy would have to allow.
+    // No data: URLs, because the policy does not allow them.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // Monaco is one chunk of some megabytes, read from a local binary and cached for good.
+    // Monaco is one chunk of several megabytes, which browsers cache for ever.
     chunkSizeWarningLimit: 8192,
   },
-  // `npm run dev` beside a running server.
+  // For `npm run dev` with a running server.
   server: { proxy: { '/graphql': { target: 'http://127.0.0.1:4000', ws: true } } },
 });

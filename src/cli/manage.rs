@@ -1,4 +1,4 @@
-//! Commands that manage companies, tokens and keys.
+//! The commands `seed`, `company`, `token` and `api-key`.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Database;
 
-/// `seed`.
+/// Runs `seed`.
 pub(super) async fn seed(settings: &DatabaseSettings, json: bool) -> Result<()> {
     let database = Database::open(settings).await?;
     let created = demo::seed(&database.work).await?;
@@ -41,7 +41,7 @@ pub(super) async fn seed(settings: &DatabaseSettings, json: bool) -> Result<()> 
 pub(crate) enum CompanyCommand {
     /// Creates a company and prints its id
     Create {
-        /// For people; 1 to 200 characters
+        /// Name of the company, for people; 1 to 200 characters
         #[arg(long)]
         name: String,
         #[command(flatten)]
@@ -62,25 +62,25 @@ impl CompanyCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenCommand {
-    /// What its bearer may be
+    /// Role of the bearer
     #[arg(long, value_enum)]
     role: Role,
-    /// The company [default: the demo company]
+    /// Id of the company [default: the demo company]
     #[arg(long, default_value_t = demo::COMPANY_ID, hide_default_value = true)]
     company: Uuid,
-    /// Of an agent [default: the demo company's first]
+    /// Id of the agent, for the role agent [default: the demo company's first]
     #[arg(long)]
     agent: Option<Uuid>,
-    /// Of a consumer [default: the demo company's]
+    /// Id of the website, for the role consumer [default: the demo company's]
     #[arg(long)]
     website: Option<Uuid>,
-    /// Of a participant
+    /// Id of the session, for the role participant
     #[arg(long)]
     session: Option<String>,
-    /// Whom it names [default: a new id]
+    /// Subject of the token [default: a new id]
     #[arg(long)]
     subject: Option<String>,
-    /// How long it is good for
+    /// Lifetime of the token
     #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
     #[command(flatten)]
@@ -123,15 +123,15 @@ impl TokenCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKeyCommand {
-    /// Creates a key and prints it; it cannot be shown again
+    /// Creates a key and prints it; it cannot be printed again
     Create {
-        /// Whom it acts for
+        /// Id of the company
         #[arg(long)]
         company: Uuid,
-        /// What its bearer may be: service or admin
+        /// Role of the bearer: service or admin
         #[arg(long, value_enum)]
         role: Role,
-        /// What it is for
+        /// Name of the key, for people
         #[arg(long, default_value = "unnamed")]
         name: String,
         #[command(flatten)]
@@ -139,7 +139,7 @@ pub(crate) enum ApiKeyCommand {
     },
     /// Lists a company's keys
     List {
-        /// Whose
+        /// Id of the company
         #[arg(long)]
         company: Uuid,
         #[command(flatten)]
@@ -147,10 +147,10 @@ pub(crate) enum ApiKeyCommand {
     },
     /// Revokes a key; sockets opened with it are closed
     Revoke {
-        /// Whose
+        /// Id of the company
         #[arg(long)]
         company: Uuid,
-        /// Which, by its id in the list
+        /// Id of the key, as listed
         #[arg(long)]
         id: Uuid,
         #[command(flatten)]

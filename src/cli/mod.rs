@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: `serve` (default), `migrate`, `schema`, `seed`, `company`, `token`, `api-key`.
 
 mod manage;
 mod serve;
@@ -19,7 +19,7 @@ use switchboard::platform::{
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct CommandLine {
-    /// How log lines are written [default: text on a terminal, else json]
+    /// Format of log lines [default: text on a terminal, otherwise json]
     #[arg(long, env = "SWITCHBOARD_LOG_FORMAT", global = true, value_enum)]
     pub(crate) log_format: Option<LogFormat>,
     #[command(subcommand)]
@@ -32,27 +32,27 @@ pub(crate) enum Command {
     Serve(Box<Settings>),
     /// Applies migrations, then exits
     Migrate(DatabaseSettings),
-    /// Prints the schema (SDL)
+    /// Prints the GraphQL schema in the schema definition language
     Schema,
-    /// Creates the demo data if absent and prints its ids
+    /// Creates the demo data if it does not exist, and prints its ids
     Seed {
-        /// As one JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         database: DatabaseSettings,
     },
-    /// Companies
+    /// Manages companies
     #[command(subcommand)]
     Company(manage::CompanyCommand),
     /// Prints a token signed with the configured secret
     Token(manage::TokenCommand),
-    /// API keys of companies' servers
+    /// Manages the API keys of companies' servers
     #[command(subcommand)]
     ApiKey(manage::ApiKeyCommand),
 }
 
-/// The process's arguments, with `serve` put in where no command is named.
+/// The process's arguments, with the command `serve` inserted if they name no command.
 pub(crate) fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let first = arguments.get(1).and_then(|argument| argument.to_str());
@@ -83,12 +83,12 @@ impl Command {
     }
 }
 
-/// The data directory in use.
+/// The configured data directory, or the platform's default.
 fn data_dir(settings: &DatabaseSettings) -> Result<PathBuf> {
     settings.data_dir.clone().map_or_else(embedded::default_data_dir, Ok)
 }
 
-/// The secret that signs tokens: the configured one, or the data directory's own where Postgres is embedded.
+/// The secret that signs tokens: the configured one, or with an embedded Postgres the one in the data directory.
 fn secret(database: &DatabaseSettings, auth: &AuthSettings) -> Result<Option<String>> {
     if auth.jwt_secret.is_some() || database.database_url.is_some() {
         return Ok(auth.jwt_secret.clone());
@@ -100,8 +100,8 @@ fn options_of(url: &str) -> Result<PgConnectOptions> {
     PgConnectOptions::from_str(url).map_err(|error| Error::invalid("DATABASE_URL", error))
 }
 
-/// A migrated database for a command that is not the server: the configured one, the embedded one that a server has
-/// running, or else the embedded one, started for as long as this takes.
+/// A migrated database for commands other than `serve`: the configured one, else the embedded one. The embedded one is
+/// started for the duration of the command unless a server already runs it.
 struct Database {
     work: UnitOfWork,
     embedded: Option<embedded::Embedded>,

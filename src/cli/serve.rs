@@ -1,4 +1,4 @@
-//! `serve`: the server, from the database up, until it is told to stop.
+//! The command `serve`: starts the database if it is embedded, then the server, and stops both on a signal.
 
 use std::{convert::Infallible, future::pending, io::Write as _};
 
@@ -16,7 +16,8 @@ use switchboard::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Connections besides the requests' pool: notifier, listener, reader, retention, migration, and other commands.
+/// Connections of the embedded Postgres besides the requests' pool: notifier, listener, reader, retention, migration,
+/// and other commands.
 const OTHER_CONNECTIONS: u32 = 16;
 
 pub(super) async fn run(settings: Settings) -> Result<()> {
@@ -58,9 +59,9 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
     let url = format!("http://{}", app.address);
     if is_new || development {
         let directory = embedded.map(|_| directory.display().to_string());
-        say(&welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
+        print(&welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
     }
-    say(&format!("listening on {url}\n"));
+    print(&format!("listening on {url}\n"));
     let shutdown = app.shutdown.clone();
     let stopped = app.stopped();
     tokio::pin!(stopped);
@@ -86,8 +87,8 @@ fn listen_for(kind: SignalKind) -> Result<Signal> {
     signal(kind).map_err(Error::internal)
 }
 
-/// The first signal drains, the second stops at once; later ones do nothing. Part of the main task and not spawned: a
-/// server that lost the task could not be stopped.
+/// The first signal starts the drain, the second stops the server at once; later ones do nothing. Part of the main task
+/// and not spawned: a server that lost the task could not be stopped.
 async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutdown: &Shutdown) -> Infallible {
     for stage in [&shutdown.drain, &shutdown.now] {
         tokio::select! {
@@ -100,12 +101,12 @@ async fn stop_on_signals((mut terminate, mut interrupt): (Signal, Signal), shutd
     pending().await
 }
 
-/// Tells whoever started the server, if they still listen.
-fn say(text: &str) {
+/// Writes to standard error; ignores a closed one.
+fn print(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// What a newcomer needs to know.
+/// The text for a first start: the address, the demo data, a token, and an example request.
 fn welcome(url: &str, directory: Option<&str>, secret: Option<&str>, development: bool) -> Result<String> {
     let demo = demo::demo();
     let mut lines = vec![String::new(), format!("  Switchboard is at {url} (GraphQL: {url}/graphql)")];

@@ -1,8 +1,8 @@
-//! Time and ids as the services see them, so that tests can move the one and fix the other.
+//! The server's clock, which tests can move, and new ids.
 //!
-//! Two clocks, never mixed: deadlines that several servers must agree on (timers, leases, `missAt`)
-//! use the database's `switchboard.now()`; a [`Clock`] serves what one server decides alone,
-//! such as whether a token has expired.
+//! There are two clocks, and no value of one is compared with a value of the other. Deadlines that several servers must
+//! agree on (timers, leases, `missAt`) use the database's `switchboard.now()`. Decisions of one server, such as whether
+//! a token has expired, use its [`Clock`].
 
 use std::sync::{
     Arc,
@@ -13,10 +13,10 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// Longest sleep before the time is looked at again: the runtime's timers stand still while a machine is suspended.
+/// Longest sleep before the time is read again: the runtime's timers stop while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::seconds(30);
 
-/// This server's clock. Clones share the offset that tests set.
+/// This server's clock: the system's time plus an offset that tests set. Clones share the offset.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
@@ -24,19 +24,19 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The present, in UTC.
+    /// The current time, in UTC.
     pub fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc() + Duration::milliseconds(self.offset_ms.load(Ordering::Relaxed))
     }
 
-    /// Moves the clock; for tests.
+    /// Moves the clock, for tests, and wakes every [`Clock::sleep_until`].
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.whole_milliseconds()).unwrap_or(i64::MAX);
         self.offset_ms.fetch_add(by, Ordering::Relaxed);
         self.moved.notify_waiters();
     }
 
-    /// Returns at `at`, never earlier; also when the clock is moved there.
+    /// Returns at `at`, or when the clock is moved there; never earlier.
     pub async fn sleep_until(&self, at: OffsetDateTime) {
         loop {
             // Registered before the time is read, so that a move in between is not missed.
@@ -45,15 +45,15 @@ impl Clock {
             if !left.is_positive() {
                 return;
             }
-            // A whole millisecond at least: the timer's resolution.
+            // At least a millisecond, the timer's resolution.
             let nap = left.clamp(Duration::MILLISECOND, LONGEST_SLEEP).unsigned_abs();
             let _ = tokio::time::timeout(nap, moved).await;
         }
     }
 }
 
-/// A new id. Version 7: time-ordered, so that an index grows at one end, with 74 random bits,
-/// so that an id cannot be guessed.
+/// A new id, UUID version 7: ordered by time, so that an index grows at one end, with 74 random bits, so that an id
+/// cannot be guessed.
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }

@@ -1,14 +1,14 @@
-//! One error type for the whole server: a [`Code`] that clients branch on, a message that tells the
-//! caller what to mend, and (for faults of ours) the cause, which is logged once and never sent.
+//! The error type of the whole server: a [`Code`] that clients branch on, a message for the caller, and for faults of
+//! the server the cause, which is logged once and never sent.
 //!
 //! ```text
-//! sql.rs / service.rs            graphql/engine.rs or http/
+//! any module                     graphql/error_response.rs or http/
 //!   Error { code, message, .. } ──► extensions.code, HTTP status   (to the client)
 //!                               └─► one log line with the chain    (Code::Internal, Code::Unavailable)
 //! ```
 //!
-//! Outcomes that a correct client has to branch on (lost the race, already ended) are not errors:
-//! they are values in a mutation's payload.
+//! Outcomes that a correct client must handle (lost the race, already ended) are not errors. They are values in a
+//! mutation's payload.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
@@ -20,35 +20,35 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `extensions.code` of a GraphQL error. The list is closed: clients may match on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The document is not GraphQL.
+    /// The document is not valid GraphQL syntax.
     ParseFailed,
     /// The document does not fit the schema.
     ValidationFailed,
-    /// An argument or variable is out of bounds; the message names the field.
+    /// An argument or variable is invalid; the message names it.
     BadUserInput,
-    /// No credential, or one that is not valid any more.
+    /// No credential, or one that is not valid.
     Unauthenticated,
-    /// A valid credential whose role may not do this.
+    /// The caller's role may not do this.
     Forbidden,
-    /// No such thing, or not for this caller to know of.
+    /// The record does not exist, or this caller may not know of it.
     NotFound,
-    /// The present state forbids it; the message says which state.
+    /// The record's state forbids the operation; the message names the state.
     Conflict,
-    /// The same operation is under way for the same subject.
+    /// The same operation is in progress for the same subject.
     OperationInProgress,
-    /// A coordinated call waited its whole time in vain.
+    /// A coordinated call was not admitted within its waiting time.
     WaitTimeout,
-    /// An idempotency key came back with other content.
+    /// An idempotency key was reused with different content.
     IdempotencyMismatch,
-    /// Body, document or batch over its size limit.
+    /// A body, document or batch is over its size limit.
     PayloadTooLarge,
-    /// The document guard's limits on tokens, depth, aliases, directives, root fields or cost.
+    /// The document is over a limit on tokens, depth, aliases, directives, root fields or cost.
     QueryTooComplex,
-    /// Too many requests, connections or subscriptions of one caller.
+    /// Too many requests, connections or subscriptions.
     RateLimited,
-    /// The database is away. Safe to try again after `extensions.retryAfterMs`.
+    /// The database cannot be reached. Clients may retry after `extensions.retryAfterMs`.
     Unavailable,
-    /// A fault of this server.
+    /// A fault of the server.
     Internal,
 }
 
@@ -72,7 +72,7 @@ impl Code {
         Self::Internal,
     ];
 
-    /// The name on the wire.
+    /// The value of `extensions.code`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
@@ -93,7 +93,7 @@ impl Code {
         }
     }
 
-    /// The HTTP status where the whole request is answered by this code.
+    /// The HTTP status of a response to a whole request that failed with this code.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::ParseFailed | Self::ValidationFailed | Self::BadUserInput | Self::QueryTooComplex => {
@@ -112,12 +112,12 @@ impl Code {
     }
 }
 
-/// How long a client should wait before it repeats an [`Code::Unavailable`] request, in milliseconds.
+/// How long a client should wait before it retries after [`Code::Unavailable`], in milliseconds.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// A code, a message for the caller, and perhaps a cause for the log. Clones share the cause.
+/// A code, a message for the caller, and for faults of the server the cause. Clones share the cause.
 #[derive(Debug, Clone)]
 pub struct Error {
     code: Code,
@@ -126,22 +126,22 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of the caller's making: `message` is sent as it stands.
+    /// An error of the caller: `message` is sent unchanged.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), source: None }
     }
 
-    /// `field` (as the client wrote it, `chat.headline`) is wrong in the way `problem` says.
+    /// `BAD_USER_INPUT` about `field`, written as in the request: `chat.headline`.
     pub fn invalid(field: &str, problem: impl fmt::Display) -> Self {
         Self::new(Code::BadUserInput, format!("{field}: {problem}"))
     }
 
-    /// No `what` with this id that the caller may see.
+    /// There is no `what` with this id that the caller may see.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("no such {what}"))
     }
 
-    /// The present state forbids it; `why` names the state.
+    /// The record's state forbids the operation; `why` names the state.
     pub fn conflict(why: impl Into<String>) -> Self {
         Self::new(Code::Conflict, why)
     }
@@ -156,12 +156,12 @@ impl Error {
         Self::new(Code::Unauthenticated, format!("unauthorized: {why}"))
     }
 
-    /// A fault of ours; the caller learns only that there was one.
+    /// A fault of the server. The caller does not see the cause.
     pub fn internal(source: impl Into<Source>) -> Self {
         Self { code: Code::Internal, message: "internal server error".into(), source: Some(Arc::from(source.into())) }
     }
 
-    /// Something this server needs is away; the caller may try again.
+    /// A dependency of the server cannot be reached; the caller may retry.
     pub fn unavailable(source: impl Into<Source>) -> Self {
         Self {
             code: Code::Unavailable,
@@ -170,28 +170,28 @@ impl Error {
         }
     }
 
-    /// What clients branch on.
+    /// The code that clients branch on.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// What the caller is told.
+    /// The message that is sent to the caller.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The SQLSTATE, where the database refused.
+    /// The SQLSTATE of a database error.
     fn sqlstate(&self) -> Option<String> {
         let source = self.source.as_deref()?.downcast_ref::<sqlx::Error>()?;
         Some(source.as_database_error()?.code()?.into_owned())
     }
 
-    /// True for a serialization failure or deadlock: the same transaction may succeed when repeated whole.
+    /// True for a serialization failure or a deadlock: the whole transaction may succeed when it is repeated.
     pub fn is_transient_conflict(&self) -> bool {
         matches!(self.sqlstate().as_deref(), Some("40001" | "40P01"))
     }
 
-    /// The cause and its causes, innermost last, for one log line.
+    /// The message and all causes, innermost last, in one line for the log.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut next: Option<&(dyn StdError + 'static)> = StdError::source(self);
@@ -203,7 +203,7 @@ impl Error {
         text
     }
 
-    /// Writes the one log line that a fault of ours gets. Errors of the caller's making are not logged.
+    /// Logs a fault of the server. Errors of the caller are not logged. Call it once for each error.
     pub fn log(&self, place: &str) {
         match self.code {
             Code::Internal => tracing::error!(place, error = self.chain(), "internal error"),
@@ -226,7 +226,8 @@ impl StdError for Error {
 }
 
 impl From<sqlx::Error> for Error {
-    /// A database that is away, overloaded or shutting down is [`Code::Unavailable`]; all else is our fault.
+    /// [`Code::Unavailable`] if the database cannot be reached, is overloaded or is shutting down; otherwise
+    /// [`Code::Internal`].
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as Sql;
         let away = match &error {

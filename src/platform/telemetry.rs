@@ -1,9 +1,10 @@
-//! Structured logs, on standard error.
+//! Structured logs on standard error.
 //!
-//! Rules: one line for one incident, at the level of what somebody has to do about it (error: a fault of ours;
-//! warn: something is away and will be retried; info: start, stop, and what changes how the server runs; debug: the
-//! rest). No token, key, message text or customer's name in any line. A request's faults are logged where they
-//! leave the server, with the whole chain, once.
+//! Rules:
+//! - One line for each incident. A fault is logged once, with its chain of causes, where its response is made.
+//! - The level is what the operator has to do: `error` for a fault of the server, `warn` for a dependency that cannot
+//!   be reached and is retried, `info` for start, stop and changes of the server's state, `debug` for the rest.
+//! - No token, key, message text or customer's name in any line.
 
 use std::io::IsTerminal as _;
 
@@ -13,27 +14,27 @@ use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt as _,
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object for each line.
     Json,
 }
 
-/// Starts logging. `RUST_LOG` chooses levels, for all (`debug`) or by module (`info,switchboard::chat=debug`); `info`
-/// unless set. Without a format: text on a terminal, else JSON.
+/// Starts logging. `RUST_LOG` sets the level of all modules (`debug`) or of some (`info,switchboard::chat=debug`); the
+/// default is `info`. The default format is text on a terminal, otherwise JSON.
 pub fn init(format: Option<LogFormat>) {
     let terminal = std::io::stderr().is_terminal();
-    // By target only: filters that look into spans cost each poll of a socket a lock that all of them share.
+    // Filters by target only: a filter that reads spans takes a process-wide lock at each poll of a socket.
     let chosen = std::env::var("RUST_LOG").ok().filter(|levels| !levels.is_empty());
-    let (levels, unreadable) = match chosen.as_deref().map(str::parse::<Targets>) {
+    let (levels, invalid) = match chosen.as_deref().map(str::parse::<Targets>) {
         Some(Ok(levels)) => (levels, None),
-        Some(Err(error)) => (usual_levels(), Some(error)),
-        None => (usual_levels(), None),
+        Some(Err(error)) => (default_levels(), Some(error)),
+        None => (default_levels(), None),
     };
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
-        // A line that cannot be written is lost: complaining of it in the same place would panic, in whatever logs.
+        // A line that cannot be written is dropped. Reporting it on the same standard error would panic.
         .log_internal_errors(false);
     let logs = match format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Text => logs.boxed(),
@@ -42,11 +43,11 @@ pub fn init(format: Option<LogFormat>) {
     if let Err(error) = tracing_subscriber::registry().with(levels).with(logs).try_init() {
         eprintln!("logging was started before: {error}");
     }
-    if let Some(error) = unreadable {
-        tracing::warn!(%error, "RUST_LOG cannot be read; the usual levels hold");
+    if let Some(error) = invalid {
+        tracing::warn!(%error, "RUST_LOG cannot be parsed; the default levels apply");
     }
 }
 
-fn usual_levels() -> Targets {
+fn default_levels() -> Targets {
     Targets::new().with_default(Level::INFO).with_target("sqlx::postgres::notice", Level::WARN)
 }

@@ -1,4 +1,4 @@
-//! The accept loop by itself: protocols, time limits, shutdown. The routes behind it are stand-ins.
+//! The accept loop alone, with stand-in routes: protocols, time limits, shutdown.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Longer than anything here takes unless it hangs.
+/// Longer than any step of these tests takes unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Parser)]
@@ -27,7 +27,7 @@ struct Flags {
     http: HttpSettings,
 }
 
-/// The settings that `flags` make.
+/// The settings with these command-line flags.
 pub(crate) fn settings(flags: &[&str]) -> HttpSettings {
     Flags::parse_from([&["test"], flags].concat()).http
 }
@@ -35,9 +35,9 @@ pub(crate) fn settings(flags: &[&str]) -> HttpSettings {
 struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
-    /// Rung when a request to `/wait` has begun.
+    /// Notified when a request to `/wait` has started.
     begun: Arc<Notify>,
-    /// Lets it end.
+    /// Lets that request end.
     go_on: Arc<Notify>,
     served: JoinHandle<usize>,
 }
@@ -85,16 +85,16 @@ impl Server {
     }
 }
 
-/// Everything until the server closes.
+/// Reads until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // A reset is a way of closing.
+    // A reset closes the connection too.
     let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server closes");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[tokio::test]
-async fn http_1_and_http_2_and_websockets_are_served_on_one_port() {
+async fn one_port_serves_http_1_http_2_and_websockets() {
     install_tls_provider();
     let server = Server::start(&[]).await;
     let url = format!("http://{}/", server.address);
@@ -109,20 +109,20 @@ async fn http_1_and_http_2_and_websockets_are_served_on_one_port() {
 }
 
 #[tokio::test]
-async fn silent_and_slow_clients_are_dropped() {
+async fn clients_that_send_no_complete_request_in_time_are_dropped() {
     let server = Server::start(&["--read-timeout", "200ms"]).await;
     let started = Instant::now();
-    for said in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost: x\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
+    for sent in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost: x\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let mut stream = server.connect().await;
-        stream.write_all(said.as_bytes()).await.unwrap();
-        let answer = rest(&mut stream).await;
-        assert_eq!(answer.contains("hello"), said.ends_with("\r\n\r\n"), "{said:?}: {answer}");
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let response = rest(&mut stream).await;
+        assert_eq!(response.contains("hello"), sent.ends_with("\r\n\r\n"), "{sent:?}: {response}");
     }
-    assert!(started.elapsed() >= Duration::from_millis(600), "each of them had its time");
+    assert!(started.elapsed() >= Duration::from_millis(600), "every client had the whole time");
 }
 
 #[tokio::test]
-async fn draining_finishes_what_runs_and_takes_nothing_new() {
+async fn a_drain_finishes_open_requests_and_accepts_no_connections() {
     let server = Server::start(&[]).await;
     let mut idle = server.connect().await;
     idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -132,14 +132,14 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
     server.begun.notified().await;
     server.shutdown.drain.cancel();
     assert_eq!(rest(&mut idle).await, "", "an idle connection is closed");
-    assert!(TcpStream::connect(server.address).await.is_err(), "nobody accepts");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
     server.go_on.notify_one();
     assert!(rest(&mut busy).await.ends_with("waited"));
     assert_eq!(server.ended().await, 0);
 }
 
 #[tokio::test]
-async fn the_second_stage_drops_everything() {
+async fn the_second_stage_or_the_drain_timeout_drops_open_requests() {
     for flags in [["--drain-timeout", "10m"], ["--drain-timeout", "50ms"]] {
         let server = Server::start(&flags[..]).await;
         let mut busy = server.connect().await;

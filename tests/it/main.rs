@@ -7,6 +7,7 @@ mod embedded;
 mod events;
 mod graphql_over_http;
 mod http_server;
+mod layers;
 mod race;
 mod server;
 mod support;

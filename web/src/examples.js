@@ -1,4 +1,4 @@
-// The tabs that a first visit opens: one chat race from the customer's question to the winner, on the demo data.
+// The tabs of a first visit: one chat race from the customer's question to the winner, with the demo data.
 
 const DEMO_WEBSITE = '5b000000-0000-7000-8000-000000000002';
 
@@ -88,12 +88,12 @@ mutation Answer($chatId: UUID!) {
 }
 `;
 
-// GraphiQL leaves out the variables of the tab that is open first, so that one has none.
+// GraphiQL ignores the variables of the tab that is open first, so that tab has none.
 export const EXAMPLES = [
   { query: ask },
   { query: watch },
   { query: answer, variables: JSON.stringify({ chatId: 'the id of a chat' }, null, 2) },
 ];
 
-/** What a new tab starts with. */
+/** The content of a new tab. */
 export const EMPTY = '# Ctrl-Space completes, Ctrl-Enter runs.\n\n';

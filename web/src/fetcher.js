@@ -1,9 +1,9 @@
-// Carries GraphiQL's requests to the server that the page came from: queries and mutations over HTTP, subscriptions
-// over a WebSocket on the same path.
+// Sends GraphiQL's requests to the server of the page: queries and mutations over HTTP, subscriptions over a WebSocket on
+// the same path.
 //
-// A browser cannot set headers on a WebSocket. So the `Authorization` header of the headers editor travels in the
-// payload of `connection_init`, as `authToken`. One socket speaks for one credential: another credential opens
-// another socket and ends the earlier one.
+// Browsers cannot set headers on a WebSocket, so the `Authorization` header of the headers editor is sent in the payload
+// of `connection_init`, as `authToken`. A socket has one credential: a request with another credential closes the socket
+// and opens a new one.
 
 import { Kind, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
@@ -11,10 +11,10 @@ import { createClient } from 'graphql-ws';
 const URL_HTTP = new URL('/graphql', window.location.href).href;
 const URL_SOCKET = URL_HTTP.replace(/^http/, 'ws');
 const ACCEPT = 'application/graphql-response+json, application/json;q=0.9';
-/** Closed for a reason that trying again with the same credential does not mend. */
+/** The close code for a refused credential. Reconnecting with the same credential would fail again. */
 const REFUSED = 4403;
 
-/** The value of the header, whatever the case of its name; empty when there is none. */
+/** The value of the `Authorization` header in any case of its name; empty without one. */
 export function authorizationOf(headers) {
   const found = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'authorization');
   return typeof found?.[1] === 'string' ? found[1].trim() : '';
@@ -43,7 +43,7 @@ function socketFor(authorization) {
     const client = createClient({
       url: URL_SOCKET,
       connectionParams: authorization ? { authToken: authorization } : {},
-      // An idle socket stays a moment, for the next run.
+      // An idle socket stays open for a while, for the next operation.
       lazyCloseTimeout: 3_000,
       shouldRetry: (event) => event?.code !== REFUSED,
     });
@@ -63,7 +63,7 @@ async function* subscribe(params, authorization) {
   }
 }
 
-/** The operations in the document; none when it does not parse: the server says what is wrong with it. */
+/** The operations of the document; none if it does not parse, because the server reports the error. */
 function operationsOf({ query }) {
   try {
     return parse(query).definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
@@ -72,11 +72,11 @@ function operationsOf({ query }) {
   }
 }
 
-/** GraphiQL's fetcher. */
+/** Runs one operation for GraphiQL: over the WebSocket if it is a subscription, otherwise over HTTP. */
 export function fetcher({ operationName, ...params }, options) {
   const headers = options?.headers ?? {};
   const operations = operationsOf(params);
-  // A moment after an edit GraphiQL still names the operation that was there before. One alone needs no name.
+  // Shortly after an edit GraphiQL still passes the old operation name. A single operation needs none, so it is omitted.
   const request = operations.length === 1 ? params : { ...params, operationName };
   const chosen = operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === operationName);
   const isSubscription = chosen?.operation === 'subscription';

@@ -1,4 +1,4 @@
-// The console: GraphiQL on this server's own API.
+// The console: GraphiQL for this server's API.
 
 import { GraphiQL } from 'graphiql';
 import 'graphiql/setup-workers/vite';

@@ -1,5 +1,5 @@
-// Shown when the server wants to know who is asking before it shows its schema: where the token goes, and a field
-// that puts it there.
+// A note shown when the server refuses to show its schema to an anonymous caller. It explains where the token belongs,
+// and has a field that inserts it there.
 
 import { useGraphiQL, useGraphiQLActions } from '@graphiql/react';
 import { useEffect, useState } from 'react';
@@ -11,7 +11,7 @@ function withToken(text, token) {
   try {
     headers = JSON.parse(text || '{}');
   } catch {
-    // What is no JSON could not have been sent.
+    // Invalid JSON cannot have been sent, so nothing is lost by replacing it.
   }
   const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization');
   const value = /^bearer /i.test(token) ? token : `Bearer ${token}`;
@@ -24,7 +24,7 @@ export function TokenNote() {
   const { introspect } = useGraphiQLActions();
   const [token, setToken] = useState('');
 
-  // Who types the header by hand needs no button: the schema comes as soon as it is right.
+  // For a header typed by hand: tries again after each pause in typing, so that no button is needed.
   useEffect(() => {
     if (!refused || !headerEditor) return undefined;
     let pause;
@@ -48,9 +48,9 @@ export function TokenNote() {
   return (
     <form className="token-note" role="status" onSubmit={use}>
       <p>
-        <strong>This server wants to know who is asking.</strong> A token or an API key goes into the{' '}
-        <em>Headers</em> tab below the editor, as <code>{'{ "Authorization": "Bearer …" }'}</code>; it is used for
-        subscriptions too. To make one: <code>switchboard token --role service --company ID</code>
+        <strong>This server requires a credential.</strong> Put a token or an API key into the{' '}
+        <em>Headers</em> tab below the editor, as <code>{'{ "Authorization": "Bearer …" }'}</code>; subscriptions use it
+        too. To create a token: <code>switchboard token --role service --company ID</code>
       </p>
       <input
         type="password"
@@ -60,7 +60,7 @@ export function TokenNote() {
         value={token}
         onChange={(event) => setToken(event.target.value)}
       />
-      {/* The headers editor is loaded a moment after the page: before that there is nowhere to put the token. */}
+      {/* The headers editor loads after the page. Until then there is no place for the token. */}
       <button type="submit" disabled={!token.trim() || !headerEditor}>
         Use it
       </button>

@@ -16,7 +16,7 @@ use crate::{
         graphql::{
             context::ContextExt as _,
             scalars::Datetime,
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         input,
         subscription::{self, StreamEvent},
@@ -368,7 +368,7 @@ impl ContractSubscription {
         company_id: Option<Uuid>,
         website_id: Option<Uuid>,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<StreamEvent<Contract>>> {
+    ) -> Result<SourceRegistered<StreamEvent<Contract>>> {
         let feed = ContractFeed { viewer: Arc::clone(context.principal()?).into(), company_id, website_id };
         let changes = subscription::subscribe(context.sources(), feed, after);
         Ok(source::shared(context, changes))

@@ -22,7 +22,7 @@ use crate::{
             context::ContextExt as _,
             page::{self, Page, Place},
             scalars::Datetime,
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         input,
         subscription::{self, StreamEvent},
@@ -236,7 +236,7 @@ impl MessageSubscription {
         context: &Context<'_>,
         chat_id: Uuid,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<StreamEvent<Message>>> {
+    ) -> Result<SourceRegistered<StreamEvent<Message>>> {
         let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
         let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
         Ok(source::shared(context, changes))

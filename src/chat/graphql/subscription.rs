@@ -13,7 +13,7 @@ use crate::{
         event::Cursor,
         graphql::{
             context::ContextExt as _,
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         subscription::{self, StreamEvent},
     },
@@ -35,7 +35,7 @@ impl RaceSubscription {
         contract_id: Option<Uuid>,
         status: Option<ChatStatus>,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<StreamEvent<Chat>>> {
+    ) -> Result<SourceRegistered<StreamEvent<Chat>>> {
         let filter = ChatFilter { chat_id, key, contract_id, status };
         let feed = ChatFeed { viewer: Arc::clone(context.principal()?).into(), filter };
         let changes = subscription::subscribe(context.sources(), feed, after);
@@ -48,7 +48,7 @@ impl RaceSubscription {
         context: &Context<'_>,
         key: Uuid,
         after: Option<Cursor>,
-    ) -> Result<HandedOver<StreamEvent<ChatRace>>> {
+    ) -> Result<SourceRegistered<StreamEvent<ChatRace>>> {
         let feed = RaceFeed { principal: Arc::clone(context.principal()?), key };
         let changes = subscription::subscribe(context.sources(), feed, after);
         Ok(source::shared(context, changes))

@@ -36,7 +36,7 @@ use crate::{
         error::{Error, Result},
         graphql::{
             context::ContextExt as _,
-            source::{self, HandedOver},
+            source::{self, SourceRegistered},
         },
         subscription::{self, Change, ChangeOperation, Newest, StreamEvent},
     },
@@ -116,7 +116,7 @@ impl WidgetSubscription {
     /// A chat as it is, then as it changes: a slow reader may get only the newest state. Null when the caller may not see it
     /// any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
-    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<HandedOver<Option<Chat>>> {
+    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<SourceRegistered<Option<Chat>>> {
         let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
         let changes = subscription::subscribe(context.sources(), Newest(ChatFeed { viewer, filter }), None);
@@ -138,7 +138,7 @@ impl WidgetSubscription {
         context: &Context<'_>,
         condition: Option<MessageCondition>,
         order_by: Option<Vec<MessagesOrderBy>>,
-    ) -> Result<HandedOver<Option<Vec<Message>>>> {
+    ) -> Result<SourceRegistered<Option<Vec<Message>>>> {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
         let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
         let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, None);
@@ -159,7 +159,7 @@ impl WidgetSubscription {
         context: &Context<'_>,
         contract_id: Option<Uuid>,
         #[graphql(name = "status")] named: Option<String>,
-    ) -> Result<HandedOver<StreamEvent<Chat>>> {
+    ) -> Result<SourceRegistered<StreamEvent<Chat>>> {
         let status = named.map(|text| status(&text)).transpose()?;
         let viewer = widget(context, contract_id).await?;
         let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
@@ -169,7 +169,11 @@ impl WidgetSubscription {
 
     /// Messages as they are added to a chat.
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
-    async fn on_message_added(&self, context: &Context<'_>, chat_id: Uuid) -> Result<HandedOver<StreamEvent<Message>>> {
+    async fn on_message_added(
+        &self,
+        context: &Context<'_>,
+        chat_id: Uuid,
+    ) -> Result<SourceRegistered<StreamEvent<Message>>> {
         let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
         let changes = subscription::changes(context.sources(), MessageFeed { viewer, chat_id });
         Ok(source::shared(context, changes))
@@ -182,7 +186,7 @@ impl WidgetSubscription {
         &self,
         context: &Context<'_>,
         company_id: Option<Uuid>,
-    ) -> Result<HandedOver<StreamEvent<Contract>>> {
+    ) -> Result<SourceRegistered<StreamEvent<Contract>>> {
         let viewer = match (context.caller(), company_id) {
             (Caller::Anonymous, None) => return Err(Error::invalid("companyId", "required without a token")),
             (_, company_id) => context.viewer(company_id.unwrap_or_default())?,

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
 use sqlx::PgPool;
 
 use super::sql;
-use crate::platform::error::Result;
+use crate::platform::{error::Result, http::OriginPolicy};
 
 /// How long a yes holds.
 const LISTED_KEPT: Duration = Duration::from_mins(1);
@@ -60,5 +61,11 @@ impl WebsiteOrigins {
 
     async fn ask(&self, origin: &str) -> Result<bool> {
         sql::allows_origin(&mut *self.pool.acquire().await?, origin).await
+    }
+}
+
+impl OriginPolicy for WebsiteOrigins {
+    fn allows<'a>(&'a self, origin: &'a str) -> BoxFuture<'a, bool> {
+        self.list(origin).boxed()
     }
 }

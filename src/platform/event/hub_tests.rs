@@ -22,7 +22,7 @@ fn event(company_id: Uuid, id: &str, version: i32, colour: &str, before: Option<
         record: Decoded::default(),
         before: Decoded::default(),
         fields: OnceLock::default(),
-        memo: crate::platform::event::Memo::default(),
+        render_cache: crate::platform::event::RenderCache::default(),
     }
 }
 

@@ -40,11 +40,11 @@
 mod history;
 pub mod hub;
 pub mod listener;
-pub mod memo;
 pub mod notifier;
 pub mod position;
 mod queue;
 pub mod reader;
+pub mod render_cache;
 mod resume;
 pub mod retention;
 mod sql;
@@ -61,9 +61,9 @@ use uuid::Uuid;
 
 pub use history::HistoryPlace;
 pub use hub::{Hub, Interest};
-pub use memo::Memo;
 pub use notifier::LogNotifier;
 pub use position::{Cursor, Incarnation, Position, SubjectName};
+pub use render_cache::RenderCache;
 pub use resume::{LogRange, Resumed, resume, resume_subject};
 pub use sql::{append, history, hold_log, position_now, read_range};
 
@@ -176,8 +176,8 @@ pub struct Event {
     before: Decoded,
     /// `payload` and `previous` as JSON values; parsed once.
     fields: OnceLock<(Value, Value)>,
-    /// Results that subscriptions share, such as a rendered message.
-    pub memo: Memo,
+    /// Renderings of this event that several readers share.
+    pub render_cache: RenderCache,
 }
 
 impl Event {

@@ -1,11 +1,13 @@
-//! Documents that are parsed, guarded and validated, and the cache that keeps them so.
+//! Prepared documents (parsed, guarded, validated) and their cache.
 //!
-//! A document is prepared once. Each of its operations becomes a document of its own with just the fragments that
-//! it reaches, so that a request clones no more than it executes. Preparing depends on the text alone, never on
-//! the values of variables: validation runs with none (async-graphql's only rule that looks at values then skips
-//! what it cannot know; `literals` and `variables` make up for it), so one result holds for all requests.
+//! A document is prepared once. Each of its operations becomes a document of its own with only the fragments that it
+//! reaches, so that a request clones no more than it executes.
 //!
-//! Only documents that passed are cached, under their whole text: nobody's mistakes push out what others use.
+//! Preparing depends on the text alone, never on the values of variables, so one result serves all requests.
+//! Validation therefore runs without values. The one rule of async-graphql that reads them skips what it cannot
+//! check; `literals` and `variables` check that instead.
+//!
+//! The cache holds valid documents only, under their whole text: invalid documents cannot evict them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,38 +26,42 @@ use async_graphql::{
 };
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{engine::Refusal, guard::Guard, literals, types::Types, wire};
+use super::{
+    error_response::{self, Refusal},
+    guard::Guard,
+    literals,
+    types::Types,
+};
 use crate::platform::error::Code;
 
-/// The root field that callers without a valid credential may use.
+/// The root field that callers with a refused credential may use: they log in with it.
 const OPEN_FIELD: &str = "consumerLogin";
 
-/// A prepared document.
+/// A document whose every operation may be executed.
 #[derive(Debug)]
 pub(super) struct Document {
     operations: Vec<Arc<Operation>>,
 }
 
-/// One operation, ready for any values of its variables.
+/// One operation of a prepared document, for any values of its variables.
 #[derive(Debug)]
 pub(super) struct Operation {
     name: Option<Name>,
-    /// Query, mutation or subscription.
     pub(super) ty: OperationType,
-    /// This operation alone, unnamed, with the fragments that it reaches.
+    /// This operation alone, with the fragments that it reaches.
     pub(super) executable: ExecutableDocument,
-    /// True for a mutation of nothing but `consumerLogin`.
+    /// True for a mutation that selects nothing but `consumerLogin`.
     pub(super) open: bool,
-    /// True when it asks for `__schema` or `__type`.
+    /// True when it selects `__schema` or `__type`.
     pub(super) introspects: bool,
-    /// True when its cost has to be checked again with the values of variables.
+    /// True when a page size is a variable: the cost must be checked again for each request.
     pub(super) paged_by_variable: bool,
-    /// Its first root field, for metrics: a name of the schema, so there are not many.
+    /// The first root field, as a metric label: a name of the schema, so the number of labels is bounded.
     pub(super) label: Arc<str>,
 }
 
 impl Document {
-    /// Guards, parses and validates `text`. `validate` is the schema's.
+    /// Guards, parses and validates `text`; `validate` applies the schema's rules.
     pub(super) fn prepare(
         text: &str,
         guard: &Guard,
@@ -71,7 +77,7 @@ impl Document {
             errors.extend(mistakes.into_iter().map(|mistake| ServerError::new(mistake.node, Some(mistake.pos))));
         }
         if !errors.is_empty() {
-            return Err(wire::refuse_all(Code::ValidationFailed, errors));
+            return Err(error_response::refuse_all(Code::ValidationFailed, errors));
         }
         let ExecutableDocument { operations, fragments } = document;
         let operations: Vec<_> = match operations {
@@ -85,19 +91,19 @@ impl Document {
         Ok(Self { operations: operations.map(|operation| operation.map(Arc::new)).collect::<Result<_, _>>()? })
     }
 
-    /// The operation that a request means.
+    /// The operation that `name` selects; without a name, the only one.
     pub(super) fn operation(&self, name: Option<&str>) -> Result<&Arc<Operation>, Refusal> {
-        // Some clients send an empty name for none.
+        // Some clients send an empty name instead of none.
         match (name.filter(|name| !name.is_empty()), self.operations.as_slice()) {
             (None, [operation]) => Ok(operation),
             (None, operations) => {
                 let message = format!("operationName is required, the document has {} operations", operations.len());
-                Err(wire::refuse(Code::BadUserInput, message, vec![]))
+                Err(error_response::refuse(Code::BadUserInput, message, vec![]))
             }
             (Some(name), operations) => {
                 operations.iter().find(|operation| operation.name.as_deref() == Some(name)).ok_or_else(|| {
                     let message = format!("operationName: the document has no operation named {name}");
-                    wire::refuse(Code::BadUserInput, message, vec![])
+                    error_response::refuse(Code::BadUserInput, message, vec![])
                 })
             }
         }
@@ -135,14 +141,14 @@ impl Operation {
         Ok(Self { name, ty, executable, open, introspects, paged_by_variable, label })
     }
 
-    /// The document that executes one message of this subscription: a query of the same field.
-    pub(super) fn of_a_message(&self) -> ExecutableDocument {
+    /// The document that executes one message of this subscription: a query of the same root field.
+    pub(super) fn message_document(&self) -> ExecutableDocument {
         let mut executable = self.executable.clone();
         if let DocumentOperations::Single(operation) = &mut executable.operations {
             operation.node.ty = OperationType::Query;
             for selection in &mut operation.node.selection_set.node.items {
                 if let Selection::Field(root) = &mut selection.node {
-                    // They said whether to subscribe.
+                    // Root directives were evaluated at subscribe time.
                     root.node.directives.clear();
                 }
             }
@@ -150,16 +156,16 @@ impl Operation {
         executable
     }
 
-    /// The operation itself.
+    /// The operation's definition within `executable`.
     pub(super) fn definition(&self) -> &OperationDefinition {
         match &self.executable.operations {
             DocumentOperations::Single(operation) => &operation.node,
-            DocumentOperations::Multiple(_) => unreachable!("made with a single operation"),
+            DocumentOperations::Multiple(_) => unreachable!("`new` makes `executable` of a single operation"),
         }
     }
 }
 
-/// The fields at the top, with fragments expanded, each with the directives of the fragments around it.
+/// The root fields, with fragments expanded, each with the directives of the fragments around it.
 fn root_fields<'a>(set: &'a SelectionSet, fragments: &'a Fragments) -> Vec<RootField<'a>> {
     let mut found = Vec::new();
     for selection in &set.items {
@@ -174,7 +180,7 @@ fn root_fields<'a>(set: &'a SelectionSet, fragments: &'a Fragments) -> Vec<RootF
                 (&fragment.node.selection_set.node, &spread.node.directives)
             }
         };
-        // The guard has bounded what this expands to, and its depth.
+        // The guard has bounded the number of expanded fields and their depth.
         found.extend(root_fields(inner, fragments).into_iter().map(|mut root| {
             root.directives.extend(directives);
             root
@@ -188,10 +194,11 @@ struct RootField<'a> {
     directives: Vec<&'a Positioned<Directive>>,
 }
 
-/// The one root field of a subscription. async-graphql would run a stream for each field and none for those in
-/// fragments; the specification has one, and `__typename` is none.
+/// The one root field of a subscription, merged from all selections of its response key. async-graphql would run a
+/// stream for each root field, and none for those in fragments; the specification allows one root field, which must not
+/// be an introspection field.
 fn single_root(roots: &[RootField<'_>], position: Pos) -> Result<Positioned<Selection>, Refusal> {
-    let refuse = |message: &str| Err(wire::refuse(Code::ValidationFailed, message, vec![position]));
+    let refuse = |message: &str| Err(error_response::refuse(Code::ValidationFailed, message, vec![position]));
     let mut merged: Option<Positioned<Field>> = None;
     for root in roots {
         let mut field = root.field.clone();
@@ -212,7 +219,7 @@ fn single_root(roots: &[RootField<'_>], position: Pos) -> Result<Positioned<Sele
     }
 }
 
-/// The fragments that a selection set spreads, and those that they spread.
+/// The fragments that a selection set spreads, directly or through other fragments.
 fn reachable(set: &SelectionSet, fragments: &Fragments) -> Fragments {
     fn visit<'a>(set: &'a SelectionSet, fragments: &'a Fragments, reached: &mut HashSet<&'a Name>) {
         for selection in &set.items {
@@ -235,7 +242,7 @@ fn reachable(set: &SelectionSet, fragments: &Fragments) -> Fragments {
     reached.into_iter().map(|name| (name.clone(), fragments[name].clone())).collect()
 }
 
-/// Duplicate names are mistakes of validation that the parser happens to find.
+/// The code of a parser error. Duplicate names are validation errors that the parser happens to find.
 fn refuse_parse(error: parser::Error) -> Refusal {
     let code = match &error {
         parser::Error::MultipleOperations { .. }
@@ -245,11 +252,11 @@ fn refuse_parse(error: parser::Error) -> Refusal {
         parser::Error::RecursionLimitExceeded => Code::QueryTooComplex,
         _ => Code::ParseFailed,
     };
-    wire::refuse_all(code, vec![error.into()])
+    error_response::refuse_all(code, vec![error.into()])
 }
 
-/// Prepared documents by their text.
-pub(super) struct Documents {
+/// Prepared documents by their text, the least used evicted first.
+pub(super) struct DocumentCache {
     cache: Option<Cache<Arc<str>, Arc<Document>, TextBytes>>,
 }
 
@@ -262,15 +269,15 @@ impl Weighter<Arc<str>, Arc<Document>> for TextBytes {
     }
 }
 
-impl Documents {
-    /// Keeps documents of `bytes` of text in all; none for 0.
+impl DocumentCache {
+    /// Holds documents of `bytes` of text in total; 0 turns the cache off.
     pub(super) fn new(bytes: usize) -> Self {
-        // A document has about a kilobyte; this sizes the cache's tables, nothing else.
+        // An estimate that sizes the cache's tables: a document has about a kilobyte.
         let documents = bytes / 1_024;
         Self { cache: (bytes > 0).then(|| Cache::with_weighter(documents.max(16), bytes as u64, TextBytes)) }
     }
 
-    /// The document of this text, prepared now if it is not at hand.
+    /// The document of this text, from the cache or else prepared now.
     pub(super) fn get_or_prepare(
         &self,
         text: &str,
@@ -280,7 +287,7 @@ impl Documents {
         if let Some(document) = cache.get(text) {
             return Ok(document);
         }
-        // Two requests may prepare the same text at once; the later one's result stays.
+        // Two requests may prepare the same text at once; the cache keeps the later result.
         let document = Arc::new(prepare()?);
         cache.insert(Arc::from(text), Arc::clone(&document));
         Ok(document)

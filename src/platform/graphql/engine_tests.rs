@@ -1,4 +1,4 @@
-//! The engine from the outside, over the small schema of `fixture`.
+//! The engine's public functions over the schema of `fixture`.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn request(query: &str, variables: Value) -> GraphqlRequest {
     GraphqlRequest { query: query.into(), operation_name: None, variables: Variables::from_json(variables) }
 }
 
-/// The whole response of `query`, refused or executed.
+/// The response to `query`, whether it is refused or executed.
 async fn run_as(engine: &Engine, caller: &Caller, query: &str, variables: Value) -> Value {
     let response = match engine.prepare(request(query, variables)) {
         Ok(prepared) => engine.execute(prepared, caller).await,
@@ -51,7 +51,7 @@ async fn run(engine: &Engine, query: &str, variables: Value) -> Value {
     run_as(engine, &known(), query, variables).await
 }
 
-/// The code and message of the only error.
+/// The code and message of the only error of a response.
 fn error(response: &Value) -> (&str, &str) {
     assert_eq!(response["errors"].as_array().map(Vec::len), Some(1), "{response}");
     let error = &response["errors"][0];
@@ -59,7 +59,7 @@ fn error(response: &Value) -> (&str, &str) {
 }
 
 #[tokio::test]
-async fn executes_from_the_cache_as_at_first_sight() {
+async fn a_cached_document_executes_like_a_new_one() {
     for document_cache in [0, 4_194_304] {
         let engine =
             Engine::new(fixture::builder, &GuardSettings { document_cache, ..fixture::settings() }, |request| request);
@@ -77,7 +77,7 @@ async fn executes_from_the_cache_as_at_first_sight() {
 }
 
 #[tokio::test]
-async fn documents_that_do_not_fit_are_refused_with_places() {
+async fn invalid_documents_are_refused_with_locations() {
     let engine = engine();
     for (text, code, place) in [
         ("{ a", "GRAPHQL_PARSE_FAILED", json!([{"line": 1, "column": 4}])),
@@ -108,7 +108,7 @@ async fn documents_that_do_not_fit_are_refused_with_places() {
 }
 
 #[tokio::test]
-async fn an_operation_is_chosen_by_name() {
+async fn the_operation_is_selected_by_its_name() {
     let engine = engine();
     let prepare = |query: &str, name: Option<&str>| {
         engine.prepare(GraphqlRequest { operation_name: name.map(Into::into), ..request(query, json!({})) })
@@ -126,7 +126,7 @@ async fn an_operation_is_chosen_by_name() {
 }
 
 #[tokio::test]
-async fn callers_without_a_valid_credential_get_no_further_than_they_may() {
+async fn callers_without_a_valid_credential_are_refused_except_for_a_login() {
     let engine = engine();
     let refused = Caller::Refused("it is expired".into());
     let login = "mutation { consumerLogin }";
@@ -148,7 +148,7 @@ async fn callers_without_a_valid_credential_get_no_further_than_they_may() {
 }
 
 #[tokio::test]
-async fn errors_carry_codes_and_no_secrets() {
+async fn errors_carry_codes_and_no_internal_text() {
     let engine = engine();
     for code in Code::ALL {
         let response = run(&engine, "query($c: String!) { x: fail(code: $c) }", json!({"c": code.as_str()})).await;
@@ -173,7 +173,7 @@ async fn errors_carry_codes_and_no_secrets() {
 }
 
 #[tokio::test]
-async fn a_failed_field_is_null_or_the_nearest_place_around_it() {
+async fn a_failed_field_makes_the_nearest_nullable_position_null() {
     let engine = engine();
     for (query, data) in [
         ("{ node { a x: fail } }", json!({"node": {"a": 1, "x": null}})),
@@ -193,12 +193,12 @@ async fn a_failed_field_is_null_or_the_nearest_place_around_it() {
 }
 
 #[tokio::test]
-async fn absent_is_not_null() {
+async fn an_absent_variable_is_not_null() {
     let engine = engine();
     let inside = "mutation($n: String) { patch(input: {id: 1, name: $n}) }";
     let whole = "mutation($p: PatchInput!) { patch(input: $p) }";
     let default = "mutation($n: String = \"x\", $s: Int! = 8) { patch(input: {id: 1, name: $n, size: $s}) }";
-    for (query, variables, answer) in [
+    for (query, variables, patched) in [
         (inside, json!({}), "keep 7"),
         (inside, json!({"n": null}), "clear 7"),
         (inside, json!({"n": "y"}), "set y 7"),
@@ -207,7 +207,7 @@ async fn absent_is_not_null() {
         (default, json!({}), "set x 8"),
         (default, json!({"n": null}), "clear 8"),
     ] {
-        assert_eq!(run(&engine, query, variables).await, json!({"data": {"patch": answer}}), "{query}");
+        assert_eq!(run(&engine, query, variables).await, json!({"data": {"patch": patched}}), "{query}");
     }
     let skip = "query($s: Boolean! = true) { a x: a @skip(if: $s) }";
     assert_eq!(run(&engine, skip, json!({})).await, json!({"data": {"a": 1}}));
@@ -215,7 +215,7 @@ async fn absent_is_not_null() {
 }
 
 #[tokio::test]
-async fn streams_answer_everything() {
+async fn every_kind_of_operation_can_be_streamed() {
     let engine = engine();
     let stream = async |query: &str, caller: &Caller| -> Vec<Value> {
         let prepared = engine.prepare(request(query, json!({}))).expect("valid");
@@ -243,7 +243,7 @@ async fn streams_answer_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_answers_is_given_up_in_time() {
+async fn a_resolver_that_never_returns_times_out() {
     let response = run(&engine(), "{ a never }", json!({})).await;
     assert_eq!(error(&response).0, "UNAVAILABLE");
 }

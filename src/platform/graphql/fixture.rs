@@ -1,8 +1,6 @@
-//! A small schema for the tests of this folder.
+//! A small schema for the tests of the GraphQL layer.
 
-use std::sync::Arc;
-
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
     Context, Enum, InputObject, MaybeUndefined, Object, OneofObject, Schema, SchemaBuilder, Subscription, scalar,
@@ -10,7 +8,7 @@ use async_graphql::{
 use futures_util::{StreamExt, stream};
 
 use super::{
-    source::{self, HandedOver, Root},
+    source::{self, Root, SourceRegistered},
     types::Types,
 };
 use crate::platform::{
@@ -19,7 +17,7 @@ use crate::platform::{
     error::{Code, Error, Result},
 };
 
-/// The settings' defaults.
+/// Limits close to the defaults.
 pub(super) fn settings() -> GuardSettings {
     GuardSettings {
         document_bytes: 65_536,
@@ -117,12 +115,12 @@ impl Query {
         Err(match code {
             Code::Internal => Error::internal("the secret cause"),
             Code::Unavailable => Error::unavailable("the secret cause"),
-            code => Error::new(code, "told"),
+            code => Error::new(code, "shown"),
         })
     }
 
     async fn fail_shared(&self) -> Result<i32, Arc<Error>> {
-        Err(Arc::new(Error::conflict("told")))
+        Err(Arc::new(Error::conflict("shown")))
     }
 
     async fn fail_plainly(&self) -> async_graphql::Result<i32> {
@@ -158,11 +156,11 @@ impl Node {
     }
 
     async fn fail(&self) -> Result<Option<i32>> {
-        Err(Error::conflict("told"))
+        Err(Error::conflict("shown"))
     }
 
     async fn fail_strictly(&self) -> Result<i32> {
-        Err(Error::conflict("told"))
+        Err(Error::conflict("shown"))
     }
 
     async fn maybe(&self) -> Option<Node> {
@@ -184,7 +182,7 @@ impl Mutation {
         true
     }
 
-    /// Says what came of the patch's name.
+    /// Returns what the patch does with the name.
     async fn patch(&self, input: PatchInput) -> String {
         let _ = (input.tags, input.inner, input.id);
         match input.name {
@@ -197,12 +195,12 @@ impl Mutation {
 
 #[Subscription]
 impl Streams {
-    async fn count(&self, context: &Context<'_>, to: i32) -> HandedOver<i32> {
+    async fn count(&self, context: &Context<'_>, to: i32) -> SourceRegistered<i32> {
         let numbers = (1..=to).map(|n| if n == 3 { Err(Error::conflict("three")) } else { Ok(n) });
         source::own(context, stream::iter(numbers))
     }
 
-    async fn explode(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn explode(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         source::own(context, stream::iter([1, 2]).map(|n| Ok(if n == 2 { explode() } else { n })))
     }
 }

@@ -1,9 +1,9 @@
-//! Literals that contain variables.
+//! A validation rule for literals that contain variables.
 //!
-//! async-graphql's validation skips an argument as a whole when a variable inside it has no value, and documents
-//! are validated without values. So `updateChat(input: {id: $id, pacth: {}})` would pass. This rule checks the
-//! rest of such literals against the schema, with variables taken as fitting: whether a variable's declared type
-//! fits its place is a rule that validation does keep.
+//! Documents are validated without values, and async-graphql's validation skips an argument as a whole when a variable
+//! inside it has no value. So `updateChat(input: {id: $id, pacth: {}})` would pass. This rule checks the rest of such
+//! literals against the schema. It accepts every variable, because async-graphql does check whether a variable's
+//! declared type fits its position.
 
 use async_graphql::{
     Positioned,
@@ -16,7 +16,7 @@ use super::{
     variables,
 };
 
-/// What is wrong with the literals of a document that validation has passed.
+/// The mistakes in the literals of a document that has passed validation.
 pub(super) fn check(document: &ExecutableDocument, types: &Types) -> Vec<Positioned<String>> {
     let mut problems = Vec::new();
     for (_, operation) in document.operations.iter() {

@@ -1,24 +1,39 @@
-//! The GraphQL layer: schema assembly, the document guard, scalars, the engine that transports call,
-//! and the one driver of all subscriptions.
+//! The GraphQL layer: from a request's text to a response, whatever the transport.
 //!
 //! ```text
-//! text ─ cache ─► guard/lexer ─► parser ─► guard/measure ─► validation ─► literals ─► document (cached)
-//! document + variables ─► variables ─► guard (page sizes) ─► Prepared ─► execute / stream ─► nulls ─► wire
+//! prepare   text ─► cache ── miss ─► guard/lexer ─► parser ─► guard/measure ─► validation ─► literals ─► cache
+//!           document, variables ─► variables ─► guard (page sizes) ─► Prepared
+//! execute   Prepared ─► executor ─► error_response (with nulls) ─► OperationResponse
+//! subscribe Prepared ─► executor ─► source ─► each message: render_cache, or execute
 //! ```
+//! Imports point down this list, never up:
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`engine`] | prepares, executes, subscribes: what transports call |
+//! | [`source`], `executor`, `render_cache` | a subscription's source, async-graphql, renderings that are shared |
+//! | `document` | prepared documents and their cache |
+//! | `guard`, `literals`, `variables` | checks before execution |
+//! | [`error_response`], `nulls`, [`response`] | what clients receive |
+//! | `types` | the schema's types, for all checks |
+//!
+//! [`page`] and [`scalars`] serve the resolvers.
 
 pub mod context;
 mod document;
 pub mod engine;
+pub mod error_response;
+mod executor;
 mod guard;
 mod literals;
 mod nulls;
 pub mod page;
+mod render_cache;
+pub mod response;
 pub mod scalars;
-pub mod shared;
 pub mod source;
 mod types;
 mod variables;
-mod wire;
 
 #[cfg(test)]
 mod engine_tests;

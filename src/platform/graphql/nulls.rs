@@ -1,14 +1,15 @@
-//! Null where a field failed, as the specification wants it.
+//! Null propagation: a failed field is null, or the nearest nullable field around it is.
 //!
-//! async-graphql leaves a field whose resolver failed out of its object, whatever its type, and makes an object
-//! with nothing left null. Clients that normalise results stumble over missing keys, and a non-null field that is
-//! missing breaks what was promised to them. So, only for responses with errors, each error's path is followed
-//! through the operation and the schema to the nearest place that may be null, and that place is made null:
+//! async-graphql omits a failed field from its object, whatever the field's type, and turns an object without fields
+//! into null. The specification demands a null instead: clients that normalise results need every key, and a missing
+//! non-null field breaks the schema's promise. So for each error of a response this module follows the error's path
+//! through the operation and the schema to the innermost nullable position, and sets that position to null:
 //!
 //! ```text
-//! chat { id rating(failed, Int) }    ->  chat { id rating: null }
-//! chat { id! headline(failed, String!) }    ->  chat: null, or whatever around it may be null
+//! chat { id  rating: Int, failed }          ─►  chat { id  rating: null }
+//! chat { id  headline: String!, failed }    ─►  chat: null, if `chat` is nullable; else further out
 //! ```
+//! Responses without errors are not touched.
 
 use async_graphql::{
     Name, PathSegment, ServerError, Value,
@@ -16,30 +17,27 @@ use async_graphql::{
     parser::types::{BaseType, ExecutableDocument, Field, Selection, SelectionSet, Type},
 };
 
-use super::{
-    document::Operation,
-    types::{Object, Types},
-};
+use super::types::{Object, Types};
 
-/// Puts null at the right places of `data` for the `errors` that have a path.
-pub(super) fn complete(data: &mut Value, errors: &[ServerError], operation: &Operation, types: &Types) {
+/// Sets the nulls in `data` that `errors` with a path demand. `document` holds the executed operation alone.
+pub(super) fn propagate(data: &mut Value, errors: &[ServerError], document: &ExecutableDocument, types: &Types) {
     let mut places: Vec<&[PathSegment]> = errors
         .iter()
         .filter(|error| !error.path.is_empty())
-        .filter_map(|error| Some(&error.path[..nullable(&error.path, operation, types)?]))
+        .filter_map(|error| Some(&error.path[..nullable_prefix(&error.path, document, types)?]))
         .collect();
-    // A place further out wins over those inside it.
+    // Outer positions last: they replace what was set inside them.
     places.sort_by_key(|place| std::cmp::Reverse(place.len()));
     for place in places {
-        put_null(data, place);
+        set_null(data, place);
     }
 }
 
-/// How much of `path` leads to the innermost place on it that may be null; `None` where the schema says nothing
-/// (introspection). The response as a whole may always be null.
-fn nullable(path: &[PathSegment], operation: &Operation, types: &Types) -> Option<usize> {
-    let document = &operation.executable;
-    let mut sets = vec![(&operation.definition().selection_set.node, types.root(operation.ty))];
+/// The number of segments of `path` that lead to its innermost nullable position; 0 is the response's `data`, which is
+/// always nullable. `None` for fields that the schema does not list (introspection).
+fn nullable_prefix(path: &[PathSegment], document: &ExecutableDocument, types: &Types) -> Option<usize> {
+    let (_, operation) = document.operations.iter().next()?;
+    let mut sets = vec![(&operation.node.selection_set.node, types.root(operation.node.ty))];
     let mut nearest = 0;
     let mut current: Option<&Type> = None;
     for (index, segment) in path.iter().enumerate() {
@@ -68,7 +66,7 @@ fn nullable(path: &[PathSegment], operation: &Operation, types: &Types) -> Optio
     Some(nearest)
 }
 
-/// The fields with this response key, each with the object or interface that it is selected on.
+/// Appends the fields with this response key to `found`, each with the object or interface that it is selected on.
 fn collect<'a>(
     set: &'a SelectionSet,
     parent: Option<&'a Object>,
@@ -99,11 +97,11 @@ fn collect<'a>(
     }
 }
 
-fn put_null(data: &mut Value, place: &[PathSegment]) {
+fn set_null(data: &mut Value, place: &[PathSegment]) {
     let mut at = data;
     for segment in place {
         if *at == Value::Null && matches!(segment, PathSegment::Field(_)) {
-            // An object of which every field failed.
+            // Every field of this object failed, so async-graphql made it null.
             *at = Value::Object(IndexMap::new());
         }
         at = match (at, segment) {

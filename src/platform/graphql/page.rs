@@ -1,4 +1,4 @@
-//! Pages of lists: bounds on their size, and places in lists that are ordered by time.
+//! Pages of lists ordered by time: their size, their cursors, and the connection that the API returns.
 
 use std::fmt;
 
@@ -12,37 +12,37 @@ use uuid::Uuid;
 
 use crate::platform::error::{Error, Result};
 
-/// Rows of a page unless told otherwise.
+/// Rows of a page when the request does not give a size.
 pub const DEFAULT_SIZE: usize = 20;
-/// Most rows of one page.
+/// The largest number of rows that a request may ask for.
 pub const LARGEST: usize = 100;
 
-/// The size of a page asked for by `argument` (`first` or `last`).
+/// The page size that `value` of the argument `first` or `last` gives.
 ///
 /// # Errors
 /// `BAD_USER_INPUT` unless it is 0 to [`LARGEST`].
-pub fn size(argument: &str, asked: Option<i32>) -> Result<usize> {
-    let Some(asked) = asked else { return Ok(DEFAULT_SIZE) };
-    match usize::try_from(asked) {
+pub fn size(argument: &str, value: Option<i32>) -> Result<usize> {
+    let Some(value) = value else { return Ok(DEFAULT_SIZE) };
+    match usize::try_from(value) {
         Ok(size) if size <= LARGEST => Ok(size),
         _ => Err(Error::invalid(argument, format!("must be between 0 and {LARGEST}"))),
     }
 }
 
-/// A place in a list ordered by (time, id): at the row that has these. As text it is a page's cursor.
+/// The position of a row in a list ordered by (time, id). Its text form is the page's cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The row's time.
+    /// The first sort key.
     pub at: OffsetDateTime,
-    /// The row's id.
+    /// The second sort key, unique.
     pub id: Uuid,
 }
 
 impl Place {
-    /// Reads the cursor that was given as `argument`.
+    /// Parses the cursor that a request gave as `argument`.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for anything that [`Place`] did not write.
+    /// `BAD_USER_INPUT` for text that is not the text form of a [`Place`].
     pub fn parse(argument: &str, cursor: &str) -> Result<Self> {
         let place = || {
             let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -62,26 +62,26 @@ impl fmt::Display for Place {
     }
 }
 
-/// A page, and whether more lies on either side of it.
+/// The rows of one page, and whether the list has more rows on either side.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// Its rows, in the list's order.
+    /// In the order of the list, also for a page that was read backward.
     pub items: Vec<T>,
-    /// More lies before it.
+    /// `hasPreviousPage`.
     pub behind: bool,
-    /// More lies after it.
+    /// `hasNextPage`.
     pub ahead: bool,
 }
 
 impl<T> Page<T> {
-    /// A page of `size` of which one row more was asked for, read forward.
+    /// A page of up to `size` rows. `found` was read forward with a limit of `size + 1`: an extra row means `ahead`.
     pub fn forward(mut found: Vec<T>, size: usize, behind: bool) -> Self {
         let ahead = found.len() > size;
         found.truncate(size);
         Self { items: found, behind, ahead }
     }
 
-    /// A page of `size` of which one row more was asked for, read backward.
+    /// A page of up to `size` rows. `found` was read backward with a limit of `size + 1`: an extra row means `behind`.
     pub fn backward(mut found: Vec<T>, size: usize, ahead: bool) -> Self {
         let behind = found.len() > size;
         found.truncate(size);
@@ -89,7 +89,7 @@ impl<T> Page<T> {
         Self { items: found, behind, ahead }
     }
 
-    /// As the API shows it.
+    /// The connection type of the API.
     pub fn into_connection<N: OutputType>(
         self,
         place: impl Fn(&T) -> Place,
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_survives_its_cursor() {
+    fn a_cursor_parses_to_the_place_that_wrote_it() {
         let place = Place { at: time::macros::datetime!(2030-01-31 12:00:00.123456 UTC), id: Uuid::now_v7() };
         assert_eq!(Place::parse("after", &place.to_string()).unwrap(), place);
         let error = Place::parse("after", "nonsense").unwrap_err();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_know_their_neighbours() {
+    fn an_extra_row_shows_that_more_rows_follow() {
         let forward = Page::forward(vec![1, 2, 3], 2, false);
         assert_eq!((forward.items, forward.behind, forward.ahead), (vec![1, 2], false, true));
         let backward = Page::backward(vec![3, 2, 1], 2, false);

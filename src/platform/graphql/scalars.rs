@@ -1,5 +1,5 @@
-//! Scalars of the API besides GraphQL's own and `UUID`. Each is the same text in GraphQL, in JSON (event payloads)
-//! and in its `FromStr` and `Display`.
+//! The API's scalars besides GraphQL's own and `UUID`. Each has one text form: in GraphQL, in JSON (event payloads), in
+//! `FromStr` and in `Display`.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -7,19 +7,19 @@ use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value
 use ipnet::IpNet;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-/// Any JSON value, scalar `JSON`.
+/// The scalar `JSON`: any JSON value.
 pub type Json = async_graphql::Json<serde_json::Value>;
 
-/// A point in time: RFC 3339 with offset on input, always UTC (`Z`) on output, to the microsecond (what the
-/// database keeps).
+/// A point in time: RFC 3339 with any offset on input, in UTC (`Z`) on output. Cut to the microsecond, the precision
+/// of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Datetime(OffsetDateTime);
 
 impl From<OffsetDateTime> for Datetime {
-    /// In UTC, cut to microseconds.
+    /// Converts to UTC and cuts to microseconds.
     fn from(time: OffsetDateTime) -> Self {
-        // Only at the very ends of the range can UTC be out of it; such a time stays as it is.
+        // The conversion fails only at the ends of the range; such a time keeps its offset.
         let utc = time.checked_to_offset(UtcOffset::UTC).unwrap_or(time);
         let nanosecond = utc.nanosecond() / 1_000 * 1_000;
         Self(utc.replace_nanosecond(nanosecond).unwrap_or(utc))
@@ -51,7 +51,7 @@ impl fmt::Display for Datetime {
     }
 }
 
-/// An IPv4 or IPv6 address, with a prefix length where it means a network.
+/// An IPv4 or IPv6 address, or a network written with its prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InternetAddress(IpNet);
@@ -117,7 +117,7 @@ impl From<InternetAddress> for String {
     }
 }
 
-/// Reads any of the scalars that are text.
+/// Parses a scalar whose input is a string.
 fn parse_text<T: ScalarType + async_graphql::InputType + FromStr<Err = String>>(value: Value) -> InputValueResult<T> {
     match value {
         Value::String(text) => text.parse().map_err(|problem: String| InputValueError::custom(problem)),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_lose_a_full_prefix_only() {
+    fn an_address_is_printed_without_its_full_prefix() {
         for (given, expected) in [
             ("1.2.3.4", "1.2.3.4"),
             ("1.2.3.4/32", "1.2.3.4"),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn json_carries_the_same_text() {
+    fn the_text_in_json_is_the_text_in_graphql() {
         #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         struct Payload {
             at: Datetime,

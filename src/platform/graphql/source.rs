@@ -1,13 +1,14 @@
-//! Subscriptions as the specification has them: a source stream, and one execution for each message that it gives.
+//! Subscriptions as the specification defines them: a source stream, and one execution for each of its messages.
 //!
 //! ```text
-//! subscribe ─► the root field's resolver: checks, rights, hands its source over ([`shared`], [`own`])
-//! message   ─► written for an equal reading already? ── yes ─► its text, as it is
-//!                  └ no ─► executed: a query whose one root field [`Root`] resolves with the message
+//! subscribe ─► the root field's resolver: checks rights, registers its source ([`shared`], [`own`])
+//! message   ─► rendered before for an equal selection? ── yes ─► that text
+//!                  └ no ─► a query is executed; [`Root`] resolves its one root field to the message's value
 //! ```
 //!
-//! async-graphql would keep the document, its context and three streams for each subscription, 12 KB, and poll them all
-//! for each message. Here what it made to call the resolver is dropped when the resolver has answered.
+//! async-graphql's own execution keeps the document, its context and three streams for each subscription (12 KB), and
+//! polls all of them for each message. Here async-graphql only calls the root resolver, and everything that it made for
+//! that call is dropped when the resolver returns.
 
 use std::{
     borrow::Cow,
@@ -25,24 +26,24 @@ use async_graphql::{
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 use serde_json::value::RawValue;
 
-use super::shared::{MessageKey, Reading};
+use super::render_cache::{MessageKey, SelectionKey};
 use crate::platform::error::Result;
 use crate::platform::subscription::Change;
 
-/// A subscription's messages.
+/// The messages of one subscription, in order.
 pub(super) type Source = BoxStream<'static, Message>;
 
 /// One message of a source.
 pub(super) enum Message {
-    /// Executed and written already, for an equal reading.
-    Written(Arc<RawValue>),
-    /// To be executed; and which one it is, if others may be told the same.
-    New(Payload, Option<MessageKey>),
+    /// The response's text, rendered before for an equal selection.
+    Rendered(Arc<RawValue>),
+    /// The root field's value, to be executed. The key is present if other subscriptions may show the same message.
+    Unrendered(RootValue, Option<MessageKey>),
 }
 
-/// The value of the root field in one message; in the context of the request that executes it.
+/// The value of the root field in one message. The engine puts it into the context of the request that executes it.
 #[derive(Clone)]
-pub(super) struct Payload(Arc<dyn Resolve>);
+pub(super) struct RootValue(Arc<dyn Resolve>);
 
 trait Resolve: Send + Sync {
     fn resolve<'a>(
@@ -62,7 +63,8 @@ impl<T: OutputType> Resolve for T {
     }
 }
 
-/// The root of all queries, and of the requests that execute messages.
+/// The query root. For a request that carries a message's value it resolves the one root field to that value; for all
+/// others it is `Q`.
 #[derive(Debug, Default)]
 pub struct Root<Q>(pub Q);
 
@@ -82,7 +84,7 @@ impl<Q: ObjectType> OutputType for Root<Q> {
 
 impl<Q: ObjectType> ContainerType for Root<Q> {
     async fn resolve_field(&self, context: &Context<'_>) -> ServerResult<Option<Value>> {
-        let Some(Payload(value)) = context.data_opt() else { return self.0.resolve_field(context).await };
+        let Some(RootValue(value)) = context.data_opt() else { return self.0.resolve_field(context).await };
         let selected = context.with_selection_set(&context.item.node.selection_set);
         value.resolve(&selected, context.item).await.map(Some)
     }
@@ -90,19 +92,20 @@ impl<Q: ObjectType> ContainerType for Root<Q> {
 
 impl<Q: ObjectType> ObjectType for Root<Q> {}
 
-/// Where a resolver leaves its source; in the context of the request that asks for it.
+/// Where a subscription's root resolver puts its source. The engine adds one to the context of every request for a
+/// subscription, and takes the source out when the resolver has returned.
 #[derive(Clone)]
-pub(super) struct Intake {
-    reading: Arc<Reading>,
+pub(super) struct SourceSlot {
+    selection: Arc<SelectionKey>,
     source: Arc<Mutex<Option<Source>>>,
 }
 
-impl Intake {
-    pub(super) fn new(reading: Arc<Reading>) -> Self {
-        Self { reading, source: Arc::default() }
+impl SourceSlot {
+    pub(super) fn new(selection: Arc<SelectionKey>) -> Self {
+        Self { selection, source: Arc::default() }
     }
 
-    /// What was left here.
+    /// The source, if a resolver has registered one.
     pub(super) fn take(&self) -> Option<Source> {
         // Nothing panics while it holds the lock.
         mem::take(&mut *self.source.lock().unwrap_or_else(PoisonError::into_inner))
@@ -112,17 +115,17 @@ impl Intake {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
-    /// The engine's, which puts one into every request for a subscription.
+    /// Panics outside a subscription's root resolver: only there the engine provides a slot.
     fn of<'a>(context: &Context<'a>) -> &'a Self {
         context.data_unchecked()
     }
 }
 
-/// What a subscription's resolver answers once its source is handed over; for async-graphql an empty stream.
+/// Proof that a subscription's resolver has registered its source. To async-graphql it is an empty stream.
 #[derive(Debug)]
-pub struct HandedOver<T>(PhantomData<fn() -> T>);
+pub struct SourceRegistered<T>(PhantomData<fn() -> T>);
 
-impl<T> Stream for HandedOver<T> {
+impl<T> Stream for SourceRegistered<T> {
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, _context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
@@ -130,36 +133,36 @@ impl<T> Stream for HandedOver<T> {
     }
 }
 
-/// Hands over changes that are executed once for all who are shown the same of them.
+/// Registers a source of changes. Each change is executed once for all subscriptions with an equal selection.
 pub fn shared<T, R>(
     context: &Context<'_>,
     changes: impl Stream<Item = Result<Change<R>>> + Send + 'static,
-) -> HandedOver<T>
+) -> SourceRegistered<T>
 where
     T: OutputType + From<Change<R>> + 'static,
 {
-    let intake = Intake::of(context);
-    let reading = Arc::clone(&intake.reading);
+    let slot = SourceSlot::of(context);
+    let selection = Arc::clone(&slot.selection);
     let messages = changes.map(move |change| match change {
         Ok(mut change) => {
-            let key = MessageKey::of(&mut change);
-            match key.as_ref().and_then(|key| reading.find(key)) {
-                Some(text) => Message::Written(text),
-                None => Message::New(Payload(Arc::new(T::from(change))), key),
+            let key = MessageKey::take(&mut change);
+            match key.as_ref().and_then(|key| selection.find(key)) {
+                Some(text) => Message::Rendered(text),
+                None => Message::Unrendered(RootValue(Arc::new(T::from(change))), key),
             }
         }
-        Err(error) => Message::New(Payload(Arc::new(Result::<T>::Err(error))), None),
+        Err(error) => Message::Unrendered(RootValue(Arc::new(Result::<T>::Err(error))), None),
     });
-    intake.put(messages.boxed());
-    HandedOver(PhantomData)
+    slot.put(messages.boxed());
+    SourceRegistered(PhantomData)
 }
 
-/// Hands over values that are executed for this subscription alone.
-pub fn own<T>(context: &Context<'_>, values: impl Stream<Item = Result<T>> + Send + 'static) -> HandedOver<T>
+/// Registers a source of values. Each value is executed for this subscription alone.
+pub fn own<T>(context: &Context<'_>, values: impl Stream<Item = Result<T>> + Send + 'static) -> SourceRegistered<T>
 where
     T: OutputType + 'static,
 {
-    let messages = values.map(|value| Message::New(Payload(Arc::new(value)), None));
-    Intake::of(context).put(messages.boxed());
-    HandedOver(PhantomData)
+    let messages = values.map(|value| Message::Unrendered(RootValue(Arc::new(value)), None));
+    SourceSlot::of(context).put(messages.boxed());
+    SourceRegistered(PhantomData)
 }

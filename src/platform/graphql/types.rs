@@ -1,8 +1,8 @@
-//! What the checks before execution need to know of the schema, read once from its SDL.
+//! The schema's types, as far as the checks before execution need them: names, input types, page sizes.
 //!
-//! async-graphql keeps its registry to itself, so this reads what it prints. Only names, input types and
-//! page sizes are kept. Types that the SDL omits (introspection, built-in scalars) are simply not found here;
-//! every user of this file treats "not found" as "nothing to check", and validation has the last word.
+//! They are read once from the SDL, because async-graphql's registry is private. Types that the SDL omits
+//! (introspection, built-in scalars) are not found here. Every check treats a type that is not found as valid and
+//! leaves it to async-graphql's validation.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,10 +14,10 @@ use async_graphql::{
     },
 };
 
-/// The page size that the guard assumes for a list that can be paged, where neither document nor schema names one.
+/// The page size that the guard assumes for a paged list when neither the document nor the schema gives one.
 pub(super) const DEFAULT_PAGE: u64 = 20;
 
-/// The schema's types by name.
+/// The schema's types, each kind by name.
 #[derive(Debug, Default)]
 pub(super) struct Types {
     objects: HashMap<String, Object>,
@@ -28,38 +28,38 @@ pub(super) struct Types {
     subscription: Option<String>,
 }
 
-/// An object or interface.
+/// An object or interface: its fields by name.
 #[derive(Debug, Default)]
 pub(super) struct Object {
     fields: HashMap<String, Field>,
 }
 
-/// A field of an object.
+/// A field of an object or interface.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// Its type.
+    /// The declared type, with list and non-null.
     pub(super) ty: Type,
-    /// Name of its type, without list and non-null.
+    /// The name of the declared type, without list and non-null.
     pub(super) type_name: String,
-    /// How many items a page has when the document does not say; `None` for a field that is not paged.
+    /// Items of a page when the document does not give the size; `None` for a field that is not paged.
     pub(super) page: Option<u64>,
     arguments: HashMap<String, Type>,
 }
 
-/// An input object.
+/// An input object: its fields by name.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     fields: HashMap<String, InputField>,
-    /// The names of those that must be given.
+    /// The names of the fields that have no default and are not nullable.
     pub(super) required: Vec<String>,
-    /// True for `@oneOf`: exactly one field, and not null.
+    /// True for `@oneOf`: exactly one field must be given, and it must not be null.
     pub(super) one_of: bool,
 }
 
 /// A field of an input object.
 #[derive(Debug)]
 pub(super) struct InputField {
-    /// Its type.
+    /// The declared type, with list and non-null.
     pub(super) ty: Type,
 }
 
@@ -67,7 +67,7 @@ impl Types {
     /// Reads a schema's SDL.
     ///
     /// # Panics
-    /// When `sdl` does not parse; async-graphql wrote it, so that is a fault to find at start.
+    /// When `sdl` does not parse. async-graphql wrote it, so that is a fault of this program, found at start.
     pub(super) fn read(sdl: &str) -> Self {
         let document = async_graphql::parser::parse_schema(sdl).expect("async-graphql parses the SDL that it writes");
         let mut types = Self::default();
@@ -111,12 +111,11 @@ impl Types {
         }
     }
 
-    /// The object or interface of this name.
     pub(super) fn object(&self, name: &str) -> Option<&Object> {
         self.objects.get(name)
     }
 
-    /// The type that an operation starts from.
+    /// The root type of this kind of operation.
     pub(super) fn root(&self, operation: OperationType) -> Option<&Object> {
         let name = match operation {
             OperationType::Query => &self.query,
@@ -126,12 +125,10 @@ impl Types {
         self.object(name.as_deref()?)
     }
 
-    /// The input object of this name.
     pub(super) fn input(&self, name: &str) -> Option<&Input> {
         self.inputs.get(name)
     }
 
-    /// The values of the enum of this name.
     pub(super) fn enum_values(&self, name: &str) -> Option<&HashSet<Name>> {
         self.enums.get(name)
     }
@@ -142,7 +139,6 @@ impl Object {
         Self { fields: fields.map(|field| (field.name.node.to_string(), Field::new(field))).collect() }
     }
 
-    /// The field of this name.
     pub(super) fn field(&self, name: &str) -> Option<&Field> {
         self.fields.get(name)
     }
@@ -169,7 +165,6 @@ impl Field {
         }
     }
 
-    /// The type of an argument.
     pub(super) fn argument(&self, name: &str) -> Option<&Type> {
         self.arguments.get(name)
     }
@@ -189,13 +184,12 @@ impl Input {
         shape
     }
 
-    /// The field of this name.
     pub(super) fn field(&self, name: &str) -> Option<&InputField> {
         self.fields.get(name)
     }
 }
 
-/// True for the arguments that say how many items a page has.
+/// True for the arguments that give the number of items of a page.
 pub(super) fn is_page_size(argument: &str) -> bool {
     matches!(argument, "first" | "last")
 }

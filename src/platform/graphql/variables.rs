@@ -1,14 +1,14 @@
-//! Values of variables, checked before anything is executed (the specification's `CoerceVariableValues`).
+//! Checks the values of variables before execution (the specification's `CoerceVariableValues`).
 //!
-//! async-graphql checks variables only as part of validating a document, and documents are validated once,
-//! without them. So the check is here, for each request. A value that passes is handed on as it came: resolvers
-//! turn it into their types. Custom scalars (`UUID`, `Datetime`, ...) are only told from null here; their own
-//! parse decides, while the field is executed.
+//! async-graphql checks variables only while it validates a document, and documents are validated once, without values.
+//! So this module checks the values of each request. It does not convert them; resolvers do. For custom scalars
+//! (`UUID`, `Datetime`, ...) it only rejects null where null is not allowed: the scalar's own parser runs during
+//! execution.
 //!
-//! Two more rules of the specification that async-graphql does not keep are kept here:
-//! - a default value takes part in `@skip` and `@include`, because it is put among the values;
-//! - an argument or input field whose variable was not given (and has no default) counts as absent, not as
-//!   null: [`omit_absent`]. In a patch null clears and absent keeps, so this decides about data.
+//! Two more rules of the specification that async-graphql breaks hold here:
+//! - Default values take part in `@skip` and `@include`, because they are added to the values.
+//! - An argument or input field whose variable has neither a value nor a default is absent, not null: [`omit_absent`].
+//!   This matters to data: in a patch, null clears a field and absence keeps it.
 
 use std::collections::HashSet;
 
@@ -23,19 +23,19 @@ use async_graphql_value::Value as InputValue;
 
 use super::types::{Input, Types};
 
-/// The values for one operation, and which of its variables were left out.
+/// The checked values of one operation's variables.
 #[derive(Debug)]
 pub(super) struct Coerced {
-    /// Given values and defaults of the declared variables; others are dropped.
+    /// Values and defaults of the declared variables; values of undeclared ones are dropped.
     pub(super) values: Variables,
     /// Nullable variables with neither value nor default.
     pub(super) absent: HashSet<Name>,
 }
 
-/// Checks `given` against what the operation declares.
+/// Checks `given` against the operation's declarations.
 ///
 /// # Errors
-/// One text for each variable that is wrong, with the declaration's place.
+/// One message for each wrong variable, with the position of its declaration.
 pub(super) fn coerce(
     definitions: &[Positioned<VariableDefinition>],
     mut given: Variables,
@@ -69,7 +69,7 @@ pub(super) fn omit_absent(document: &mut ExecutableDocument, absent: &HashSet<Na
                 fields.retain(|_, value| !is_absent(value, absent));
                 fields.values_mut().for_each(|value| in_value(value, absent));
             }
-            // An item cannot be left out: there an absent variable is null.
+            // A list item cannot be omitted: the specification makes an absent variable null there.
             InputValue::List(items) => items.iter_mut().for_each(|value| in_value(value, absent)),
             _ => {}
         }
@@ -107,10 +107,10 @@ pub(super) fn omit_absent(document: &mut ExecutableDocument, absent: &HashSet<Na
     document.fragments.values_mut().for_each(|fragment| in_set(&mut fragment.node.selection_set.node, absent));
 }
 
-/// Where a value is wrong, and how.
+/// The first position in a value that does not fit its type, and the reason.
 #[derive(Debug)]
 pub(super) struct Mismatch {
-    /// `chat.tags[2]`, innermost step first.
+    /// The path to the position, innermost step first.
     path: Vec<Step>,
     problem: String,
 }
@@ -131,7 +131,7 @@ impl Mismatch {
         self
     }
 
-    /// `input.chat.tags[2]: expected Int`.
+    /// The message: `input.chat.tags[2]: expected Int`, where `name` is `input`.
     pub(super) fn describe(&self, name: &str) -> String {
         let mut text = name.to_owned();
         for step in self.path.iter().rev() {
@@ -144,22 +144,21 @@ impl Mismatch {
     }
 }
 
-/// A JSON value or a literal of a document, seen alike.
+/// A JSON value or a literal of a document, so that one check serves both.
 pub(super) trait Node: Sized {
-    /// What it is.
     fn view(&self) -> View<'_, Self>;
 }
 
-/// What a [`Node`] is.
+/// The kind of a [`Node`].
 pub(super) enum View<'a, N> {
     Null,
     Number(&'a Number),
-    /// A string, or the name of an enum value; JSON cannot tell them apart.
+    /// A string or the name of an enum value; both are strings in JSON.
     Text(&'a str),
     Boolean,
     List(&'a [N]),
     Object(&'a IndexMap<Name, N>),
-    /// Something that is checked elsewhere: a variable, bytes.
+    /// A variable or bytes, which are checked elsewhere.
     Other,
 }
 
@@ -193,10 +192,10 @@ impl Node for InputValue {
     }
 }
 
-/// Checks that `value` can be of type `ty`.
+/// Checks that `value` fits the type `ty`.
 ///
 /// # Errors
-/// The first place where it cannot.
+/// The first position that does not fit.
 pub(super) fn check<N: Node>(value: &N, ty: &Type, types: &Types) -> Result<(), Mismatch> {
     match (value.view(), &ty.base) {
         (View::Other, _) => Ok(()),
@@ -206,7 +205,7 @@ pub(super) fn check<N: Node>(value: &N, ty: &Type, types: &Types) -> Result<(), 
             .iter()
             .enumerate()
             .try_for_each(|(index, item)| check(item, of, types).map_err(|mismatch| mismatch.below(Step::Item(index)))),
-        // One value stands for a list of one.
+        // The specification coerces a single value to a list of one.
         (_, BaseType::List(of)) => check(value, of, types),
         (view, BaseType::Named(name)) => check_named(&view, name, types),
     }
@@ -255,7 +254,7 @@ mod tests {
     use super::*;
     use crate::platform::graphql::fixture;
 
-    /// The problems of `variables` for an operation that declares `definitions`.
+    /// The messages about `variables` for an operation that declares `definitions`.
     fn problems(definitions: &str, variables: serde_json::Value) -> Vec<String> {
         let document = async_graphql::parser::parse_query(format!("query({definitions}) {{ a }}")).expect("GraphQL");
         let operation = document.operations.iter().next().expect("one operation").1.node.clone();
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_fits() {
+    fn values_that_fit_their_types_are_accepted() {
         let declared = "$i: Int!, $f: Float, $s: String, $b: Boolean, $id: ID!, $l: [Int!], $c: Color, $p: PatchInput!, $u: Stamp, $d: Int! = 3";
         let given = serde_json::json!({
             "i": -3, "f": 2, "s": "x", "b": true, "id": 7, "l": 4, "c": "RED", "u": {"any": 1}, "unknown": 1,
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_place_of_what_does_not_fit() {
+    fn a_mismatch_is_reported_with_its_path() {
         use serde_json::json;
         for (declared, given, problem) in [
             ("$x: Int!", json!({}), "Variable $x: a value of type Int! is required"),
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_variable_takes_its_place_away() {
+    fn arguments_and_fields_of_absent_variables_are_removed() {
         let text =
             "query($a: Int, $b: Int) { f(a: $a, b: $b, o: {a: $a, l: [$a]}) ...F } fragment F on Query { g(a: $a) }";
         let mut document = async_graphql::parser::parse_query(text).expect("GraphQL");

@@ -1,18 +1,17 @@
-//! Finds the credential of a request: `Authorization: Bearer <token or API key>`.
+//! The credential of an HTTP request: `Authorization: Bearer <token or API key>`.
 //!
-//! A credential that is there but cannot be read is refused, never taken for "none": a caller that meant to
-//! prove who it is must not silently become anonymous. An empty header value is what web clients send while they
-//! have no token, and counts as none.
+//! A malformed credential is refused and never treated as absent: a caller that sends one must not silently become
+//! anonymous. An empty header value counts as absent, because web clients send one while they have no token.
 
 use axum::http::{HeaderMap, header};
 
 use crate::platform::auth::{Authenticator, Caller};
 
-/// The credential in `headers`, without the word "Bearer".
+/// The credential in `headers`, without the scheme.
 ///
 /// # Errors
-/// Why it cannot be read, in words that hold nothing of it.
-pub fn credential(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+/// Why the header is malformed; the text does not repeat the header.
+pub(super) fn credential(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -33,8 +32,8 @@ pub fn credential(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     }
 }
 
-/// Who sent a request with these headers.
-pub async fn caller(authenticator: &Authenticator, headers: &HeaderMap) -> Caller {
+/// The caller that the headers' credential proves.
+pub(super) async fn caller(authenticator: &Authenticator, headers: &HeaderMap) -> Caller {
     match credential(headers) {
         Ok(token) => authenticator.caller(token).await,
         Err(why) => Caller::Refused(why.into()),
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_found_or_the_header_refused() {
+    fn a_header_gives_its_token_or_is_refused() {
         type Row = (&'static [&'static str], Result<Option<&'static str>, ()>);
         let table: &[Row] = &[
             (&[], Ok(None)),

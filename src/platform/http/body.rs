@@ -1,8 +1,8 @@
-//! Reads a request's body: at most so many bytes, within so much time.
+//! Reads a request's body, bounded in bytes and in time.
 //!
-//! A body over the limit is read on to its end for a while (within the time, and up to a few times the limit) and
-//! thrown away: closing a socket with unread bytes in it resets the connection, and the client would see that in
-//! place of the answer. A client that asked first (`Expect: 100-continue`) is answered without reading.
+//! The rest of a body over the limit is read and discarded, within the same time and up to a few times the limit. To
+//! close a socket with unread bytes resets the connection, and the client would see the reset instead of the response.
+//! For a client that sent `Expect: 100-continue` nothing is read: it has not sent the body yet.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::platform::error::{Code, Error};
 
-/// How much more than the limit is read in order to be rid of it.
+/// Most bytes to discard, as a multiple of the limit.
 const DISCARD_FACTOR: usize = 8;
 
-/// The status and error to answer with when the body cannot be had.
+/// The response's status and error when the body cannot be read.
 pub(super) type Failure = (StatusCode, Error);
 
-/// The whole body, at most `limit` bytes, read within `time`.
+/// Reads the whole body: at most `limit` bytes, within `time`.
 ///
 /// # Errors
 /// 413 `PAYLOAD_TOO_LARGE`, 408 or 400 `BAD_USER_INPUT`.
@@ -86,19 +86,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_limit_is_on_the_whole_body() {
+    async fn a_body_over_the_limit_is_refused_whether_announced_or_not() {
         assert_eq!(read_parts(&["abc", "de"], 5).await, Ok(b"abcde".to_vec()));
         assert_eq!(read_parts(&["abc", "def"], 5).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
         let announced = HeaderMap::from_iter([(header::CONTENT_LENGTH, 6.into())]);
-        let answer = read(&announced, Body::from("abcdef"), 5, Duration::from_secs(5)).await;
-        assert_eq!(answer.unwrap_err().0, StatusCode::PAYLOAD_TOO_LARGE);
+        let result = read(&announced, Body::from("abcdef"), 5, Duration::from_secs(5)).await;
+        assert_eq!(result.unwrap_err().0, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]
-    async fn a_body_that_never_ends_is_given_up() {
+    async fn a_body_that_never_ends_times_out() {
         let first = stream::once(async { Ok::<_, Infallible>("a") });
         let body = Body::from_stream(first.chain(stream::once(pending())));
-        let answer = read(&HeaderMap::new(), body, 5, Duration::from_millis(20)).await;
-        assert_eq!(answer.unwrap_err().0, StatusCode::REQUEST_TIMEOUT);
+        let result = read(&HeaderMap::new(), body, 5, Duration::from_millis(20)).await;
+        assert_eq!(result.unwrap_err().0, StatusCode::REQUEST_TIMEOUT);
     }
 }

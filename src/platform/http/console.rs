@@ -1,14 +1,15 @@
-//! The console: `GraphiQL` on this server's own API, for a person with a browser.
+//! The console: `GraphiQL` for this server's API, embedded in the binary.
 //!
-//! `make web` builds `web/` into `web/dist`, and compiling embeds what is there. Without it the binary is complete
-//! all the same and serves the plain page of [`page`], which says how to build the console.
+//! `make web` builds `web/` into `web/dist`, and the next compilation embeds that folder. A binary without it serves
+//! the plain page of [`page`], which explains how to build the console.
 //!
 //! ```text
-//! /  or  /graphql   index.html     asked for anew each time (a new binary has new assets), 304 when unchanged
-//! /assets/NAME      all the rest   its name holds the hash of its content: kept for good
+//! /  or  /graphql   index.html        revalidated at each visit, 304 when unchanged (a new binary has new assets)
+//! /assets/NAME      all other files   cached for ever, because the name holds the hash of the content
 //! ```
-//! Nothing comes from another host: the page has to work without the internet, and its policy allows none. Scripts and
-//! workers are files of ours. Only styles may be inline, because the editor positions its lines by `style` attributes.
+//! The page must work without the internet, so it loads nothing from another host and its policy forbids it. Scripts
+//! and workers are files of this server. Styles may be inline, because the editor positions its lines by `style`
+//! attributes.
 
 use std::borrow::Cow;
 
@@ -20,9 +21,9 @@ use axum::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 
-use super::{negotiation, page, unknown_path};
+use super::{negotiation, page, response};
 
-/// What `web/` was built into when this binary was compiled; perhaps nothing.
+/// The content of `web/dist` when this binary was compiled; empty where the console was not built.
 #[derive(Embed)]
 #[folder = "web/dist"]
 #[allow_missing = true]
@@ -36,7 +37,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The page, or the plain one where the console was not built.
+/// The console's page, or the plain page where the console was not built.
 pub(super) fn page(headers: &HeaderMap) -> Response {
     let Some(file) = Files::get(PAGE) else { return page::plain(headers) };
     let tag = entity_tag(&file);
@@ -55,13 +56,13 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
     response
 }
 
-/// `GET /assets/{name}`. Each text file lies there twice, as it is and compressed.
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+/// `GET /assets/{name}`. Text files are embedded twice, plain and compressed.
+pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("assets/{name}");
-    let (Some(kind), Some(file)) = (content_type(&name), Files::get(&path)) else { return unknown_path().await };
+    let (Some(kind), Some(file)) = (content_type(&name), Files::get(&path)) else { return response::not_found() };
     let compressed = Files::get(&format!("{path}.gz"));
     let varies = compressed.is_some();
-    // A client that is particular about its codings (`gzip;q=0.1`) gets the file as it is, which everybody reads.
+    // Only a plain `gzip` counts: a client that gives it a quality (`gzip;q=0.1`) gets the plain file.
     let compressed = compressed.filter(|_| negotiation::has_token(&headers, header::ACCEPT_ENCODING, "gzip"));
     let coded = compressed.is_some();
     let mut response = ([(header::CONTENT_TYPE, kind)], body(compressed.unwrap_or(file))).into_response();
@@ -73,12 +74,12 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Respo
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-    // A worker obeys the policy of its own file.
+    // A worker is subject to the policy of its own file, not the page's.
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     response
 }
 
-/// The media type by the file's ending; none for what no page asks for, such as a compressed copy by its own name.
+/// The media type by the file's extension; `None` for files that pages do not load, such as the compressed copies.
 fn content_type(name: &str) -> Option<&'static str> {
     Some(match name.rsplit_once('.')?.1 {
         "js" => "text/javascript; charset=utf-8",
@@ -117,9 +118,9 @@ mod tests {
         response.headers().get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Holds with and without a console in this build: everything that the page names is there, and nothing else is.
+    /// Passes with and without a console in this build.
     #[tokio::test]
-    async fn the_page_and_all_that_it_loads_are_in_the_binary() {
+    async fn every_file_that_the_page_loads_is_embedded_and_no_other_is_served() {
         let none = HeaderMap::new();
         for secret in ["../index.html", "index.html", "nothing.js", "..%2f..%2fCargo.toml", "no-ending", "x.js.gz"] {
             assert_eq!(asset(Path(secret.to_owned()), none.clone()).await.status(), StatusCode::NOT_FOUND, "{secret}");

@@ -1,12 +1,12 @@
-//! Which web pages may call: CORS for all, and in development a fence around the open server.
+//! Which web pages may call: CORS in general, and a stricter check in development mode.
 //!
-//! No cookies and no other ambient credentials exist here: a page acts with the token that it holds. So CORS only
-//! decides who may read answers, and `Access-Control-Allow-Credentials` is never sent.
+//! The server uses no cookies and no other ambient credentials: a page acts with the token that it holds. So CORS
+//! decides only which pages may read responses, and `Access-Control-Allow-Credentials` is never sent.
 //!
-//! Development mode is different: being able to reach the loopback address is the credential. There, any page that
-//! the developer has open could post to it, open a WebSocket (CORS does not cover those), or come under its own name
-//! by pointing that name at 127.0.0.1 (DNS rebinding). [`fence`] refuses all three: the `Host` must be a loopback
-//! name, and an `Origin`, where there is one, must be allowed.
+//! In development mode access to the loopback address is the credential. Any page open in the developer's browser
+//! could post to it, open a WebSocket (CORS does not cover those), or reach it under the page's own host name by
+//! pointing that name at 127.0.0.1 (DNS rebinding). `require_local` refuses all three: the `Host` must be a loopback
+//! name, and an `Origin`, if there is one, must be allowed.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,40 +16,39 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use futures_util::future::BoxFuture;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{answer, negotiation::ResponseType};
-use crate::{
-    chat::website::WebsiteOrigins,
-    platform::error::{Code, Error},
-};
+use super::{negotiation::ResponseType, response};
+use crate::platform::error::{Code, Error};
 
-/// Browsers ask again after this time (Chromium's longest is two hours).
-const PREFLIGHT_KEPT: Duration = Duration::from_hours(1);
+/// How long a browser may cache a preflight response (Chromium's maximum is two hours).
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
-/// The pages that may call.
-#[derive(Debug)]
-pub struct Origins {
+/// Allows origins that are not in the settings, such as those that customers configure in the database.
+pub trait OriginPolicy: Send + Sync + 'static {
+    /// Whether pages of `origin`, given in lower case, may call. Runs for every request with an unlisted `Origin`
+    /// header, so it must be cheap for repeated and for made-up origins.
+    fn allows<'a>(&'a self, origin: &'a str) -> BoxFuture<'a, bool>;
+}
+
+/// The origins whose pages may call.
+pub(super) struct Origins {
     listed: Vec<String>,
     development: bool,
-    websites: Option<WebsiteOrigins>,
+    policy: Option<Arc<dyn OriginPolicy>>,
 }
 
 impl Origins {
-    /// `listed` as the settings have them (`https://example.com`; `*` is any), and in development every loopback origin.
-    pub fn new(listed: &[String], development: bool) -> Self {
+    /// Allows the `listed` origins (`https://example.com`; `*` is any), those that `policy` allows, and in development
+    /// every loopback origin.
+    pub(super) fn new(listed: &[String], development: bool, policy: Option<Arc<dyn OriginPolicy>>) -> Self {
         let listed = listed.iter().map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase());
-        Self { listed: listed.filter(|origin| !origin.is_empty()).collect(), development, websites: None }
+        Self { listed: listed.filter(|origin| !origin.is_empty()).collect(), development, policy }
     }
 
-    /// Also the origins that the websites list.
-    #[must_use]
-    pub fn and_websites(self, websites: WebsiteOrigins) -> Self {
-        Self { websites: Some(websites), ..self }
-    }
-
-    /// Whether a page of `origin` may call. The one place that decides it.
-    pub async fn allows(&self, origin: &str) -> bool {
+    /// Whether a page of `origin` may call. CORS and `require_local` both decide by this.
+    pub(super) async fn allows(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         if self.development && is_loopback_origin(&origin) {
             return true;
@@ -58,14 +57,14 @@ impl Origins {
         if self.listed.iter().any(|listed| *listed == origin || (listed == "*" && !self.development)) {
             return true;
         }
-        match &self.websites {
-            Some(websites) => websites.list(&origin).await,
+        match &self.policy {
+            Some(policy) => policy.allows(&origin).await,
             None => false,
         }
     }
 
-    /// The layer that answers preflights and marks answers.
-    pub fn layer(self: &Arc<Self>) -> CorsLayer {
+    /// The layer that responds to preflights and adds the CORS headers to responses.
+    pub(super) fn layer(self: &Arc<Self>) -> CorsLayer {
         let origins = Arc::clone(self);
         let allow = AllowOrigin::async_predicate(move |origin: HeaderValue, _| async move {
             match origin.to_str() {
@@ -78,12 +77,12 @@ impl Origins {
             .allow_methods([Method::GET, Method::POST])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([header::RETRY_AFTER, header::WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")])
-            .max_age(PREFLIGHT_KEPT)
+            .max_age(PREFLIGHT_MAX_AGE)
     }
 }
 
-/// For development: refuses what a foreign web page sends. WebSocket upgrades pass here too.
-pub async fn fence(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
+/// Development mode: refuses requests, WebSocket upgrades included, with a foreign `Host` or `Origin`.
+pub(super) async fn require_local(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = request.uri().host().map(str::to_owned).or_else(|| header(header::HOST).map(host_of));
@@ -99,7 +98,7 @@ pub async fn fence(State(origins): State<Arc<Origins>>, request: Request, next: 
 }
 
 fn refused(why: &str) -> Response {
-    answer::denied(ResponseType::Json, StatusCode::FORBIDDEN, Error::new(Code::Forbidden, why))
+    response::error(ResponseType::Json, StatusCode::FORBIDDEN, Error::new(Code::Forbidden, why))
 }
 
 fn host_of(value: &str) -> String {
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn listed_origins_always_and_loopback_in_development() {
+    async fn listed_origins_may_always_call_and_loopback_origins_only_in_development() {
         let listed = ["https://Shop.example/".to_owned(), "*".to_owned()];
         let table = [
             ("https://shop.example", true, true),
@@ -137,9 +136,9 @@ mod tests {
             ("null", false, true),
         ];
         for (origin, development, any) in table {
-            assert_eq!(Origins::new(&listed, true).allows(origin).await, development, "{origin}");
-            assert_eq!(Origins::new(&listed, false).allows(origin).await, any, "{origin}");
+            assert_eq!(Origins::new(&listed, true, None).allows(origin).await, development, "{origin}");
+            assert_eq!(Origins::new(&listed, false, None).allows(origin).await, any, "{origin}");
         }
-        assert!(!Origins::new(&listed[..1], false).allows("http://localhost:3000").await);
+        assert!(!Origins::new(&listed[..1], false, None).allows("http://localhost:3000").await);
     }
 }

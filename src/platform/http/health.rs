@@ -1,4 +1,4 @@
-//! `/live`: the process runs. `/ready`: send it requests, or not, and why.
+//! `/live`: the process runs. `/ready`: the process should get requests.
 //!
 //! Ready means all four: the database responds, the event log is being read (without it subscriptions are late), every
 //! background task runs, and no shutdown has begun. The body names the checks and gives no details.
@@ -11,7 +11,7 @@ use sqlx::{Connection, PgPool};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::HttpState;
+use super::state::HttpState;
 use crate::platform::task::FailureWatch;
 
 /// Longest wait for the database. One that is slower cannot serve requests either.
@@ -20,7 +20,7 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 /// What `/ready` checks.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    /// The pool that requests use; a probe takes one connection of it.
+    /// The requests' pool; a probe takes one of its connections.
     pub database: PgPool,
     /// True while the reader of the event log can read it.
     pub listener: watch::Receiver<bool>,
@@ -62,13 +62,13 @@ impl Readiness {
     }
 }
 
-/// `GET /live`.
-pub async fn live() -> impl IntoResponse {
+/// `GET /live`: 200 as long as the process serves requests.
+pub(crate) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "live": true }))
 }
 
-/// `GET /ready`.
-pub async fn ready(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
+/// `GET /ready`: 200 or 503, with the report.
+pub(crate) async fn ready(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let report = state.readiness.probe().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))

@@ -1,7 +1,7 @@
-//! `/metrics`: the Prometheus recorder, and numbers about the process that are read when somebody asks.
+//! `/metrics`: the Prometheus recorder, and gauges of the process that are read at each scrape.
 //!
-//! Any part of the server counts by the `metrics` macros; the recorder is installed once for the process, by
-//! [`recorder`], before the first count. Labels are bounded: no id, path or text of a client ever becomes one.
+//! Every part of the server counts through the `metrics` macros. [`recorder`] installs the process's one recorder,
+//! which must happen before the first count. Label values are bounded: no id, path or text of a client becomes one.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -13,22 +13,22 @@ use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use time::OffsetDateTime;
 
-use super::HttpState;
+use super::state::HttpState;
 
 /// Requests by route, method and status.
-pub const REQUESTS: &str = "switchboard_http_requests_total";
-/// Time from a request's head to its answer's head.
-pub const DURATION: &str = "switchboard_http_request_duration_seconds";
-/// Requests under way.
-pub const IN_FLIGHT: &str = "switchboard_http_requests_in_flight";
+pub(super) const REQUESTS: &str = "switchboard_http_requests_total";
+/// Time from a request's head to its response's head.
+pub(super) const DURATION: &str = "switchboard_http_request_duration_seconds";
+/// Requests whose response has not begun.
+pub(super) const IN_FLIGHT: &str = "switchboard_http_requests_in_flight";
 
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Histogram samples wait in memory until they are folded; do so this often also when nobody reads them.
+/// Histogram samples pile up in memory until they are folded, so they are folded this often even without scrapes.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// The process's recorder, installed by the first call.
-pub fn recorder() -> &'static PrometheusHandle {
+/// The handle of the process's recorder; the first call installs the recorder.
+pub(super) fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
@@ -60,7 +60,7 @@ fn describe() {
     gauge!("process_start_time_seconds").set(start.unix_timestamp() as f64);
 }
 
-/// Folds samples for ever.
+/// Folds histogram samples at an interval; never returns.
 pub(super) async fn upkeep() {
     let handle = recorder();
     let mut ticks = tokio::time::interval(FOLD_EVERY);
@@ -70,8 +70,8 @@ pub(super) async fn upkeep() {
     }
 }
 
-/// `GET /metrics`.
-pub async fn metrics(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
+/// `GET /metrics`: the text format of Prometheus.
+pub(crate) async fn metrics(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     let handle = recorder();
     let pool = &state.readiness.database;
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
@@ -81,7 +81,7 @@ pub async fn metrics(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
 }
 
-/// What Linux tells about this process; other systems tell nothing here.
+/// Gauges from `/proc`; on systems without it they stay unset.
 async fn process() {
     if let Ok(status) = tokio::fs::read_to_string("/proc/self/status").await
         && let Some(kib) = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))
@@ -92,7 +92,7 @@ async fn process() {
     if let Ok(stat) = tokio::fs::read_to_string("/proc/self/stat").await
         && let Some((_, fields)) = stat.rsplit_once(") ")
     {
-        // After the name come 11 fields, then user and system time in hundredths of a second.
+        // After the program's name come 11 fields, then user and system time in hundredths of a second.
         let ticks = fields.split(' ').skip(11).take(2).filter_map(|number| number.parse::<u64>().ok());
         let ticks = u32::try_from(ticks.sum::<u64>()).unwrap_or(u32::MAX);
         gauge!("process_cpu_seconds_total").set(f64::from(ticks) / 100.0);

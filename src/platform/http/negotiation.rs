@@ -1,13 +1,13 @@
-//! What the client sent and what it wants back: `Content-Type` and `Accept`, as pure functions.
+//! Content negotiation: the request's `Content-Type` and `Accept`, as pure functions.
 //!
 //! The rules, by RFC 9110 and the GraphQL over HTTP specification:
 //!
-//! - No `Accept`, or one in which nothing can be read: `application/json`, which every client understands.
-//! - Each of our two types takes the quality of the most specific range that names it. The higher quality wins,
-//!   then the type that was named more exactly, then the one that was named first; still equal (`*/*`): JSON.
-//! - Nothing acceptable: `406`, written as JSON.
-//! - A request body is `application/json` in UTF-8, nothing else. The types that a browser sends across origins
-//!   without asking (`text/plain`, forms) are refused, so that no website can have a mutation sent.
+//! - Without an `Accept`, or with one that cannot be parsed, the response is `application/json`.
+//! - Each of the two response types gets the quality of the most specific range that covers it. The higher quality
+//!   wins, then the more specific range, then the earlier range; if all are equal (`*/*`), JSON.
+//! - If neither type is acceptable, the response is `406`, as JSON.
+//! - A request body must be `application/json` in UTF-8. Types that a browser sends across origins without a preflight
+//!   (`text/plain`, forms) are refused, so that a foreign website cannot send mutations.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use mime::Mime;
@@ -16,16 +16,16 @@ use crate::platform::error::{Code, Error, Result};
 
 /// The two media types of a GraphQL response. They differ in the status codes that go with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseType {
-    /// `application/json`: a well-formed request is answered 200, whatever became of it.
+pub(super) enum ResponseType {
+    /// `application/json`: the status is 200 for every well-formed request (the exceptions are in `response.rs`).
     Json,
-    /// `application/graphql-response+json`: a request that was not executed is answered 4xx or 5xx.
+    /// `application/graphql-response+json`: the status is 4xx or 5xx for a request that was not executed.
     GraphqlResponse,
 }
 
 impl ResponseType {
-    /// The header's value.
-    pub const fn content_type(self) -> &'static str {
+    /// The value of the header `Content-Type`.
+    pub(super) const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json; charset=utf-8",
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
@@ -40,8 +40,8 @@ impl ResponseType {
     }
 }
 
-/// The type to answer with; `None` when the client accepts neither.
-pub fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
+/// The response type that the client prefers; `None` when it accepts neither.
+pub(super) fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
     let ranges = ranges(headers);
     if ranges.is_empty() {
         return Some(ResponseType::Json);
@@ -55,19 +55,19 @@ pub fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
     }
 }
 
-/// True for a browser that navigates here: it names `text/html`, and likes nothing of ours better.
-pub fn prefers_page(headers: &HeaderMap) -> bool {
+/// True for a browser that navigates here: it accepts `text/html` by name and prefers neither response type.
+pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
     let ranges = ranges(headers);
     let data = [ResponseType::Json, ResponseType::GraphqlResponse];
     let data = data.iter().filter_map(|kind| rank(&ranges, "application", kind.subtype())).max();
     rank(&ranges, "text", "html").is_some_and(|page| page.exactness == 2 && Some(page) > data)
 }
 
-/// The body must be JSON in UTF-8, not compressed.
+/// Checks that the body is JSON in UTF-8, not compressed.
 ///
 /// # Errors
 /// `BAD_USER_INPUT`; the status is 415.
-pub fn check_content_type(headers: &HeaderMap) -> Result<()> {
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     let refuse = |why: &str| Err(Error::new(Code::BadUserInput, format!("Content-Type: {why}")));
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -89,12 +89,12 @@ pub fn check_content_type(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
-/// How much one type is wanted. Compares by quality, then exactness, then place in the list.
+/// The client's preference for one type. Ordered by quality, then exactness, then position in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// Thousandths; 0 is "not acceptable".
+    /// In thousandths; 0 means not acceptable.
     quality: u32,
-    /// 0 `*/*`, 1 `application/*`, 2 the type itself.
+    /// 0 for `*/*`, 1 for `application/*`, 2 for the type itself.
     exactness: u8,
     earliness: std::cmp::Reverse<usize>,
 }
@@ -104,7 +104,7 @@ struct Range {
     quality: u32,
 }
 
-/// The ranges of all `Accept` headers, in order; what cannot be read is left out.
+/// The media ranges of all `Accept` headers, in order, without those that cannot be parsed.
 fn ranges(headers: &HeaderMap) -> Vec<Range> {
     let texts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(split_list).filter_map(|item| range(item.trim())).collect()
@@ -119,7 +119,7 @@ fn range(item: &str) -> Option<Range> {
     Some(Range { kind, quality })
 }
 
-/// A quality value as RFC 9110 writes it (`1`, `0.5`, `0.125`; also `.5`, which Java sends), in thousandths.
+/// A quality value of RFC 9110 (`1`, `0.5`, `0.125`; also `.5`, which Java sends), in thousandths.
 fn thousandths(text: &str) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !matches!(whole, "" | "0" | "1") || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
@@ -149,11 +149,11 @@ fn split_list(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// What the ranges say about `main/sub`; `None` when it is not acceptable.
+/// The client's preference for `main/sub`; `None` when it is not acceptable.
 fn rank(ranges: &[Range], main: &str, sub: &str) -> Option<Rank> {
     let matching = ranges.iter().enumerate().filter_map(|(place, range)| {
         let kind = &range.kind;
-        // `kind.subtype()` leaves out what follows a plus sign.
+        // `kind.subtype()` omits the suffix after a plus sign.
         let full_sub = kind.essence_str().split_once('/')?.1;
         let exactness = match (kind.type_().as_str(), full_sub) {
             ("*", "*") => 0,
@@ -163,7 +163,7 @@ fn rank(ranges: &[Range], main: &str, sub: &str) -> Option<Rank> {
         };
         Some(Rank { quality: range.quality, exactness, earliness: std::cmp::Reverse(place) })
     });
-    // The most specific range speaks for the type, whatever the others say.
+    // The most specific range decides, whatever the qualities of the others.
     matching.max_by_key(|rank| (rank.exactness, rank.earliness)).filter(|rank| rank.quality > 0)
 }
 
@@ -171,8 +171,8 @@ fn charset_is_utf8(kind: &Mime) -> bool {
     kind.get_param(mime::CHARSET).is_none_or(|charset| charset.as_str().eq_ignore_ascii_case("utf-8"))
 }
 
-/// True when `name` holds `token` in its comma-separated list, in any case.
-pub fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+/// True when the comma-separated list in header `name` contains `token`, ignoring case.
+pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let texts = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_gets_the_page_and_a_client_does_not() {
+    fn browsers_prefer_the_page_and_api_clients_do_not() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         for (accept, page) in
             [(browser, true), ("*/*", false), ("text/*", false), ("application/json, text/html;q=0.9", false)]
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_in_utf8_is_a_body() {
+    fn only_uncompressed_json_in_utf8_is_accepted_as_a_body() {
         let table: &[(&[&str], bool)] = &[
             (&["application/json"], true),
             (&["application/json; charset=utf-8"], true),
@@ -260,7 +260,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_has_an_answer(accept in "[ -~]{0,80}") {
+        fn any_header_is_negotiated_without_panic(accept in "[ -~]{0,80}") {
             let _ = response_type(&headers(header::ACCEPT, &[&accept]));
             let _ = prefers_page(&headers(header::ACCEPT, &[&accept]));
             let _ = check_content_type(&headers(header::CONTENT_TYPE, &[&accept]));

@@ -1,10 +1,10 @@
-//! Around every request: an id, a span for its log lines, its count and time, and a net under panics.
+//! Middleware around every request: a request id, a span for its log lines, metrics, and a response after a panic.
 //!
-//! One line per incident: a fault is logged where it is turned into an error, inside this span, so that the line
-//! carries the request's id. Here only what nobody else saw is logged: a panic (`error`), and, for whoever debugs
-//! a client, each refused request (`debug`). Neither holds a header, a body or a query string.
+//! Every fault is logged once, where it becomes an error. That happens inside this span, so the line carries the
+//! request's id. This module logs only what no other part sees: a panic (`error`), and each refused request (`debug`,
+//! to debug clients). No log line holds a header, a body or a query string.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -16,21 +16,21 @@ use futures_util::FutureExt;
 use metrics::{counter, gauge, histogram};
 use tracing::Instrument;
 
-use super::{ROUTES, answer, metrics as names, negotiation::ResponseType};
+use super::{metrics as names, negotiation::ResponseType};
 use crate::platform::{clock::new_id, error::Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The middleware.
+/// Runs the request inside its span, and adds the headers that every response carries.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let mut count = Count::start(&request);
-    let span = tracing::info_span!("request", %id, method = count.method, route = count.route);
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let span = tracing::info_span!("request", %id, method = count.method, route = &*count.route);
+    let result = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let _entered = span.enter();
-    let mut response = answered.unwrap_or_else(|_| {
+    let mut response = result.unwrap_or_else(|_| {
         tracing::error!("a request panicked");
-        answer::denied(ResponseType::Json, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("panic"))
+        super::response::error(ResponseType::Json, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("panic"))
     });
     count.status = Some(response.status());
     if response.status().is_client_error() {
@@ -45,7 +45,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// The id that a proxy gave, where it is harmless in a log; else a new one.
+/// The `X-Request-Id` of the request (a proxy may have set it) if it is safe to log; else a new id.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let harmless = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
@@ -55,9 +55,10 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// One request in the metrics, from its start until this is dropped; also when the client goes away before.
+/// Counts one request when it is dropped, so a request whose client disconnects is counted too (as `cancelled`).
 struct Count {
-    route: &'static str,
+    /// The route's pattern, such as `/assets/{name}`; `unknown` where none matched. Never a client's path.
+    route: Arc<str>,
     method: &'static str,
     started: Instant,
     status: Option<StatusCode>,
@@ -65,8 +66,7 @@ struct Count {
 
 impl Count {
     fn start(request: &Request) -> Self {
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let route = ROUTES.iter().copied().find(|route| Some(*route) == path).unwrap_or("unknown");
+        let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).into();
         let method = match *request.method() {
             Method::GET => "GET",
             Method::POST => "POST",
@@ -82,8 +82,9 @@ impl Count {
 impl Drop for Count {
     fn drop(&mut self) {
         gauge!(names::IN_FLIGHT).decrement(1);
-        histogram!(names::DURATION, "route" => self.route).record(self.started.elapsed());
+        histogram!(names::DURATION, "route" => Arc::clone(&self.route)).record(self.started.elapsed());
         let status = self.status.map_or_else(|| "cancelled".to_owned(), |status| status.as_str().to_owned());
-        counter!(names::REQUESTS, "route" => self.route, "method" => self.method, "status" => status).increment(1);
+        counter!(names::REQUESTS, "route" => Arc::clone(&self.route), "method" => self.method, "status" => status)
+            .increment(1);
     }
 }

@@ -1,5 +1,5 @@
-//! What a person finds at the address where the binary has no console: what this is, how to build the console, and
-//! a first request to try. Nothing is loaded from anywhere, and the policy allows nothing but the page's own style.
+//! The plain page for a browser when the binary has no console: what this server is, how to build the console, and an
+//! example request. The page loads nothing, and its policy allows nothing but its own style.
 
 use std::sync::LazyLock;
 
@@ -9,8 +9,6 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
-
-use super::{console, negotiation};
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}\
 h1{font-size:1.5rem}code,pre{font:14px/1.5 ui-monospace,monospace;background:#f2f4f7;border-radius:4px}\
@@ -24,17 +22,14 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// `GET /`: the console for a browser, a first request in plain text for everybody else.
-pub(super) async fn root(headers: HeaderMap) -> Response {
-    if negotiation::prefers_page(&headers) {
-        return console::page(&headers);
-    }
-    let mut response = text(&headers).into_response();
+/// An example request in plain text, for clients that are not browsers.
+pub(super) fn example_text(headers: &HeaderMap) -> Response {
+    let mut response = text(headers).into_response();
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 
-/// The page without a console.
+/// The plain page, in HTML.
 pub(super) fn plain(headers: &HeaderMap) -> Response {
     let base = base(headers);
     let example = example(&base);
@@ -58,8 +53,8 @@ exactly one wins. It speaks GraphQL.</p>\n\
     response
 }
 
-/// What holds for every page: its policy, in no frame, telling no other site where its reader came from; and it is
-/// one of several things that its address answers with.
+/// The headers of every page: its content policy, no frames, no referrer. `Vary` is `Accept`, because the same path
+/// also serves other media types.
 pub(super) fn protect(response: &mut Response, policy: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -76,7 +71,8 @@ fn example(base: &str) -> String {
     format!("curl {base}/graphql -H 'content-type: application/json' \\\n  -d '{{\"query\":\"{{ __typename }}\"}}'")
 }
 
-/// The address as the caller knows it. Only a plain host and port is repeated: it goes into HTML and a shell command.
+/// The server's address as the client wrote it. The host is repeated only if it is a plain host and port, because it
+/// goes into HTML and a shell command.
 fn base(headers: &HeaderMap) -> String {
     let value = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
@@ -93,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_that_is_not_plain_is_not_repeated() {
+    fn a_host_with_other_characters_is_not_repeated() {
         for (host, expected) in [
             ("chat.example:8080", "http://chat.example:8080"),
             ("[::1]:4000", "http://[::1]:4000"),

@@ -1,13 +1,13 @@
-//! Reads the parameters of GraphQL over HTTP, from a JSON body or from a query string. Pure.
+//! Parses the parameters of GraphQL over HTTP from a JSON body or a query string. Pure functions.
 //!
 //! ```text
 //! {"query": string, "operationName": string?, "variables": object?, "extensions": object?}     one request
 //! [{…}, {…}]                                                                                   a batch
 //! ?query=…&operationName=…&variables={…}&extensions={…}                                        GET, one request
 //! ```
-//! `null` is the same as absent; members of other names are ignored, as the specification asks. A shape that is
-//! wrong is refused by the name of what is wrong. The good case is read in one pass over the bytes; only a body
-//! that failed is read a second time, to say why.
+//! `null` is the same as absent, and unknown members are ignored, as the specification demands. An error names the
+//! parameter that is wrong. A valid body is parsed in one pass over its bytes; an invalid one is parsed a second time
+//! to find the reason.
 
 use async_graphql::Variables;
 use percent_encoding::percent_decode;
@@ -19,12 +19,12 @@ use crate::platform::{
     graphql::engine::GraphqlRequest,
 };
 
-/// What a POST holds.
+/// The body of a POST.
 #[derive(Debug)]
-pub enum Posted {
-    /// One request.
-    One(GraphqlRequest),
-    /// Several, answered in order by an array.
+pub(super) enum RequestBody {
+    /// A JSON object.
+    Single(GraphqlRequest),
+    /// A JSON array. The response is an array in the same order.
     Batch(Vec<GraphqlRequest>),
 }
 
@@ -40,11 +40,11 @@ struct Parameters<'a> {
     extensions: Option<&'a RawValue>,
 }
 
-/// Reads the body of a POST; at most `batch_limit` requests, and no array at all when that is 1.
+/// Parses the body of a POST. A batch has at most `batch_limit` requests; a limit of 1 refuses every array.
 ///
 /// # Errors
 /// `BAD_USER_INPUT`; `PAYLOAD_TOO_LARGE` for too many requests.
-pub fn posted(body: &[u8], batch_limit: usize) -> Result<Posted> {
+pub(super) fn from_body(body: &[u8], batch_limit: usize) -> Result<RequestBody> {
     match first(body) {
         None => Err(invalid("the body is empty; send a JSON object with the member \"query\"")),
         Some(b'[') => {
@@ -61,14 +61,14 @@ pub fn posted(body: &[u8], batch_limit: usize) -> Result<Posted> {
                     format!("more than {batch_limit} requests in one batch"),
                 ));
             }
-            parts.iter().map(|part| one(part.get().as_bytes())).collect::<Result<_>>().map(Posted::Batch)
+            parts.iter().map(|part| single(part.get().as_bytes())).collect::<Result<_>>().map(RequestBody::Batch)
         }
-        Some(_) => one(body).map(Posted::One),
+        Some(_) => single(body).map(RequestBody::Single),
     }
 }
 
-fn one(text: &[u8]) -> Result<GraphqlRequest> {
-    // serde would also read a struct from an array of its members.
+fn single(text: &[u8]) -> Result<GraphqlRequest> {
+    // The first byte is checked because serde also parses a struct from an array.
     if first(text) == Some(b'{')
         && let Ok(parameters) = serde_json::from_slice::<Parameters<'_>>(text)
         && parameters.extensions.is_none_or(|raw| raw.get().starts_with('{'))
@@ -79,7 +79,7 @@ fn one(text: &[u8]) -> Result<GraphqlRequest> {
     Err(explain(text))
 }
 
-/// Why `text` is not a request.
+/// The error for a `text` that is not a request.
 fn explain(text: &[u8]) -> Error {
     let value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
@@ -101,15 +101,15 @@ fn explain(text: &[u8]) -> Error {
             return invalid(format!("{name}: must be an object or null"));
         }
     }
-    // A member that comes twice is the one fault that a parsed object does not show.
+    // A parsed object does not show a repeated member.
     invalid("a member comes more than once, or a variable's name is not a GraphQL name")
 }
 
-/// Reads the query string of a GET.
+/// Parses the query string of a GET.
 ///
 /// # Errors
 /// `BAD_USER_INPUT`.
-pub fn queried(query_string: &str) -> Result<GraphqlRequest> {
+pub(super) fn from_query_string(query_string: &str) -> Result<GraphqlRequest> {
     let [mut query, mut operation_name, mut variables, mut extensions] = [const { None::<String> }; 4];
     for pair in query_string.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -126,7 +126,7 @@ pub fn queried(query_string: &str) -> Result<GraphqlRequest> {
     }
     let query = query.ok_or_else(|| invalid("query: missing"))?;
     let object = |name: &str, text: Option<String>| -> Result<Option<Variables>> {
-        // An empty parameter is what forms and clients send for "none".
+        // Forms and some clients send an empty parameter for "none".
         let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
         serde_json::from_str(&text).map_err(|_| invalid(format!("{name}: must be a JSON object or null")))
     };
@@ -135,7 +135,7 @@ pub fn queried(query_string: &str) -> Result<GraphqlRequest> {
     Ok(GraphqlRequest { query, operation_name: operation_name.filter(|name| !name.is_empty()), variables })
 }
 
-/// Decodes one name or value as a form would have written it.
+/// Decodes one name or value of `application/x-www-form-urlencoded`.
 fn decoded(text: &str) -> Result<String> {
     let spaced = text.replace('+', " ");
     let bytes = percent_decode(spaced.as_bytes()).decode_utf8();
@@ -166,23 +166,23 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_the_right_shape_is_read() {
+    fn valid_bodies_are_parsed() {
         let body = br#" {"query":"{a}","operationName":"A","variables":{"x":[1,null]},"extensions":{"y":1},"id":7} "#;
-        let Posted::One(request) = posted(body, 10).unwrap() else { panic!("one request") };
+        let RequestBody::Single(request) = from_body(body, 10).unwrap() else { panic!("one request") };
         assert_eq!(request.query, "{a}");
         assert_eq!(request.operation_name.as_deref(), Some("A"));
         assert_eq!(request.variables.to_string(), "{x: [1, null]}");
         let nulls = br#"{"query":"{a}","operationName":null,"variables":null,"extensions":null}"#;
-        let Posted::One(request) = posted(nulls, 10).unwrap() else { panic!("one request") };
+        let RequestBody::Single(request) = from_body(nulls, 10).unwrap() else { panic!("one request") };
         assert_eq!((request.operation_name, request.variables.len()), (None, 0));
-        let Posted::Batch(requests) = posted(br#"[{"query":"{a}"},{"query":"{b}"}]"#, 2).unwrap() else {
+        let RequestBody::Batch(requests) = from_body(br#"[{"query":"{a}"},{"query":"{b}"}]"#, 2).unwrap() else {
             panic!("a batch")
         };
         assert_eq!(requests.iter().map(|request| &*request.query).collect::<Vec<_>>(), ["{a}", "{b}"]);
     }
 
     #[test]
-    fn a_body_of_the_wrong_shape_is_named() {
+    fn the_error_for_an_invalid_body_names_the_parameter() {
         let table: &[(&[u8], &str)] = &[
             (b"", "empty"),
             (b" \n", "empty"),
@@ -206,23 +206,24 @@ mod tests {
             (b"[{\"query\":\"{a}\"}", "not JSON"),
         ];
         for (body, part) in table {
-            let text = message(posted(body, 10));
+            let text = message(from_body(body, 10));
             assert!(text.contains(part), "{}: {text}", String::from_utf8_lossy(body));
         }
         let deep = [b"{\"query\":\"{a}\",\"variables\":".as_slice(), &b"[".repeat(100_000)].concat();
-        assert!(message(posted(&deep, 10)).contains("not JSON"));
-        let long = posted(br#"[{"query":"{a}"},{"query":"{a}"},{"query":"{a}"}]"#, 2).unwrap_err();
+        assert!(message(from_body(&deep, 10)).contains("not JSON"));
+        let long = from_body(br#"[{"query":"{a}"},{"query":"{a}"},{"query":"{a}"}]"#, 2).unwrap_err();
         assert_eq!(long.code(), Code::PayloadTooLarge);
-        assert!(message(posted(br#"[{"query":"{a}"}]"#, 1)).contains("turned off"));
+        assert!(message(from_body(br#"[{"query":"{a}"}]"#, 1)).contains("turned off"));
     }
 
     #[test]
-    fn a_query_string_is_read() {
-        let request = queried("query=query+A%28%24x%3AInt%29%7Ba%7D&variables=%7B%22x%22%3A1%7D&operationName=A&z=1");
+    fn query_strings_are_parsed() {
+        let request =
+            from_query_string("query=query+A%28%24x%3AInt%29%7Ba%7D&variables=%7B%22x%22%3A1%7D&operationName=A&z=1");
         let request = request.unwrap();
         assert_eq!((&*request.query, request.operation_name.as_deref()), ("query A($x:Int){a}", Some("A")));
         assert_eq!(request.variables.to_string(), "{x: 1}");
-        let bare = queried("query={a}&variables=&operationName=&extensions=null").unwrap();
+        let bare = from_query_string("query={a}&variables=&operationName=&extensions=null").unwrap();
         assert_eq!((bare.operation_name, bare.variables.len()), (None, 0));
         for (text, part) in [
             ("", "query: missing"),
@@ -232,25 +233,25 @@ mod tests {
             ("query={a}&extensions=[]", "extensions: must be"),
             ("query=%ff", "not UTF-8"),
         ] {
-            assert!(message(queried(text)).contains(part), "{text}");
+            assert!(message(from_query_string(text)).contains(part), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_have_an_answer(body in proptest::collection::vec(any::<u8>(), 0..200), text in "[ -~]{0,80}") {
-            let _ = posted(&body, 10);
-            let _ = posted(text.as_bytes(), 10);
-            let _ = queried(&text);
+        fn any_bytes_are_parsed_or_refused_without_panic(body in proptest::collection::vec(any::<u8>(), 0..200), text in "[ -~]{0,80}") {
+            let _ = from_body(&body, 10);
+            let _ = from_body(text.as_bytes(), 10);
+            let _ = from_query_string(&text);
         }
 
         #[test]
-        fn any_query_and_name_survive_both_ways(query in ".{1,60}", name in "[A-Za-z_]{1,8}") {
+        fn any_query_and_name_are_parsed_from_both_forms(query in ".{1,60}", name in "[A-Za-z_]{1,8}") {
             let body = serde_json::json!({ "query": query, "operationName": name }).to_string();
-            let Posted::One(request) = posted(body.as_bytes(), 1).unwrap() else { panic!("one request") };
+            let RequestBody::Single(request) = from_body(body.as_bytes(), 1).unwrap() else { panic!("one request") };
             prop_assert_eq!((&request.query, request.operation_name.as_deref()), (&query, Some(&*name)));
             let escaped = percent_encoding::utf8_percent_encode(&query, percent_encoding::NON_ALPHANUMERIC);
-            let request = queried(&format!("operationName={name}&query={escaped}")).unwrap();
+            let request = from_query_string(&format!("operationName={name}&query={escaped}")).unwrap();
             prop_assert_eq!((&request.query, request.operation_name.as_deref()), (&query, Some(&*name)));
         }
     }

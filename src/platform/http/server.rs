@@ -1,13 +1,13 @@
-//! The accept loop: HTTP/1.1 and HTTP/2 over plain TCP, with the time limits that keep a slow or silent client from
-//! holding a connection, and a shutdown in two stages.
+//! The accept loop: HTTP/1.1 and HTTP/2 over plain TCP, with time limits against slow and silent clients, and a
+//! shutdown in two stages.
 //!
 //! ```text
-//! running ──drain──► stop accepting; each connection finishes its request and closes,
+//! running ──drain──► accept nothing; each connection finishes its request and closes;
 //!                    WebSockets close themselves (they watch the same token)
-//!             └─ all closed, or drain_timeout, or ──now──► drop what is left
+//!             └─ all closed, or drain_timeout, or ──now──► drop the remaining connections
 //! ```
-//! Every connection runs as a task of [`Shutdown::tasks`]; so must everything that lives on after its request, such
-//! as a WebSocket. TLS is the business of a proxy in front.
+//! Every connection runs as a task of [`Shutdown::tasks`]. So must everything that outlives its request, such as a
+//! WebSocket. TLS is left to a proxy in front of the server.
 
 use std::{
     convert::Infallible,
@@ -35,25 +35,25 @@ use tower::ServiceExt;
 
 use crate::platform::config::HttpSettings;
 
-/// HTTP/2 requests under way on one connection.
+/// Most concurrent HTTP/2 requests on one connection.
 const CONCURRENT_STREAMS: u32 = 128;
-/// Pause after a failed accept: most often too many open files, which time mends and a busy loop does not.
+/// Pause after a failed accept. The usual cause is too many open files, for which only waiting helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Dropped tasks get this long to be gone.
+/// How long to wait for tasks to end after their connections are dropped.
 const DROP_TIME: Duration = Duration::from_secs(1);
 
-/// How the server is told to stop. Clones are the same.
+/// Stops the server in two stages. Clones share the same tokens.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// First stage: accept nothing new, finish what runs.
+    /// First stage: accept no connections, finish open requests.
     pub drain: CancellationToken,
-    /// Second stage: stop at once.
+    /// Second stage: drop all connections.
     pub now: CancellationToken,
-    /// Everything that the first stage waits for.
+    /// The tasks that the first stage waits for.
     pub tasks: TaskTracker,
 }
 
-/// Serves `router` on `listener` until it is told to stop; returns how many tasks had to be dropped.
+/// Serves `router` on `listener` until `shutdown` stops it. Returns the number of connections that were dropped.
 pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSettings, shutdown: Shutdown) -> usize {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.read_timeout);
@@ -77,7 +77,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSetting
         () = shutdown.drain.cancelled() => {}
         () = shutdown.now.cancelled() => {}
     }
-    // From here on the system refuses new connections.
+    // Closes the port: the system refuses connections from here on.
     drop(listener);
     shutdown.drain.cancel();
     shutdown.tasks.close();
@@ -111,10 +111,10 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>, tasks: &
                 failing = false;
                 tasks.spawn(Arc::clone(connections).run(stream, peer));
             }
-            // That one connection went away before it was taken.
+            // The client disconnected before the connection was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                // One line per spell, not one per try.
+                // One log line for a series of failures.
                 if !failing {
                     tracing::error!(%error, "cannot accept connections");
                 }
@@ -126,28 +126,28 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>, tasks: &
 }
 
 impl Connections {
-    /// One connection, to its end or to the upgrade that takes it over.
+    /// Serves one connection until it ends or is upgraded.
     async fn run(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        // Answers are written whole: waiting to fill a packet only delays them.
+        // Responses are written whole, so waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let asked = Arc::new(AtomicBool::new(false));
+        let has_request = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request| {
-            asked.store(true, Ordering::Relaxed);
+            has_request.store(true, Ordering::Relaxed);
             respond(self.router.clone(), request, peer)
         });
         let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        // hyper's own limit starts once it knows the protocol; this one also ends a client that says nothing at all.
+        // hyper's own limit starts when the protocol is known. This one also ends a connection without any bytes.
         let silence = sleep(self.first_request_within);
         tokio::pin!(silence);
-        let (mut judged, mut draining) = (false, false);
+        let (mut checked, mut draining) = (false, false);
         loop {
             tokio::select! {
-                // Errors here are the client's: it broke off, or did not speak HTTP.
+                // Errors here are the client's: it disconnected or did not send HTTP.
                 _ = connection.as_mut() => return,
-                () = &mut silence, if !judged => {
-                    judged = true;
-                    if !asked.load(Ordering::Relaxed) {
+                () = &mut silence, if !checked => {
+                    checked = true;
+                    if !has_request.load(Ordering::Relaxed) {
                         return;
                     }
                 }

@@ -80,7 +80,7 @@ pub struct Change<R> {
     pub cursor: Cursor,
     /// True when the state is sent again because the log does not hold all changes in between.
     pub resync: bool,
-    /// The event behind the message, whose [`Memo`](crate::platform::event::Memo) is shared with other subscriptions.
+    /// The event behind the message, whose [`RenderCache`](crate::platform::event::RenderCache) is shared with other subscriptions.
     pub event: Option<Arc<Event>>,
 }
 

@@ -1,4 +1,4 @@
-//! A running server over a schema of a few fields, and its answers.
+//! A running server over a small schema, and its responses.
 
 use std::sync::{
     Arc,
@@ -11,20 +11,23 @@ use futures_util::stream;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
-use switchboard::platform::{
-    auth::{
-        Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
-        token::{Claims, TokenIssuer},
+use switchboard::{
+    platform::{
+        auth::{
+            Authenticator, Caller, Credential, Principal, Role, install_tls_provider,
+            token::{Claims, TokenIssuer},
+        },
+        clock::Clock,
+        config::{AuthSettings, GuardSettings},
+        error::{Code, Error, Result},
+        graphql::{
+            engine::Engine,
+            source::{self, Root, SourceRegistered},
+        },
+        http::{HttpState, Readiness, Shutdown, serve},
+        task::Failure,
     },
-    clock::Clock,
-    config::{AuthSettings, GuardSettings},
-    error::{Code, Error, Result},
-    graphql::{
-        engine::Engine,
-        source::{self, HandedOver, Root},
-    },
-    http::{HttpState, Readiness, Shutdown, router, serve},
-    task::Failure,
+    router::router,
 };
 use time::Duration;
 use tokio::{net::TcpListener, sync::watch};
@@ -48,7 +51,7 @@ impl Query {
         Ok(context.data_unchecked::<Caller>().principal()?.subject.clone())
     }
 
-    /// Null with an error beside it.
+    /// For anonymous callers null, with an error.
     async fn perhaps(&self, context: &Context<'_>) -> Option<String> {
         let principal = context.data_unchecked::<Caller>().principal();
         let error = |error| context.add_error(async_graphql::Error::from(error).into_server_error(context.item.pos));
@@ -85,7 +88,7 @@ struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    async fn ticks(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn ticks(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         source::own(context, stream::iter((0..3).map(Ok)))
     }
 }
@@ -100,7 +103,7 @@ struct Guard {
 pub(super) struct Api {
     pub(super) origin: String,
     client: reqwest::Client,
-    /// How many mutations ran.
+    /// The number of mutations that ran.
     touched: Arc<AtomicUsize>,
     pub(super) listener: watch::Sender<bool>,
     pub(super) tasks: watch::Sender<Option<Failure>>,
@@ -137,6 +140,7 @@ impl Api {
             engine,
             authenticator,
             settings: Arc::clone(&settings),
+            origin_policy: None,
             readiness: Readiness {
                 database: pool,
                 listener: listens,
@@ -185,14 +189,14 @@ pub(super) fn escaped(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// One answer, read whole.
-pub(super) struct Answer {
+/// A response whose body has been read.
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) headers: reqwest::header::HeaderMap,
     pub(super) text: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(super) async fn of(request: RequestBuilder) -> Self {
         let response: Response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -213,7 +217,7 @@ impl Answer {
     }
 }
 
-/// Whom anonymous callers act as in development mode.
+/// The principal of anonymous callers in development mode.
 fn demo_service() -> Principal {
     Principal {
         company_id: Uuid::now_v7(),
@@ -227,7 +231,7 @@ fn demo_service() -> Principal {
     }
 }
 
-/// A visitor's token that was issued so long ago and lives for an hour.
+/// A visitor's token, valid for an hour, issued `age` ago.
 pub(super) fn token(company_id: Uuid, age: Duration) -> String {
     let clock = Clock::default();
     clock.advance(-age);

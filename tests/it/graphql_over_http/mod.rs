@@ -1,5 +1,5 @@
-//! GraphQL over HTTP through the real router, server, engine and authenticator, on a schema of a few fields.
-//! What the specification asks is also checked by its own audits in `tests/clients/http-audit.test.mjs`.
+//! GraphQL over HTTP through the real router, server, engine and authenticator, over a small schema. The
+//! specification's own audits run in `tests/clients/http-audit.test.mjs`.
 
 mod api;
 
@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 use uuid::Uuid;
 
-use self::api::{Answer, Api, GRAPHQL, JSON, escaped, token};
+use self::api::{Api, GRAPHQL, HttpResponse, JSON, escaped, token};
 
 #[tokio::test]
-async fn status_codes_go_by_the_media_type() {
+async fn the_status_depends_on_the_media_type() {
     let api = Api::start(&[]).await;
-    // document, status as application/json, status as application/graphql-response+json, code, data is there
+    // document, status as application/json, status as application/graphql-response+json, code, has data
     let table = [
         ("{ hello }", 200, 200, "", true),
         ("{", 200, 400, "GRAPHQL_PARSE_FAILED", false),
@@ -32,23 +32,28 @@ async fn status_codes_go_by_the_media_type() {
     ];
     for (document, json, graphql, code, data) in table {
         for (accept, status) in [(JSON, json), (GRAPHQL, graphql)] {
-            let answer = Answer::of(api.query(document).header("accept", accept)).await;
-            assert_eq!((answer.status, &*answer.code()), (status, code), "{document} as {accept}: {}", answer.text);
-            assert_eq!(answer.header("content-type"), format!("{accept}; charset=utf-8"));
-            assert_eq!(answer.json().get("data").is_some(), data, "{document}: {}", answer.text);
-            assert_eq!(answer.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
-            assert_eq!(answer.header("retry-after"), if matches!(status, 429 | 503) { "1" } else { "" });
-            assert_eq!(answer.header("cache-control"), "no-store");
-            assert_eq!(answer.header("x-content-type-options"), "nosniff");
-            assert!(!answer.text.contains("secret"), "{}", answer.text);
+            let response = HttpResponse::of(api.query(document).header("accept", accept)).await;
+            assert_eq!(
+                (response.status, &*response.code()),
+                (status, code),
+                "{document} as {accept}: {}",
+                response.text
+            );
+            assert_eq!(response.header("content-type"), format!("{accept}; charset=utf-8"));
+            assert_eq!(response.json().get("data").is_some(), data, "{document}: {}", response.text);
+            assert_eq!(response.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
+            assert_eq!(response.header("retry-after"), if matches!(status, 429 | 503) { "1" } else { "" });
+            assert_eq!(response.header("cache-control"), "no-store");
+            assert_eq!(response.header("x-content-type-options"), "nosniff");
+            assert!(!response.text.contains("secret"), "{}", response.text);
         }
     }
-    let subscription = Answer::of(api.query("subscription { ticks }")).await;
+    let subscription = HttpResponse::of(api.query("subscription { ticks }")).await;
     assert!(subscription.text.contains("WebSocket"), "{}", subscription.text);
 }
 
 #[tokio::test]
-async fn what_is_not_a_request_is_refused_with_its_status() {
+async fn invalid_requests_are_refused_with_the_right_status() {
     let api = Api::start(&["--body-limit", "2048"]).await;
     let long = json!({ "query": "{ hello }", "variables": { "x": "y".repeat(4_000) } }).to_string();
     let posts: [(&str, Option<&str>, u16, &str); 12] = [
@@ -71,64 +76,69 @@ async fn what_is_not_a_request_is_refused_with_its_status() {
             if let Some(kind) = kind {
                 request = request.header("content-type", kind);
             }
-            let answer = Answer::of(request).await;
-            assert_eq!((answer.status, &*answer.code()), (status, code), "{body} as {kind:?}: {}", answer.text);
+            let response = HttpResponse::of(request).await;
+            assert_eq!((response.status, &*response.code()), (status, code), "{body} as {kind:?}: {}", response.text);
         }
     }
-    let latin = Answer::of(api.post(b"{\"query\":\"{hello} #\xe9\"}".to_vec())).await;
+    let latin = HttpResponse::of(api.post(b"{\"query\":\"{hello} #\xe9\"}".to_vec())).await;
     assert_eq!((latin.status, &*latin.code()), (400, "BAD_USER_INPUT"));
-    let picky = Answer::of(api.query("mutation { touch }").header("accept", "text/csv")).await;
+    let picky = HttpResponse::of(api.query("mutation { touch }").header("accept", "text/csv")).await;
     assert_eq!((picky.status, &*picky.code()), (406, "BAD_USER_INPUT"));
     assert_eq!(api.touched(), 0);
 }
 
 #[tokio::test]
-async fn get_is_for_queries() {
+async fn get_runs_queries_only() {
     let api = Api::start(&[]).await;
     let document = escaped("query A($x: Int) { hello(times: $x) } query B { hello }");
     let path = format!("/graphql?query={document}&operationName=A&variables={}", escaped("{\"x\": 2}"));
     let request = api.request(Method::GET, &path);
-    let answer = Answer::of(request).await;
-    assert_eq!((answer.status, answer.json()), (200, json!({ "data": { "hello": "hello hello" } })));
-    let head = Answer::of(api.request(Method::HEAD, "/graphql?query={hello}")).await;
+    let response = HttpResponse::of(request).await;
+    assert_eq!((response.status, response.json()), (200, json!({ "data": { "hello": "hello hello" } })));
+    let head = HttpResponse::of(api.request(Method::HEAD, "/graphql?query={hello}")).await;
     assert_eq!((head.status, &*head.text), (200, ""));
     for (document, says) in [("mutation { touch }", "POST"), ("subscription { ticks }", "WebSocket")] {
         for accept in [JSON, GRAPHQL] {
-            let answer = Answer::of(api.get(document).header("accept", accept)).await;
-            assert_eq!((answer.status, answer.header("allow")), (405, "POST"), "{document}");
-            assert!(answer.text.contains(says), "{}", answer.text);
+            let response = HttpResponse::of(api.get(document).header("accept", accept)).await;
+            assert_eq!((response.status, response.header("allow")), (405, "POST"), "{document}");
+            assert!(response.text.contains(says), "{}", response.text);
         }
     }
     for method in [Method::PUT, Method::DELETE, Method::PATCH] {
-        let answer = Answer::of(api.request(method, "/graphql")).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, "GET,HEAD,POST"));
+        let response = HttpResponse::of(api.request(method, "/graphql")).await;
+        assert_eq!((response.status, response.header("allow")), (405, "GET,HEAD,POST"));
     }
     for query in ["", "?query={hello}&query={hello}", "?query={hello}&variables=[]", "?query=%ff"] {
-        let answer = Answer::of(api.request(Method::GET, &format!("/graphql{query}"))).await;
-        assert_eq!((answer.status, &*answer.code()), (400, "BAD_USER_INPUT"), "{query}");
+        let response = HttpResponse::of(api.request(Method::GET, &format!("/graphql{query}"))).await;
+        assert_eq!((response.status, &*response.code()), (400, "BAD_USER_INPUT"), "{query}");
     }
     assert_eq!(api.touched(), 0);
 }
 
 #[tokio::test]
-async fn a_bad_bearer_is_401_except_to_log_in() {
+async fn a_refused_credential_is_401_except_for_a_login() {
     let api = Api::start(&[]).await;
     let company = switchboard::tenant::Tenants::new(api.database.work()).create_company("Acme").await.unwrap();
-    let good = Answer::of(api.query("{ who }").bearer_auth(token(company, Duration::ZERO))).await;
+    let good = HttpResponse::of(api.query("{ who }").bearer_auth(token(company, Duration::ZERO))).await;
     assert_eq!((good.status, good.json().get("errors")), (200, None), "{}", good.text);
     let bad = ["Bearer nonsense", "Bearer", "Basic eDp5", &format!("Bearer {}", token(company, Duration::HOUR * 2))];
     for credential in bad {
         for accept in [JSON, GRAPHQL] {
             let with = |request: RequestBuilder| request.header("authorization", credential).header("accept", accept);
             for document in ["{ hello }", "{", "mutation { touch }", "mutation { consumerLogin touch }"] {
-                let answer = Answer::of(with(api.query(document))).await;
-                assert_eq!((answer.status, &*answer.code()), (401, "UNAUTHENTICATED"), "{document}: {}", answer.text);
-                assert_eq!(answer.header("www-authenticate"), "Bearer");
+                let response = HttpResponse::of(with(api.query(document))).await;
+                assert_eq!(
+                    (response.status, &*response.code()),
+                    (401, "UNAUTHENTICATED"),
+                    "{document}: {}",
+                    response.text
+                );
+                assert_eq!(response.header("www-authenticate"), "Bearer");
             }
-            let login = Answer::of(with(api.query("mutation { consumerLogin }"))).await;
+            let login = HttpResponse::of(with(api.query("mutation { consumerLogin }"))).await;
             assert_eq!((login.status, login.json()), (200, json!({ "data": { "consumerLogin": "a token" } })));
             let batch = json!([{ "query": "mutation { consumerLogin }" }, { "query": "mutation { touch }" }]);
-            let batch = Answer::of(with(api.post(batch.to_string()))).await;
+            let batch = HttpResponse::of(with(api.post(batch.to_string()))).await;
             assert_eq!((batch.status, &*batch.code()), (401, "UNAUTHENTICATED"));
         }
     }
@@ -136,27 +146,27 @@ async fn a_bad_bearer_is_401_except_to_log_in() {
 }
 
 #[tokio::test]
-async fn a_batch_is_answered_in_order() {
+async fn the_responses_of_a_batch_are_in_the_order_of_its_requests() {
     let api = Api::start(&["--batch-limit", "4"]).await;
     let touch = json!({ "query": "mutation { touch }" });
     let mixed = json!([touch, { "query": "{" }, { "query": "subscription { ticks }" }, touch]);
-    let answer = Answer::of(api.post(mixed.to_string()).header("accept", GRAPHQL)).await;
-    let parts = answer.json();
-    assert_eq!((answer.status, parts.as_array().map(Vec::len)), (200, Some(4)), "{}", answer.text);
+    let response = HttpResponse::of(api.post(mixed.to_string()).header("accept", GRAPHQL)).await;
+    let parts = response.json();
+    assert_eq!((response.status, parts.as_array().map(Vec::len)), (200, Some(4)), "{}", response.text);
     assert_eq!((&parts[0], &parts[3]), (&json!({ "data": { "touch": 1 } }), &json!({ "data": { "touch": 2 } })));
     assert_eq!(parts[1]["errors"][0]["extensions"]["code"], "GRAPHQL_PARSE_FAILED");
     assert_eq!(parts[2]["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     let alike = json!([{ "query": "{ away }" }, { "query": "{ away }" }]);
-    assert_eq!(Answer::of(api.post(alike.to_string())).await.status, 503);
-    let long = Answer::of(api.post(Value::from(vec![touch.clone(); 5]).to_string())).await;
+    assert_eq!(HttpResponse::of(api.post(alike.to_string())).await.status, 503);
+    let long = HttpResponse::of(api.post(Value::from(vec![touch.clone(); 5]).to_string())).await;
     assert_eq!((long.status, &*long.code()), (413, "PAYLOAD_TOO_LARGE"));
-    let crooked = Answer::of(api.post(json!([touch, 7]).to_string())).await;
+    let crooked = HttpResponse::of(api.post(json!([touch, 7]).to_string())).await;
     assert_eq!((crooked.status, &*crooked.code()), (400, "BAD_USER_INPUT"));
     assert_eq!(api.touched(), 2);
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_kept_out() {
+async fn pages_of_other_origins_cannot_call() {
     let (evil, shop) = ("https://evil.example", "https://shop.example");
     let api = Api::start(&["--allowed-origins", shop]).await;
     let preflight = |api: &Api, origin: &str| {
@@ -165,57 +175,57 @@ async fn pages_of_other_origins_are_kept_out() {
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization,content-type")
     };
-    let answer = Answer::of(preflight(&api, shop)).await;
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, shop));
-    assert_eq!(answer.header("access-control-allow-headers"), "authorization,content-type");
-    assert_eq!(answer.header("access-control-allow-credentials"), "");
-    assert_eq!(Answer::of(preflight(&api, evil)).await.header("access-control-allow-origin"), "");
+    let response = HttpResponse::of(preflight(&api, shop)).await;
+    assert_eq!((response.status, response.header("access-control-allow-origin")), (200, shop));
+    assert_eq!(response.header("access-control-allow-headers"), "authorization,content-type");
+    assert_eq!(response.header("access-control-allow-credentials"), "");
+    assert_eq!(HttpResponse::of(preflight(&api, evil)).await.header("access-control-allow-origin"), "");
 
-    // In development anonymous callers may do everything, so a foreign page may not even ask.
+    // In development anonymous callers may do everything, so requests of foreign pages are refused.
     let open = Api::start_in(&[], true).await;
     let local = "http://localhost:3000";
-    assert_eq!(Answer::of(preflight(&open, local)).await.header("access-control-allow-origin"), local);
+    assert_eq!(HttpResponse::of(preflight(&open, local)).await.header("access-control-allow-origin"), local);
     for (name, value) in [("origin", evil), ("origin", "null"), ("host", "evil.example:4000")] {
-        // A WebSocket is not subject to CORS: a page may open one to any address.
+        // WebSockets are not subject to CORS: a page may open one to any address.
         let upgrade =
             open.request(Method::GET, "/graphql").header("connection", "upgrade").header("upgrade", "websocket");
         for request in [open.query("mutation { touch }"), open.get("{ hello }"), upgrade] {
-            let answer = Answer::of(request.header(name, value)).await;
-            assert_eq!((answer.status, &*answer.code()), (403, "FORBIDDEN"), "{name}: {value}");
+            let response = HttpResponse::of(request.header(name, value)).await;
+            assert_eq!((response.status, &*response.code()), (403, "FORBIDDEN"), "{name}: {value}");
         }
     }
     assert_eq!(open.touched(), 0);
-    assert_eq!(Answer::of(open.query("mutation { touch }").header("origin", local)).await.status, 200);
+    assert_eq!(HttpResponse::of(open.query("mutation { touch }").header("origin", local)).await.status, 200);
 }
 
 #[tokio::test]
-async fn health_metrics_time_and_the_page() {
+async fn health_metrics_time_and_the_page_are_served() {
     let api = Api::start(&[]).await;
     let at = |path: &str| api.request(Method::GET, path);
-    assert_eq!(Answer::of(at("/live")).await.status, 200);
-    let ready = Answer::of(at("/ready")).await;
+    assert_eq!(HttpResponse::of(at("/live")).await.status, 200);
+    let ready = HttpResponse::of(at("/ready")).await;
     let well = json!({ "ready": true, "database": true, "listener": true, "tasks": true, "draining": false });
     assert_eq!((ready.status, ready.json()), (200, well));
     api.listener.send_replace(false);
-    let deaf = Answer::of(at("/ready")).await;
+    let disconnected = HttpResponse::of(at("/ready")).await;
     let report = json!({ "ready": false, "database": true, "listener": false, "tasks": true, "draining": false });
-    assert_eq!((deaf.status, deaf.json()), (503, report));
+    assert_eq!((disconnected.status, disconnected.json()), (503, report));
     api.listener.send_replace(true);
     api.tasks.send_replace(Some(Failure { task: "reader", reason: "ended".to_owned() }));
-    let broken = Answer::of(at("/ready")).await;
+    let broken = HttpResponse::of(at("/ready")).await;
     let report = json!({ "ready": false, "database": true, "listener": true, "tasks": false, "draining": false });
     assert_eq!((broken.status, broken.json()), (503, report));
 
-    let now = Answer::of(at("/api/time")).await.json();
+    let now = HttpResponse::of(at("/api/time")).await.json();
     let now = time::OffsetDateTime::parse(now.as_str().unwrap(), &time::format_description::well_known::Rfc3339);
     assert!((time::OffsetDateTime::now_utc() - now.unwrap()).abs() < Duration::MINUTE);
 
-    let unknown = Answer::of(at("/secret/path?token=x").header("x-request-id", "abc-1")).await;
+    let unknown = HttpResponse::of(at("/secret/path?token=x").header("x-request-id", "abc-1")).await;
     assert_eq!((unknown.status, &*unknown.code(), unknown.header("x-request-id")), (404, "NOT_FOUND", "abc-1"));
-    let forged = Answer::of(at("/live").header("x-request-id", "a b{}")).await;
+    let forged = HttpResponse::of(at("/live").header("x-request-id", "a b{}")).await;
     assert!(forged.header("x-request-id").parse::<Uuid>().is_ok());
 
-    let metrics = Answer::of(at("/metrics")).await.text;
+    let metrics = HttpResponse::of(at("/metrics")).await.text;
     for part in [
         "switchboard_http_requests_total{route=\"/live\",method=\"GET\",status=\"200\"}",
         "switchboard_http_requests_total{route=\"unknown\",method=\"GET\",status=\"404\"}",
@@ -229,14 +239,14 @@ async fn health_metrics_time_and_the_page() {
 
     let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
     for path in ["/", "/graphql"] {
-        let page = Answer::of(at(path).header("accept", browser)).await;
+        let page = HttpResponse::of(at(path).header("accept", browser)).await;
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
-        // The console, or the plain page where it was not built.
+        // The console, or the plain page where the console was not built.
         assert!(page.text.contains("<title>Switchboard</title>"), "{}", page.text);
         assert!(page.header("content-security-policy").starts_with("default-src 'none'; "));
         assert_eq!(page.header("x-frame-options"), "DENY");
     }
-    let query = Answer::of(api.get("{ hello }").header("accept", browser)).await;
+    let query = HttpResponse::of(api.get("{ hello }").header("accept", browser)).await;
     assert_eq!(query.header("content-type"), "application/json; charset=utf-8");
 }
 
@@ -245,7 +255,7 @@ async fn both_paths_open_sockets_that_close_when_the_server_drains() {
     let api = Api::start(&[]).await;
     for path in ["/graphql", "/graphql/ws"] {
         let headless = api.request(Method::GET, path).header("connection", "upgrade").header("upgrade", "websocket");
-        let refused = Answer::of(headless).await;
+        let refused = HttpResponse::of(headless).await;
         assert_eq!((refused.status, &*refused.code()), (400, "BAD_USER_INPUT"), "{}", refused.text);
     }
     let mut sockets = Vec::new();
@@ -255,16 +265,16 @@ async fn both_paths_open_sockets_that_close_when_the_server_drains() {
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": "subscription { ticks }" } });
         socket.send("{\"type\":\"connection_init\"}".into()).await.unwrap();
-        let mut said = Vec::new();
-        while said.last().is_none_or(|kind| kind != "complete") {
+        let mut types = Vec::new();
+        while types.last().is_none_or(|kind| kind != "complete") {
             let message: Value =
                 serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
             if message["type"] == "connection_ack" {
                 socket.send(subscribe.to_string().into()).await.unwrap();
             }
-            said.push(message["type"].as_str().unwrap().to_owned());
+            types.push(message["type"].as_str().unwrap().to_owned());
         }
-        assert_eq!(said, ["connection_ack", "next", "next", "next", "complete"]);
+        assert_eq!(types, ["connection_ack", "next", "next", "next", "complete"]);
         sockets.push(socket);
     }
     api.shutdown.drain.cancel();
@@ -274,6 +284,6 @@ async fn both_paths_open_sockets_that_close_when_the_server_drains() {
         let _ = socket.close(None).await;
         while socket.next().await.is_some_and(|message| message.is_ok()) {}
     }
-    // Nothing is left of them to wait for.
+    // No task of theirs remains.
     timeout(std::time::Duration::from_secs(5), api.shutdown.tasks.wait()).await.unwrap();
 }

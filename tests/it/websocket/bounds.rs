@@ -1,4 +1,4 @@
-//! What one client may use up, and what becomes of it at the bound.
+//! The limits of one client, and what happens when it reaches them.
 
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -7,9 +7,9 @@ use super::server::{Server, TRANSPORT, subscribe};
 use crate::support::socket::{Refused, Socket};
 
 #[tokio::test]
-async fn a_reader_that_reads_nothing_is_closed_and_heard_until_then() {
+async fn a_client_that_reads_nothing_is_closed_and_its_messages_are_handled_until_then() {
     let server = Server::with(&["--send-queue", "65536", "--send-timeout", "500ms"]).await;
-    // Its complete is seen although nothing can be written to it.
+    // Its `complete` is handled although nothing can be written to it.
     let mut socket = server.ready().await;
     socket.send(subscribe("a", "subscription { flood(bytes: 65536) }")).await;
     server.probe.alive(1).await;
@@ -24,7 +24,7 @@ async fn a_reader_that_reads_nothing_is_closed_and_heard_until_then() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_that_reads_loses_nothing() {
+async fn a_slow_reader_receives_every_message() {
     let server = Server::with(&["--send-queue", "1024", "--send-timeout", "5s"]).await;
     let mut socket = server.ready().await;
     socket.send(subscribe("a", "subscription { ticks(count: 5000) }")).await;
@@ -35,7 +35,7 @@ async fn a_slow_reader_that_reads_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_hot_stream_starves_nobody() {
+async fn a_stream_that_is_always_ready_does_not_starve_other_operations() {
     let server = Server::start().await;
     let mut socket = server.ready().await;
     socket.send(subscribe("hot", "subscription { flood(bytes: 10) }")).await;
@@ -53,11 +53,11 @@ async fn a_hot_stream_starves_nobody() {
 }
 
 #[tokio::test]
-async fn asking_without_reading_is_closed() {
+async fn a_client_that_sends_without_reading_is_closed() {
     let server = Server::start().await;
     let mut socket = server.ready().await;
     let ping = json!({"type": "ping", "payload": {"filler": "x".repeat(60_000)}});
-    // Far more than the kernel's buffers hold.
+    // Far more than the kernel's buffers can hold.
     for _ in 0..1_000 {
         if !socket.try_send(&ping).await {
             break;
@@ -70,13 +70,13 @@ async fn asking_without_reading_is_closed() {
             break;
         }
     }
-    // The reset that unread bytes cause may overtake the close frame; clients reconnect after both.
+    // The reset that unread bytes cause may arrive before the close frame; clients reconnect after both.
     assert!(last.is_none_or(|frame| u16::from(frame.code) == 1013));
     server.all_closed().await;
 }
 
 #[tokio::test]
-async fn operations_and_sockets_are_limited() {
+async fn the_numbers_of_operations_and_sockets_are_limited() {
     let server = Server::with(&["--subscription-limit", "2", "--socket-limit", "1"]).await;
     let mut socket = server.ready().await;
     for id in ["a", "b", "c"] {
@@ -87,7 +87,11 @@ async fn operations_and_sockets_are_limited() {
     assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED");
     socket.send(r#"{"id":"a","type":"complete"}"#).await;
     socket.send(subscribe("c", "{ hello }")).await;
-    assert_eq!(socket.next().await["type"], "next", "the others go on, and a free place is a free place");
+    assert_eq!(
+        socket.next().await["type"],
+        "next",
+        "the other operations continue, and a freed slot can be used again"
+    );
 
     let headers = [("sec-websocket-protocol", TRANSPORT)];
     let refused = Socket::open(server.address, &headers).await.err();
@@ -99,7 +103,7 @@ async fn operations_and_sockets_are_limited() {
 }
 
 #[tokio::test]
-async fn a_drain_lets_queries_finish_and_sends_everybody_elsewhere() {
+async fn a_drain_closes_idle_sockets_at_once_and_others_when_their_queries_have_finished() {
     let server = Server::start().await;
     let mut idle = server.ready().await;
     let mut busy = server.ready().await;
@@ -123,14 +127,14 @@ async fn a_drain_lets_queries_finish_and_sends_everybody_elsewhere() {
 #[tokio::test]
 async fn an_idle_socket_is_pinged_and_a_silent_one_dropped() {
     let server = Server::with(&["--ping-every", "100ms", "--silence-limit", "400ms"]).await;
-    // A client that reads answers pings by itself, and stays.
+    // A client that reads also responds to pings, so it stays.
     let mut socket = server.ready().await;
     for _ in 0..8 {
         assert!(matches!(socket.next_raw().await, Some(Ok(Message::Ping(_)))));
     }
     socket.send(subscribe("a", "{ hello }")).await;
     assert_eq!(socket.next().await["type"], "next");
-    // One that does not read, and so does not answer, goes.
+    // One that does not read does not respond, so it is dropped.
     socket.send(subscribe("a", "subscription { gated }")).await;
     server.probe.alive(1).await;
     server.probe.alive(0).await;

@@ -1,5 +1,5 @@
-//! GraphQL over WebSocket, over real sockets and a small schema: no database is needed to prove a close code.
+//! GraphQL over WebSocket: real sockets over a small schema, without a database.
 
 mod bounds;
+mod protocols;
 mod server;
-mod spoken;

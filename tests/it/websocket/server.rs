@@ -1,4 +1,4 @@
-//! A server with nothing but the sockets, over a schema whose streams the test controls.
+//! A server of WebSockets only, over a schema whose streams the test controls.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,9 +11,9 @@ use switchboard::platform::{
     config::{GuardSettings, HttpSettings},
     graphql::{
         engine::Engine,
-        source::{self, HandedOver, Root},
+        source::{self, Root, SourceRegistered},
     },
-    http::websocket::{Callers, SocketState, upgrade},
+    http::websocket::{Authentication, SocketState, upgrade},
 };
 use tokio::{
     net::TcpListener,
@@ -27,19 +27,19 @@ use crate::support::socket::Socket;
 pub(super) const TRANSPORT: &str = "graphql-transport-ws";
 pub(super) const LEGACY: &str = "graphql-ws";
 
-/// What the test sees of the streams, and how it lets them go on.
+/// Shows the test which streams are open, and lets the test release them.
 #[derive(Clone)]
 pub(super) struct Probe {
-    /// Streams and queries that are alive.
+    /// The number of open streams and queries.
     alive: watch::Sender<usize>,
     /// Permits that `gated` and `slow` wait for.
     pub(super) gate: Arc<Semaphore>,
-    /// Lapses the credential "known".
-    pub(super) lapse: CancellationToken,
+    /// Expires the credential "known".
+    pub(super) expired: CancellationToken,
 }
 
 impl Probe {
-    /// Waits until so many streams and queries are alive.
+    /// Waits until `count` streams and queries are open.
     pub(super) async fn alive(&self, count: usize) {
         let mut alive = self.alive.subscribe();
         let waited = timeout(Duration::from_secs(10), alive.wait_for(|alive| *alive == count)).await;
@@ -79,11 +79,11 @@ struct Subscriptions(Probe);
 
 #[Subscription]
 impl Subscriptions {
-    async fn ticks(&self, context: &Context<'_>, count: i32) -> HandedOver<i32> {
+    async fn ticks(&self, context: &Context<'_>, count: i32) -> SourceRegistered<i32> {
         source::own(context, stream::iter((0..count).map(Ok)))
     }
 
-    async fn gated(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn gated(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         let (alive, gate) = (self.0.track(), Arc::clone(&self.0.gate));
         let numbers = stream::unfold(0, move |n| {
             let (_, gate) = (&alive, Arc::clone(&gate));
@@ -95,7 +95,7 @@ impl Subscriptions {
         source::own(context, numbers)
     }
 
-    async fn flood(&self, context: &Context<'_>, bytes: usize) -> HandedOver<String> {
+    async fn flood(&self, context: &Context<'_>, bytes: usize) -> SourceRegistered<String> {
         let alive = self.0.track();
         let texts = stream::repeat_with(move || {
             let _ = &alive;
@@ -104,15 +104,15 @@ impl Subscriptions {
         source::own(context, texts)
     }
 
-    async fn panics(&self, context: &Context<'_>) -> HandedOver<i32> {
+    async fn panics(&self, context: &Context<'_>) -> SourceRegistered<i32> {
         source::own(context, stream::poll_fn(|_| panic!("on purpose")))
     }
 }
 
-/// Takes "known" for good until the test says otherwise.
-struct Door(CancellationToken);
+/// Accepts the credential "known" until the test expires it.
+struct TestAuthentication(CancellationToken);
 
-impl Callers for Door {
+impl Authentication for TestAuthentication {
     fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller> {
         async move {
             match bearer.as_deref() {
@@ -136,9 +136,9 @@ impl Callers for Door {
     }
 
     fn expired(&self, _: Arc<Principal>) -> BoxFuture<'static, String> {
-        let lapse = self.0.clone();
+        let expired = self.0.clone();
         async move {
-            lapse.cancelled().await;
+            expired.cancelled().await;
             "token expired".into()
         }
         .boxed()
@@ -159,7 +159,7 @@ impl Server {
         Self::with(&[]).await
     }
 
-    /// The end of every socket's task.
+    /// Waits for the end of every socket's task.
     pub(super) async fn all_closed(&self) {
         self.tasks.close();
         timeout(Duration::from_secs(10), self.tasks.wait()).await.expect("all sockets are closed");
@@ -169,13 +169,16 @@ impl Server {
     /// Serves with these flags.
     pub(super) async fn with(flags: &[&str]) -> Self {
         let settings = Arc::new(read::<HttpSettings>(flags));
-        let probe =
-            Probe { alive: watch::Sender::new(0), gate: Arc::new(Semaphore::new(0)), lapse: CancellationToken::new() };
+        let probe = Probe {
+            alive: watch::Sender::new(0),
+            gate: Arc::new(Semaphore::new(0)),
+            expired: CancellationToken::new(),
+        };
         let (drain, now, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let schema = || Schema::build(Root(Query(probe.clone())), EmptyMutation, Subscriptions(probe.clone()));
         let engine = Engine::new(schema, &read::<GuardSettings>(&[]), |request| request);
-        let door = Arc::new(Door(probe.lapse.clone()));
-        let state = Arc::new(SocketState::new(engine, door, settings, [drain.clone(), now], tasks.clone()));
+        let authentication = Arc::new(TestAuthentication(probe.expired.clone()));
+        let state = Arc::new(SocketState::new(engine, authentication, settings, [drain.clone(), now], tasks.clone()));
         let router = Router::new().route("/graphql", any(upgrade)).with_state(Arc::clone(&state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -183,7 +186,7 @@ impl Server {
         Self { address, probe, drain, state, tasks }
     }
 
-    /// A `graphql-transport-ws` socket that is acknowledged.
+    /// A `graphql-transport-ws` socket after `connection_ack`.
     pub(super) async fn ready(&self) -> Socket {
         let mut socket = Socket::speaking(self.address, TRANSPORT).await;
         socket.send(r#"{"type":"connection_init","payload":{"authToken":"known"}}"#).await;

@@ -70,7 +70,7 @@ impl TryFrom<EventRow> for Event {
             record: super::Decoded::default(),
             before: super::Decoded::default(),
             fields: std::sync::OnceLock::default(),
-            memo: super::Memo::default(),
+            render_cache: super::RenderCache::default(),
         })
     }
 }

@@ -1,16 +1,17 @@
-//! One pass over the bytes of a document, before any parser sees it.
+//! One linear pass over the text of a document, before it is parsed.
 //!
-//! The parser is a recursive-descent one with backtracking, so it must only meet text whose tokens, nesting
-//! and names are bounded and whose strings are closed (an open block string makes it read to the end again
-//! and again). The tokens are the specification's, split exactly where the parser splits them (`-1-1` is two
-//! numbers, `00` too), so that nothing can hide from the count. A comment counts as one: the parser steps over it again
-//! and again. Bytes that start no token count as one each; refusing them is the parser's work.
+//! The parser is recursive and backtracks, so it must only get text with bounded tokens, nesting and names, and with
+//! closed strings: an open block string makes it read to the end of the text repeatedly.
+//!
+//! Tokens are split exactly where the parser splits them (`-1-1` is two numbers, and so is `00`), so that the count
+//! cannot be evaded. A comment counts as one token, because the parser skips it repeatedly. Each byte that starts no
+//! token counts as one; the parser refuses it later.
 
 use async_graphql::Pos;
 
 use crate::platform::error::Code;
 
-/// Longest name of a field, argument, type and so on. Error messages repeat names, so a long one would be multiplied.
+/// Longest name of a field, argument, type and so on, in bytes. Error messages repeat names.
 const NAME_BYTES: usize = 256;
 
 /// Why the text must not reach the parser.
@@ -18,13 +19,12 @@ const NAME_BYTES: usize = 256;
 pub(super) struct Problem {
     /// `GRAPHQL_PARSE_FAILED` or `QUERY_TOO_COMPLEX`.
     pub(super) code: Code,
-    /// For the client.
+    /// Sent to the client.
     pub(super) message: String,
-    /// Where.
     pub(super) position: Pos,
 }
 
-/// Holds `text` to `max_tokens` tokens and `max_nesting` open brackets; returns how many tokens there are.
+/// Counts the tokens of `text`. Refuses more than `max_tokens` tokens or `max_nesting` brackets open at once.
 pub(super) fn scan(text: &str, max_tokens: usize, max_nesting: usize) -> Result<usize, Problem> {
     let bytes = text.as_bytes();
     let problem = |code, message, at| Err(Problem { code, message, position: position(text, at) });
@@ -124,7 +124,7 @@ fn string(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Line and column of a byte, both from one.
+/// Line and column of the byte at `at`, both counted from 1.
 fn position(text: &str, at: usize) -> Pos {
     let before = &text.as_bytes()[..at];
     let mut lines = before.split(|byte| *byte == b'\n');
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn splits_where_the_parser_splits() {
+    fn tokens_are_split_where_the_parser_splits_them() {
         assert_eq!(tokens(""), 0);
         assert_eq!(tokens("{a}"), 3);
         assert_eq!(tokens("\u{feff}query Q($x: [Int!]! = 1) @d { a: b(c: $x) ...F }"), 29);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_an_open_string_starts() {
+    fn an_open_string_is_reported_at_its_start() {
         for text in ["{\n  á: \"open}", "{\n  a: \"\"\"open\"\"}", "{\n  a: \"\nclosed\"}"] {
             let problem = scan(text, 100, 100).expect_err("open string");
             assert_eq!((problem.code, problem.position), (Code::ParseFailed, Pos { line: 2, column: 6 }), "{text}");
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_never_counts_more_than_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_scanned_without_panic_and_with_at_most_a_token_a_byte(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let text = String::from_utf8_lossy(&bytes);
             if let Ok(tokens) = scan(&text, usize::MAX, usize::MAX) {
                 prop_assert!(tokens <= text.len());
@@ -171,7 +171,7 @@ mod tests {
         }
 
         #[test]
-        fn never_panics_on_what_looks_like_graphql(text in r#"[ ,{}()\[\]a0.1e\-"\\\n#$:!@|&=]{0,80}"#) {
+        fn text_that_resembles_graphql_is_scanned_without_panic(text in r#"[ ,{}()\[\]a0.1e\-"\\\n#$:!@|&=]{0,80}"#) {
             let _ = scan(&text, 50, 10);
         }
     }

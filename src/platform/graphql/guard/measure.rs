@@ -1,7 +1,7 @@
-//! How much work a document would be with its fragments expanded, found without expanding them.
+//! Measures a document as if its fragments were expanded, without expanding them.
 //!
-//! Each fragment is measured once, after those that it spreads (post-order), and every spread adds that
-//! measure. So the time is linear in the text while the numbers may be astronomical; they saturate.
+//! Each fragment is measured once, after the fragments that it spreads (post-order), and every spread adds that
+//! measure. So the time is linear in the text, however large the measure is. The numbers saturate.
 
 use std::collections::HashMap;
 
@@ -14,32 +14,32 @@ use async_graphql_value::Value;
 
 use crate::platform::graphql::types::{self, DEFAULT_PAGE, Object, Types};
 
-/// A document's fragments by name.
+/// The fragments of a document by name.
 pub(super) type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
-/// The numbers that the limits hold, all with fragments expanded.
+/// The amounts that the guard limits, all with fragments expanded.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Measure {
-    /// Levels of fields.
+    /// Levels of nested fields.
     pub(super) depth: u64,
-    /// Levels of fields, fragment spreads and inline fragments: how deep the executor recurses.
+    /// Levels of fields, fragment spreads and inline fragments: the recursion depth of the executor.
     pub(super) nesting: u64,
-    /// Fields that rename their result.
+    /// Fields with an alias.
     pub(super) aliases: u64,
-    /// Directives anywhere.
+    /// Directives on the operation, its variables, fields, spreads and fragments.
     pub(super) directives: u64,
-    /// Fields at the top.
+    /// Fields of the outermost selection set.
     pub(super) root_fields: u64,
-    /// Everything that a validation rule may visit: fields, spreads, inline fragments, directives, argument values.
+    /// Nodes that a validation rule may visit: fields, spreads, inline fragments, directives, argument values.
     pub(super) size: u64,
-    /// Fields, each multiplied by the page sizes around it.
+    /// Fields, each multiplied by the page sizes of the lists around it.
     pub(super) cost: u64,
-    /// True when a page size comes from a variable.
+    /// True when a page size is a variable, so that `cost` depends on its value.
     pub(super) paged_by_variable: bool,
 }
 
 impl Measure {
-    /// Adds what stands beside.
+    /// Adds the measure of a sibling selection.
     fn add(&mut self, other: Self) {
         self.depth = self.depth.max(other.depth);
         self.nesting = self.nesting.max(other.nesting);
@@ -51,7 +51,7 @@ impl Measure {
         self.paged_by_variable |= other.paged_by_variable;
     }
 
-    /// Adds one level around: a spread or an inline fragment.
+    /// Adds one level around this measure: a field, a spread or an inline fragment.
     fn enclose(mut self) -> Self {
         self.nesting = self.nesting.saturating_add(1);
         self.size = self.size.saturating_add(1);
@@ -59,7 +59,7 @@ impl Measure {
     }
 }
 
-/// Measures one document. `page` says what a variable's page size is.
+/// Measures the operations of one document. `page` maps a variable to its page size.
 pub(super) struct Measurer<'a, P> {
     types: &'a Types,
     page: P,
@@ -67,10 +67,10 @@ pub(super) struct Measurer<'a, P> {
 }
 
 impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
-    /// Measures all fragments, used or not.
+    /// Measures all fragments first, used or not.
     ///
     /// # Errors
-    /// The fragment that spreads itself, and where.
+    /// The name of a fragment that spreads itself, and the position of that spread.
     pub(super) fn new(fragments: &'a Fragments, types: &'a Types, page: P) -> Result<Self, (&'a Name, Pos)> {
         let mut measurer = Self { types, page, fragments: HashMap::new() };
         for (name, fragment) in post_order(fragments)? {
@@ -82,12 +82,11 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
         Ok(measurer)
     }
 
-    /// The measure of a fragment.
+    /// The measure of each fragment, used or not.
     pub(super) fn fragments(&self) -> impl Iterator<Item = (&'a Name, Measure)> {
         self.fragments.iter().map(|(name, measure)| (*name, *measure))
     }
 
-    /// The measure of an operation.
     pub(super) fn operation(&self, operation: &'a OperationDefinition) -> Measure {
         let mut measure = self.selection_set(&operation.selection_set.node, self.types.root(operation.ty));
         measure.add(self.directives(&operation.directives));
@@ -104,7 +103,7 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
             measure.add(match &selection.node {
                 Selection::Field(field) => self.field(&field.node, parent),
                 Selection::FragmentSpread(spread) => {
-                    // An unknown fragment is left for validation to name.
+                    // Validation reports unknown fragments.
                     self.fragments.get(&spread.node.fragment_name.node).copied().unwrap_or_default().enclose()
                 }
                 Selection::InlineFragment(inline) => {
@@ -134,7 +133,7 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
         measure.enclose()
     }
 
-    /// What multiplies the cost below `field`, and whether a variable decides it.
+    /// The factor for the cost of the selection of `field`, and whether a variable determines it.
     fn page(&self, field: &Field, default: Option<u64>) -> (u64, bool) {
         let mut sizes = field.arguments.iter().filter(|(name, _)| types::is_page_size(&name.node)).peekable();
         if sizes.peek().is_none() {
@@ -143,7 +142,7 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
         let (mut page, mut by_variable) = (1, false);
         for (_, value) in sizes {
             page = page.max(match &value.node {
-                Value::Number(size) => size.as_u64().unwrap_or(1), // a negative one is the resolver's to refuse
+                Value::Number(size) => size.as_u64().unwrap_or(1), // the resolver refuses negative sizes
                 Value::Variable(name) => {
                     by_variable = true;
                     (self.page)(name)
@@ -164,7 +163,7 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
     }
 }
 
-/// How many values `value` consists of. Its nesting is bounded by the lexer.
+/// The number of values in `value`, itself included. The lexer has bounded its nesting.
 fn values(value: &Value) -> u64 {
     1 + match value {
         Value::List(items) => items.iter().map(values).sum(),
@@ -173,7 +172,7 @@ fn values(value: &Value) -> u64 {
     }
 }
 
-/// The fragments, each after all that it spreads. A loop, not a recursion: chains of fragments may be long.
+/// The fragments, each after all fragments that it spreads. Not recursive: a chain of fragments may be long.
 fn post_order(fragments: &Fragments) -> Result<Vec<(&Name, &FragmentDefinition)>, (&Name, Pos)> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
@@ -181,7 +180,7 @@ fn post_order(fragments: &Fragments) -> Result<Vec<(&Name, &FragmentDefinition)>
         Done,
     }
     let mut roots: Vec<_> = fragments.iter().collect();
-    roots.sort_unstable_by_key(|(_, fragment)| fragment.pos); // one document, one answer
+    roots.sort_unstable_by_key(|(_, fragment)| fragment.pos); // so that the same document gives the same error
     let mut states: HashMap<&Name, State> = HashMap::with_capacity(fragments.len());
     let mut order = Vec::with_capacity(fragments.len());
     for (root, fragment) in roots {
@@ -210,7 +209,7 @@ fn post_order(fragments: &Fragments) -> Result<Vec<(&Name, &FragmentDefinition)>
     Ok(order)
 }
 
-/// The fragments that a selection set spreads, at any level. The parser bounds the levels of one definition.
+/// The fragments that a selection set spreads at any level. The lexer has bounded the levels of one definition.
 fn spreads(set: &SelectionSet) -> Vec<(&Name, Pos)> {
     fn collect<'a>(set: &'a SelectionSet, found: &mut Vec<(&'a Name, Pos)>) {
         for selection in &set.items {

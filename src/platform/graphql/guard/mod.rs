@@ -1,22 +1,21 @@
-//! What a document may cost before anything is done with it.
+//! The document guard: bounds what a document may cost, before it is parsed, validated or executed.
 //!
-//! Validation and execution expand fragments, so a few hundred bytes can ask for years of work. The guard runs
-//! first and is linear in the text:
+//! Validation and execution expand fragments, so a few hundred bytes can demand years of work. The guard runs first
+//! and takes time linear in the text:
 //!
 //! ```text
 //! bytes ──► lexer: tokens, nesting, names ──► (parser) ──► measure: every operation and every fragment
 //! ```
 //!
-//! - `depth`, `aliases`, `root_fields`, `directives` and `cost` are limits of one operation (and of one
-//!   fragment, used or not), fragments expanded. Every field counts, `__typename` and introspection too.
-//! - `cost` is 1 for a field plus what is below it times its page size: the argument `first` or `last` (the
-//!   larger of both), else the schema's default for that argument, else 20; 1 for a field that has no such
-//!   argument. A variable counts with its value; the check is then repeated for each request.
-//! - Two more limits follow from the settings and keep the rules of validation cheap: what is expanded in the
-//!   whole document (all operations and fragments together, with arguments and directives) is at most five
-//!   times `document_tokens`, and fragments and fields together nest at most four times `document_depth`
-//!   (never over 200), which bounds the stack.
-//! - A fragment that spreads itself has no measure, so it is refused here, as validation would refuse it.
+//! - `depth`, `aliases`, `root_fields`, `directives` and `cost` limit each operation and each fragment (used or not),
+//!   with fragments expanded. Every field counts, `__typename` and introspection included.
+//! - The `cost` of a field is 1, plus the cost of its selection times its page size. The page size is the argument
+//!   `first` or `last` (the larger of both), else the schema's default for that argument, else 20; it is 1 for a field
+//!   without such an argument. A variable counts with its value, so the check is repeated for each request.
+//! - Two more limits follow from the settings and keep validation cheap. The expanded size of the whole document (all
+//!   operations and fragments, with arguments and directives) is at most five times `document_tokens`. Fields and
+//!   fragments together nest at most four times `document_depth` (and never over 200), which bounds the stack.
+//! - A fragment that spreads itself has no finite measure. It is refused here, with the code of validation.
 
 mod lexer;
 mod measure;
@@ -28,25 +27,23 @@ use async_graphql::{
 
 use self::measure::{Fragments, Measure, Measurer};
 use super::{
-    engine::Refusal,
+    error_response::{self, Refusal},
     types::{DEFAULT_PAGE, Types},
-    wire,
 };
 use crate::platform::{config::GuardSettings, error::Code};
 
-/// How often the text may be repeated by fragments.
+/// Largest expanded size of a document, as a multiple of `document_tokens`.
 const EXPANSION: usize = 5;
-/// Nesting beyond this could overflow a stack whatever the settings say.
+/// Deeper nesting could overflow a stack, so no setting allows it.
 const MAX_NESTING: usize = 200;
 
-/// The limits.
+/// The settings' limits on documents.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     settings: GuardSettings,
 }
 
 impl Guard {
-    /// With these limits.
     pub(super) fn new(settings: &GuardSettings) -> Self {
         Self { settings: settings.clone() }
     }
@@ -55,29 +52,29 @@ impl Guard {
         self.settings.document_depth.saturating_mul(4).min(MAX_NESTING)
     }
 
-    /// Holds the bytes to their limit. Runs for every request, before the cache of documents.
+    /// Checks the number of bytes. Runs for every request, before the cache of documents.
     pub(super) fn check_bytes(&self, text: &str) -> Result<(), Refusal> {
         let limit = self.settings.document_bytes;
         if text.len() <= limit {
             return Ok(());
         }
-        Err(wire::refuse(
+        Err(error_response::refuse(
             Code::PayloadTooLarge,
             format!("the document has {} bytes, the limit is {limit}", text.len()),
             vec![],
         ))
     }
 
-    /// Makes the text safe to parse.
+    /// Checks tokens, nesting and names. A text that passes is safe to parse.
     pub(super) fn check_text(&self, text: &str) -> Result<(), Refusal> {
         match lexer::scan(text, self.settings.document_tokens, self.nesting()) {
             Ok(_) => Ok(()),
-            Err(problem) => Err(wire::refuse(problem.code, problem.message, vec![problem.position])),
+            Err(problem) => Err(error_response::refuse(problem.code, problem.message, vec![problem.position])),
         }
     }
 
-    /// Makes the document safe to validate and execute. Page sizes in variables count 1 here;
-    /// see [`Guard::check_pages`].
+    /// Checks every operation and fragment. A document that passes is safe to validate, and to execute once
+    /// [`Guard::check_pages`] has passed too: page sizes in variables count 1 here.
     pub(super) fn check_document(&self, document: &ExecutableDocument, types: &Types) -> Result<(), Refusal> {
         let measurer = measurer(&document.fragments, types, |_| 1)?;
         let mut expanded = 0_u64;
@@ -88,13 +85,13 @@ impl Guard {
             expanded = expanded.saturating_add(measure.size);
         }
         for (name, measure) in measurer.fragments() {
-            // A fragment's top is not an operation's root.
+            // The fields of a fragment are not root fields.
             let top = Measure { root_fields: 0, ..measure };
             self.check(&format!("fragment {name}"), top, document.fragments[name].pos)?;
             expanded = expanded.saturating_add(measure.size);
         }
         let limit = self.settings.document_tokens.saturating_mul(EXPANSION);
-        within("the document", "parts when its fragments are expanded", expanded, limit, None)
+        check_limit("the document", "parts when its fragments are expanded", expanded, limit, None)
     }
 
     /// True when the cost of `operation` depends on variables.
@@ -106,7 +103,7 @@ impl Guard {
         Ok(measurer(fragments, types, |_| 1)?.operation(operation).paged_by_variable)
     }
 
-    /// Holds the cost to its limit with the page sizes that the variables ask for.
+    /// Checks the cost with the page sizes that `variables` give.
     pub(super) fn check_pages(
         &self,
         document: &ExecutableDocument,
@@ -119,7 +116,7 @@ impl Guard {
         })?;
         for (_, operation) in document.operations.iter() {
             let cost = measurer.operation(&operation.node).cost;
-            within("the operation", COST, cost, self.settings.document_cost, Some(operation.pos))?;
+            check_limit("the operation", COST, cost, self.settings.document_cost, Some(operation.pos))?;
         }
         Ok(())
     }
@@ -134,7 +131,7 @@ impl Guard {
             ("root fields", measure.root_fields, settings.document_root_fields),
             (COST, measure.cost, settings.document_cost),
         ] {
-            within(what, unit, amount, limit, Some(position))?;
+            check_limit(what, unit, amount, limit, Some(position))?;
         }
         Ok(())
     }
@@ -148,16 +145,16 @@ fn measurer<'a, P: Fn(&Name) -> u64>(
     page: P,
 ) -> Result<Measurer<'a, P>, Refusal> {
     Measurer::new(fragments, types, page).map_err(|(name, position)| {
-        wire::refuse(Code::ValidationFailed, format!("fragment {name} spreads itself"), vec![position])
+        error_response::refuse(Code::ValidationFailed, format!("fragment {name} spreads itself"), vec![position])
     })
 }
 
-fn within(what: &str, unit: &str, amount: u64, limit: usize, position: Option<Pos>) -> Result<(), Refusal> {
+fn check_limit(what: &str, unit: &str, amount: u64, limit: usize, position: Option<Pos>) -> Result<(), Refusal> {
     if amount <= limit as u64 {
         return Ok(());
     }
     let message = format!("{what} has {amount} {unit}, the limit is {limit}");
-    Err(wire::refuse(Code::QueryTooComplex, message, position.into_iter().collect()))
+    Err(error_response::refuse(Code::QueryTooComplex, message, position.into_iter().collect()))
 }
 
 #[cfg(test)]

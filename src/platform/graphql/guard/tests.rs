@@ -1,4 +1,4 @@
-//! The memoised measure against a brute-force expansion, and floods.
+//! The memoised measure compared with a brute-force expansion, and documents that attack the server.
 
 use std::{
     fmt::Write,
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::platform::graphql::{document::Document, engine::Engine, engine::GraphqlRequest, fixture};
 
-/// A selection set over fields and earlier fragments, as text.
+/// The text of a selection set over fields and the first `fragments` fragments.
 fn selections(fragments: usize) -> impl Strategy<Value = String> {
     let spread = (0..fragments.max(1))
         .prop_map(move |index| if fragments == 0 { "a".to_owned() } else { format!("...F{index}") });
@@ -40,14 +40,14 @@ fn selections(fragments: usize) -> impl Strategy<Value = String> {
     .prop_map(move |item| set(vec![item]))
 }
 
-/// A document whose fragments spread earlier ones only.
+/// A document whose fragments spread only earlier fragments.
 fn documents() -> impl Strategy<Value = String> {
     (selections(0), selections(1), selections(2), selections(3)).prop_map(|(f0, f1, f2, operation)| {
         format!("query($n: Int) {{ node {operation} }} fragment F0 on Node {f0} fragment F1 on Node {f1} fragment F2 on Node {f2}")
     })
 }
 
-/// Counts by walking every expansion; the value of `$n` is 3.
+/// Counts by visiting every expansion; `$n` is 3.
 fn expand(
     set: &SelectionSet,
     document: &ExecutableDocument,
@@ -79,7 +79,7 @@ fn expand(
                 if field.arguments.is_empty() {
                     page = if field.name.node == "nodes" { 20 } else { 1 };
                 }
-                // A size of 0 asks for nothing but is not free.
+                // A page size of 0 counts as 1.
                 expand(&field.selection_set.node, document, total, depth + 1, nesting + 1, factor * page.max(1));
             }
             Selection::InlineFragment(inline) => {
@@ -95,7 +95,7 @@ fn expand(
 
 proptest! {
     #[test]
-    fn the_measure_is_that_of_the_expansion(text in documents()) {
+    fn the_memoised_measure_equals_that_of_the_expansion(text in documents()) {
         let document = parse_query(&text).expect("GraphQL");
         let operation = document.operations.iter().next().expect("one operation").1;
         let types = fixture::types();
@@ -107,22 +107,22 @@ proptest! {
     }
 }
 
-/// The code that answers `text`, which must come fast.
-fn answer(engine: &Engine, text: &str) -> Option<&'static str> {
+/// The code of the refusal of `text`, if it is refused. Fails if preparing takes long.
+fn refusal(engine: &Engine, text: &str) -> Option<&'static str> {
     let started = Instant::now();
-    let answer = engine.prepare(GraphqlRequest { query: text.to_owned(), ..GraphqlRequest::default() });
+    let prepared = engine.prepare(GraphqlRequest { query: text.to_owned(), ..GraphqlRequest::default() });
     let elapsed = started.elapsed();
     eprintln!(
         "{elapsed:>12.1?} {:?} {}",
-        answer.as_ref().err().map(|refusal| refusal.code),
+        prepared.as_ref().err().map(|refusal| refusal.code),
         &text[..text.floor_char_boundary(70)]
     );
-    // Generous, for unoptimised code on a busy machine; what this guards against would take hours.
+    // Generous, for unoptimised code on a busy machine: an attack that succeeds would take hours.
     assert!(elapsed < Duration::from_secs(3), "{elapsed:?} for {}", &text[..text.floor_char_boundary(100)]);
-    answer.err().map(|refusal| refusal.code.as_str())
+    prepared.err().map(|refusal| refusal.code.as_str())
 }
 
-/// `count` times `part`, with `#` replaced by the index.
+/// Repeats `part` `count` times, with `#` replaced by the index.
 fn repeat(count: usize, part: &str) -> String {
     (0..count).fold(String::new(), |mut text, index| {
         write!(text, "{} ", part.replace('#', &index.to_string())).expect("a string");
@@ -148,7 +148,7 @@ fn nest(levels: usize) -> String {
 }
 
 #[test]
-fn floods_are_refused_at_once() {
+fn documents_that_attack_the_server_are_refused_in_short_time() {
     let engine = Engine::new(fixture::builder, &fixture::settings(), |request| request);
     let complex = Some("QUERY_TOO_COMPLEX");
     let parse = Some("GRAPHQL_PARSE_FAILED");
@@ -194,18 +194,18 @@ fn floods_are_refused_at_once() {
         ("{".repeat(60), parse),
         ("{a(b:".repeat(30), parse),
     ] {
-        assert_eq!(answer(&engine, &text), code, "{}", &text[..text.floor_char_boundary(100)]);
+        assert_eq!(refusal(&engine, &text), code, "{}", &text[..text.floor_char_boundary(100)]);
     }
-    assert_eq!(answer(&engine, &"x".repeat(65_537)), Some("PAYLOAD_TOO_LARGE"));
+    assert_eq!(refusal(&engine, &"x".repeat(65_537)), Some("PAYLOAD_TOO_LARGE"));
 }
 
 #[test]
-fn what_passes_the_largest_nesting_does_not_overflow_the_stack() {
+fn the_deepest_nesting_that_settings_allow_does_not_overflow_the_stack() {
     let settings = GuardSettings { document_depth: 100, document_tokens: 100_000, ..fixture::settings() };
     let engine = Engine::new(fixture::builder, &settings, |request| request);
     let list = format!("{{node{{values(of: {}1{})}}}}", "[".repeat(195), "]".repeat(195));
-    assert_eq!(answer(&engine, &list), Some("GRAPHQL_VALIDATION_FAILED"));
-    assert_eq!(answer(&engine, &format!("{{node{{...f0}}}}{}fragment f190 on Node{{a}}", chain(190))), None);
+    assert_eq!(refusal(&engine, &list), Some("GRAPHQL_VALIDATION_FAILED"));
+    assert_eq!(refusal(&engine, &format!("{{node{{...f0}}}}{}fragment f190 on Node{{a}}", chain(190))), None);
 }
 
 #[test]
@@ -214,11 +214,11 @@ fn the_standard_introspection_query_passes() {
     let text = format!(
         "query I {{ __schema {{ queryType {{ name kind }} types {{ ...F }} directives {{ name description locations args {{ ...V }} }} }} }} fragment F on __Type {{ kind name description fields(includeDeprecated: true) {{ name args(includeDeprecated: true) {{ ...V }} type {{ ...T }} isDeprecated deprecationReason }} inputFields {{ ...V }} interfaces {{ ...T }} enumValues {{ name }} possibleTypes {{ ...T }} }} fragment V on __InputValue {{ name description type {{ ...T }} defaultValue }} {type_ref}"
     );
-    assert_eq!(answer(&Engine::new(fixture::builder, &fixture::settings(), |request| request), &text), None);
+    assert_eq!(refusal(&Engine::new(fixture::builder, &fixture::settings(), |request| request), &text), None);
 }
 
 #[test]
-fn a_documents_first_mistake_is_found_in_every_place() {
+fn every_operation_of_a_document_is_checked() {
     let guard = Guard::new(&fixture::settings());
     let types = fixture::types();
     let refused = |text: &str| Document::prepare(text, &guard, &types, |_| vec![]).expect_err("refused");

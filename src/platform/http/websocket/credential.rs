@@ -1,9 +1,9 @@
-//! Where a socket's credential may be: in the init payload, or on the upgrade request.
+//! The credential of a socket, from the init payload or the upgrade request.
 //!
-//! Browsers cannot set headers on a WebSocket, so clients put the token into `connection_init`, under one of four
-//! names that grew in the field: `authToken`, `Authorization`, `authorization`, or one of these under `headers`.
-//! The word "Bearer" before it is optional. Empty is absent; anything that is neither absent nor text is refused
-//! rather than taken for anonymous.
+//! Browsers cannot set headers on a WebSocket, so clients put the token into the payload of `connection_init`. Deployed
+//! clients use these names: `authToken`, `Authorization`, `authorization`, or one of the three under `headers`. The
+//! prefix "Bearer" is optional. An empty value is absent. A value that is not text is refused, so that its sender does
+//! not silently become anonymous.
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use serde::Deserialize;
@@ -54,7 +54,7 @@ fn named(payload: &RawValue, look_inside: bool) -> Credential {
     }
 }
 
-/// The credential without the word "Bearer"; `None` when nothing is left.
+/// The credential without the prefix "Bearer"; `None` when it is empty.
 fn bare(text: &str) -> Option<String> {
     let text = text.trim();
     let bare = match text.split_at_checked(6) {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_and_spelling() {
+    fn the_credential_is_found_under_every_name_that_clients_use() {
         let read = |json: &str| from_init(Some(serde_json::from_str(json).unwrap()));
         for found in [
             r#"{"authToken":"t"}"#,

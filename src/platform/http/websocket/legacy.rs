@@ -1,18 +1,19 @@
-//! `graphql-ws`, the protocol of the package subscriptions-transport-ws, for clients already in the field.
+//! `graphql-ws`, the protocol of the package subscriptions-transport-ws, for deployed clients.
 //!
-//! Its description leaves much open; what the reference server did decides here, with these exceptions:
+//! Its description leaves much open. This server follows the reference server, with these exceptions:
 //!
-//! - **`start` before `connection_init`** ran there without anybody being asked who is calling. Here it counts as
-//!   an init without payload that is not acknowledged: it runs as whoever the upgrade request's header proves,
-//!   else as anonymous, and a header that proves nothing closes the socket.
-//! - **`start` with an id under way** stops the earlier operation, as there, but without its `complete`, which a
-//!   client would take for the new operation's.
-//! - **A document that does not validate** is answered by `error`, as the description says (the server sent `data`).
-//! - **`connection_init` once more** is authenticated and acknowledged again, as there, but only while no
-//!   operation is under way: no operation outlives the credential that it began with.
-//! - **A refused credential** closes with 4403 after `connection_error`, so that clients can tell why (there 1011).
+//! - **`start` before `connection_init`**: the reference server ran it without authentication. Here it counts as an
+//!   init without a payload and without an acknowledgement. It runs as the caller that the upgrade request's header
+//!   proves, or as anonymous without a header; a header that is refused closes the socket.
+//! - **`start` with the id of an open operation** stops that operation, as in the reference server, but without its
+//!   `complete`, which a client would take for the new operation's.
+//! - **An invalid document** gets `error`, as the description demands (the reference server sent `data`).
+//! - **A repeated `connection_init`** is authenticated and acknowledged again, as in the reference server, but only
+//!   while no operation is open: no operation outlives the credential that it began with.
+//! - **A refused credential** closes with 4403 after `connection_error`, so that clients know the reason (the reference
+//!   server closed with 1011).
 //!
-//! A message that is not JSON is answered by `connection_error`, an unknown type by `error`; the socket stays.
+//! The reply to a message that is not JSON is `connection_error`, to an unknown type `error`; the socket stays open.
 
 use async_graphql::ServerError;
 use serde_json::json;
@@ -22,29 +23,28 @@ use super::{
     message::{Incoming, OperationId, write_plain, write_result},
     protocol::{Action, Close, Protocol},
 };
-use crate::platform::graphql::shared::Answer;
+use crate::platform::graphql::response::OperationResponse;
 
-/// The subprotocol's name.
+/// The subprotocol's name in the upgrade request.
 pub(super) const NAME: &str = "graphql-ws";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nobody has been authenticated.
+    /// No caller yet.
     New,
-    /// A caller is being authenticated; an init has to be acknowledged, an implied one not.
-    Asked { acknowledge: bool },
-    /// There is a caller.
+    /// Authentication is running. Only an explicit init is acknowledged.
+    Authenticating { acknowledge: bool },
+    /// The caller is known.
     Ready,
 }
 
-/// One socket's state.
+/// The protocol's state on one socket.
 #[derive(Debug)]
 pub(super) struct Legacy {
     state: State,
 }
 
 impl Legacy {
-    /// Before any message.
     pub(super) fn new() -> Self {
         Self { state: State::New }
     }
@@ -52,22 +52,22 @@ impl Legacy {
     fn start(&mut self, message: &Incoming<'_>) -> Vec<Action> {
         let id = match OperationId::read(message.id, true) {
             Ok(id) => id,
-            Err(problem) => return vec![complaint(None, &problem)],
+            Err(problem) => return vec![error(None, &problem)],
         };
         let start = match message.request() {
             Ok(request) => Action::Start(id, request),
-            Err(problem) => return vec![complaint(Some(&id), &problem)],
+            Err(problem) => return vec![error(Some(&id), &problem)],
         };
         if self.state == State::New {
-            self.state = State::Asked { acknowledge: false };
+            self.state = State::Authenticating { acknowledge: false };
             return vec![Action::Authenticate(Ok(None)), start];
         }
         vec![start]
     }
 }
 
-/// An `error` about a message that cannot be served.
-fn complaint(id: Option<&OperationId>, problem: &str) -> Action {
+/// The reply `error` to a message that is invalid.
+fn error(id: Option<&OperationId>, problem: &str) -> Action {
     Action::Reply(write_plain(id, "error", Some(&json!({ "message": problem }))))
 }
 
@@ -87,13 +87,13 @@ impl Protocol for Legacy {
         };
         match message.kind().as_deref() {
             Ok("connection_init") => {
-                self.state = State::Asked { acknowledge: true };
+                self.state = State::Authenticating { acknowledge: true };
                 vec![Action::Authenticate(credential::from_init(message.payload))]
             }
             Ok("start") => self.start(&message),
             Ok("stop") => OperationId::read(message.id, true).map(Action::Stop).into_iter().collect(),
             Ok("connection_terminate") => vec![Action::Close(Close::done())],
-            _ => vec![complaint(OperationId::read(message.id, true).ok().as_ref(), "Invalid message type!")],
+            _ => vec![error(OperationId::read(message.id, true).ok().as_ref(), "Invalid message type!")],
         }
     }
 
@@ -105,7 +105,7 @@ impl Protocol for Legacy {
     }
 
     fn on_caller(&mut self, outcome: Result<(), String>) -> Vec<Action> {
-        let acknowledge = self.state == State::Asked { acknowledge: true };
+        let acknowledge = self.state == State::Authenticating { acknowledge: true };
         self.state = State::Ready;
         match outcome {
             Ok(()) if acknowledge => {
@@ -133,11 +133,11 @@ impl Protocol for Legacy {
         Some(self.complete(id))
     }
 
-    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
-        write_result(id, "data", answer)
+    fn result(&self, id: &OperationId, response: &OperationResponse) -> Result<String, serde_json::Error> {
+        write_result(id, "data", response)
     }
 
-    /// Clients expect one error; the reference client also looks for a list under `errors`.
+    /// Clients expect one error as the payload; the reference client also reads a list under `errors`.
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String {
         let mut payload = json!(errors.first());
         if let (Some(payload), 2..) = (payload.as_object_mut(), errors.len()) {
@@ -173,8 +173,8 @@ mod tests {
     fn init_is_acknowledged_and_may_be_repeated() {
         let mut legacy = Legacy::new();
         for _ in 0..2 {
-            let asked = legacy.on_text(r#"{"type":"connection_init","payload":{"Authorization":"Bearer t"}}"#);
-            assert!(matches!(&asked[..], [Action::Authenticate(Ok(Some(token)))] if token == "t"));
+            let actions = legacy.on_text(r#"{"type":"connection_init","payload":{"Authorization":"Bearer t"}}"#);
+            assert!(matches!(&actions[..], [Action::Authenticate(Ok(Some(token)))] if token == "t"));
             assert_eq!(replies(&legacy.on_caller(Ok(()))), [r#"{"type":"connection_ack"}"#, r#"{"type":"ka"}"#]);
         }
         legacy.on_text(r#"{"type":"connection_init"}"#);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_before_init_first_asks_who_is_calling() {
+    fn a_start_before_init_authenticates_first() {
         let mut legacy = Legacy::new();
         let actions = legacy.on_text(START);
         assert!(matches!(&actions[..], [Action::Authenticate(Ok(None)), Action::Start(..)]));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_messages_are_answered_and_the_socket_stays() {
+    fn invalid_messages_get_an_error_and_the_socket_stays_open() {
         let mut legacy = Legacy::new();
         for (text, kind) in [
             ("{", "connection_error"),

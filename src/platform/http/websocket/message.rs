@@ -1,7 +1,7 @@
 //! The JSON envelope that both protocols share: `{"id": …, "type": …, "payload": …}`.
 //!
-//! Reading borrows: a payload stays raw text until its type says what it should be, so that a message that
-//! is refused costs one pass over its bytes. Writing serialises once, straight into the text of the frame.
+//! Parsing borrows: a payload stays raw text until the message's type is known, so a refused message costs one pass
+//! over its bytes. Writing serialises once, directly into the text of the frame.
 
 use std::{borrow::Cow, fmt, hash::Hash, hash::Hasher, sync::Arc};
 
@@ -11,18 +11,18 @@ use serde_json::value::RawValue;
 
 use crate::platform::{
     error::Code,
-    graphql::{engine::GraphqlRequest, shared::Answer},
+    graphql::{engine::GraphqlRequest, response::OperationResponse},
 };
 
-/// Longest operation id, in bytes of JSON; it is repeated in every message of its operation.
+/// Longest operation id, in bytes of JSON. Every message of the operation repeats it.
 const ID_BYTES: usize = 1_024;
 
-/// An operation's id: canonical JSON, ready to be copied into an envelope.
+/// An operation's id as canonical JSON, to be copied into envelopes. Equal ids have equal bytes.
 #[derive(Debug, Clone)]
 pub(super) struct OperationId(Arc<RawValue>);
 
 impl OperationId {
-    /// The id that `raw` spells: text, or a number where `numbers` are taken.
+    /// Parses an id: a string, or a number if `numbers` are allowed.
     pub(super) fn read(raw: Option<&RawValue>, numbers: bool) -> Result<Self, String> {
         let raw = raw.ok_or("the message needs an `id`")?;
         if raw.get().len() > ID_BYTES {
@@ -42,7 +42,6 @@ impl OperationId {
         Ok(Self(canonical.map_err(|_| "the `id` is not valid")?.into()))
     }
 
-    /// The JSON as it goes on the wire.
     fn json(&self) -> &RawValue {
         &self.0
     }
@@ -71,37 +70,37 @@ impl Hash for OperationId {
     }
 }
 
-/// A message of a client, its parts still raw. `null` and absent are the same.
+/// A client's message with its members unparsed. `null` is the same as absent.
 #[derive(Debug, Deserialize)]
 pub(super) struct Incoming<'a> {
-    /// Which operation it is about.
+    /// The operation's id.
     #[serde(borrow, default)]
     pub(super) id: Option<&'a RawValue>,
-    /// What it asks for.
+    /// The message's type.
     #[serde(borrow, default, rename = "type")]
     kind: Option<&'a RawValue>,
-    /// Depends on the type.
+    /// Its form depends on the type.
     #[serde(borrow, default)]
     pub(super) payload: Option<&'a RawValue>,
 }
 
 impl<'a> Incoming<'a> {
-    /// The envelope, if `text` is a JSON object at all.
+    /// Parses the envelope.
     pub(super) fn read(text: &'a str) -> Result<Self, String> {
-        // serde would take an array for a struct.
+        // Checked because serde also parses a struct from an array.
         if !is_object(text) {
             return Err("a message must be a JSON object".into());
         }
         serde_json::from_str(text).map_err(|error| format!("not a message: {error}"))
     }
 
-    /// The type.
+    /// Parses the type.
     pub(super) fn kind(&self) -> Result<Cow<'a, str>, String> {
         let kind = self.kind.ok_or("the message needs a `type`")?;
         serde_json::from_str::<String>(kind.get()).map(Cow::Owned).map_err(|_| "the `type` must be text".into())
     }
 
-    /// The payload of a message that may have an object or nothing.
+    /// The payload of a message whose payload is an object or absent.
     pub(super) fn object(&self) -> Result<Option<&'a RawValue>, String> {
         match self.payload {
             Some(payload) if !is_object(payload.get()) => Err("the `payload` must be an object".into()),
@@ -109,7 +108,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The payload as the request of an operation.
+    /// Parses the payload as a GraphQL request.
     pub(super) fn request(&self) -> Result<GraphqlRequest, String> {
         #[derive(Deserialize)]
         struct Extensions<'a> {
@@ -126,12 +125,12 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// True where `json` is an object, if it is JSON.
+/// True when valid JSON text is an object.
 pub(super) fn is_object(json: &str) -> bool {
     json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
 }
 
-/// The text of one message to a client.
+/// Serialises one message to a client.
 fn write<P: Serialize>(id: Option<&OperationId>, kind: &str, payload: Option<&P>) -> Result<String, serde_json::Error> {
     #[derive(Serialize)]
     struct Outgoing<'a, P> {
@@ -145,18 +144,25 @@ fn write<P: Serialize>(id: Option<&OperationId>, kind: &str, payload: Option<&P>
     serde_json::to_string(&Outgoing { id: id.map(OperationId::json), kind, payload })
 }
 
-/// The result of an operation. One that was made once for many is in its final text already.
-pub(super) fn write_result(id: &OperationId, kind: &str, answer: &Answer) -> Result<String, serde_json::Error> {
-    let Answer::Shared(payload) = answer else { return write(Some(id), kind, Some(answer)) };
+/// Serialises a message with one response of an operation.
+///
+/// A shared response is JSON text already, so the message is a concatenation: 68 ns and one allocation, against 145 ns
+/// and three with serde for a payload of 279 bytes (`docs/transports.md`). It runs for each subscriber of each event.
+pub(super) fn write_result(
+    id: &OperationId,
+    kind: &str,
+    response: &OperationResponse,
+) -> Result<String, serde_json::Error> {
+    let OperationResponse::Json(payload) = response else { return write(Some(id), kind, Some(response)) };
     Ok([r#"{"id":"#, id.json().get(), r#","type":""#, kind, r#"","payload":"#, payload.get(), "}"].concat())
 }
 
-/// As [`write`], for payloads that always can be written.
+/// As [`write`], for payloads that always serialise.
 pub(super) fn write_plain<P: Serialize>(id: Option<&OperationId>, kind: &str, payload: Option<&P>) -> String {
     write(id, kind, payload).expect("text, raw JSON and errors serialise")
 }
 
-/// A GraphQL error with its code, made by the transport itself.
+/// A GraphQL error of the transport, with its code.
 pub(super) fn error(code: Code, message: impl Into<String>) -> ServerError {
     let mut error = ServerError::new(message, None);
     let mut extensions = ErrorExtensionValues::default();
@@ -171,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_spell_the_same_text_are_the_same_id() {
+    fn ids_with_equal_text_are_equal_however_escaped() {
         let read = |json| OperationId::read(Some(serde_json::from_str(json).unwrap()), false);
         assert_eq!(read(r#""A\"""#).unwrap(), read(r#""\u0041\u0022""#).unwrap());
         assert_eq!(read(r#""A\"""#).unwrap().to_string(), "A\"");
@@ -180,5 +186,18 @@ mod tests {
         }
         let number = OperationId::read(Some(serde_json::from_str("17").unwrap()), true).unwrap();
         assert_eq!(write_plain(Some(&number), "complete", None::<&()>), r#"{"id":17,"type":"complete"}"#);
+    }
+
+    #[test]
+    fn a_shared_response_is_written_with_the_same_bytes_as_serde_writes() {
+        let id = |json: &str| OperationId::read(Some(serde_json::from_str(json).unwrap()), true).unwrap();
+        for id in [id("17"), id(r#""a""#), id(r#""quote \" backslash \\ \u0000 é""#)] {
+            for payload in ["{}", r#"{"data":{"a":[1,null,"\"é"]}}"#, r#"{"data":{"spaced": 1.50 }}"#] {
+                let payload: Arc<RawValue> = RawValue::from_string(payload.to_owned()).unwrap().into();
+                let response = OperationResponse::Json(payload);
+                let by_serde = write(Some(&id), "next", Some(&response)).unwrap();
+                assert_eq!(write_result(&id, "next", &response).unwrap(), by_serde);
+            }
+        }
     }
 }

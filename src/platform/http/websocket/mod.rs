@@ -1,64 +1,67 @@
-//! GraphQL over WebSocket: `graphql-transport-ws`, and `graphql-ws` for clients already in the field.
+//! GraphQL over WebSocket: `graphql-transport-ws`, and the older `graphql-ws` for deployed clients.
 //!
-//! # Shape
+//! # Structure
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `transport_ws.rs`, `legacy.rs` | one protocol each, as a state machine over text (`protocol.rs`) |
-//! | `message.rs`, `credential.rs` | pure reading and writing |
-//! | `connection/` | the one task of a socket: all events, in turn |
-//! | `operations.rs` | the streams under way, keyed, polled inside that task |
-//! | `signal.rs` | which of the things that a task waits for has something new |
-//! | `wire.rs`, `outbox.rs` | the socket, and what waits for its reader |
-//! | `pulse.rs` | every deadline of a socket, as a function of the time |
-//! | `callers.rs` | who calls, and for how long |
+//! | `message.rs`, `credential.rs` | parse and write messages; pure functions |
+//! | `connection/` | the one task of a socket: handles all events, one at a time |
+//! | `operations.rs` | the open streams, by operation id, polled inside that task |
+//! | `wake_flag.rs` | which of the task's sources has woken it |
+//! | `socket.rs`, `send_queue.rs` | the socket, and the bounded queue of messages to send |
+//! | `deadlines.rs` | all deadlines of a socket, as a function of the time |
+//! | `authentication.rs` | the caller that a credential proves, and when it expires |
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - **A slow reader costs only itself.** While its outbox is full its operations are not polled; reading goes on,
-//!   so that a `complete`, a ping or a close is seen. One that takes nothing from a full outbox for the send
-//!   timeout is closed with 1013 and resumes with `after:`.
-//! - **A hot stream costs only its share.** Streams take turns with each other and with the reader; a query that
-//!   takes long is a stream that has nothing yet.
-//! - **Nothing is unbounded**: sockets, operations, messages in and out, what waits, the time for an init, for
-//!   silence and for closing.
+//! - **A slow reader slows down only itself.** While its send queue is full, its operations are not polled. The server
+//!   still reads from it, so a `complete`, a pong or a close is handled. A client that takes nothing from a full queue
+//!   within the send timeout is closed with 1013, and resumes with `after:`.
+//! - **A busy stream does not starve others.** Streams take turns with each other and with the client's messages. A
+//!   slow query is a stream without an item yet, so it blocks nothing.
+//! - **Everything is bounded**: sockets, operations, message sizes in and out, queued messages, and the time for the
+//!   init, for silence and for closing.
 //! - **An idle socket is small**: one task, a read buffer of 512 bytes, and a write buffer as large as its largest
-//!   message was; 9.1 KiB of memory with a subscription (PSS, measured with 5,000 by `make bench`).
-//! - **Nothing runs for nobody**: a `complete`, an expired credential or a lost connection drops the streams at once.
+//!   message was; 9.1 KiB of memory with a subscription (PSS, measured with 5,000 sockets by `make bench`).
+//! - **Streams end with their reason to run**: a `complete`, an expired credential or a lost connection drops them at
+//!   once.
 //! - **A panic ends one operation**, with an `error`.
 //!
 //! # Close codes
 //!
-//! What clients do decides (graphql-ws comes back after 1001, 1006, 1012, 1013, 4403 and 4408, gives up after others):
+//! They follow what clients do: graphql-ws reconnects after 1001, 1006, 1012, 1013, 4403 and 4408, and gives up after
+//! others.
 //!
 //! | code | when |
 //! | --- | --- |
-//! | 1001 | this server is shutting down; queries and mutations under way were given time |
-//! | 1002, 1007, 1009 | broken frames, text that is not UTF-8, a message over the body limit |
-//! | 1013 | a reader that is too slow, or asks without reading; authentication that takes too long |
-//! | 4400 | a message that the protocol does not know; binary |
+//! | 1001 | the server is shutting down; open queries and mutations got time to finish |
+//! | 1002, 1007, 1009 | invalid frames, text that is not UTF-8, a message over the body limit |
+//! | 1013 | a reader that is too slow, or sends without reading; authentication that takes too long |
+//! | 4400 | a message that the protocol does not define; binary |
 //! | 4401 | `subscribe` before the acknowledgement |
-//! | 4403 | a credential that is refused, or has expired meanwhile |
-//! | 4406 | no subprotocol that is spoken here |
+//! | 4403 | the credential is refused, or has expired or been revoked since |
+//! | 4406 | no subprotocol that this server supports |
 //! | 4408 | no `connection_init` in time |
-//! | 4409 | `subscribe` with an id that is under way |
+//! | 4409 | `subscribe` with the id of an open operation |
 //! | 4429 | a second `connection_init` |
 //!
-//! A server that is full or shutting down answers the upgrade with 503 and `Retry-After`.
+//! A server that is full or shutting down refuses the upgrade with 503 and `Retry-After`.
 
-mod callers;
+mod authentication;
 mod connection;
 mod credential;
+mod deadlines;
 mod legacy;
 mod message;
-mod meter;
 mod operations;
-mod outbox;
 mod protocol;
-mod pulse;
-mod signal;
+mod send_queue;
+mod socket;
+mod socket_metrics;
+mod state;
 mod transport_ws;
-mod wire;
+mod wake_flag;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -73,11 +76,10 @@ use axum::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::json;
-use tokio::{sync::Semaphore, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::time::timeout;
 use tracing::{Instrument, field};
 
-pub use callers::Callers;
+pub use self::{authentication::Authentication, state::SocketState};
 
 use self::{
     connection::Connection,
@@ -85,41 +87,10 @@ use self::{
     protocol::{Close, Credential, Protocol},
     transport_ws::TransportWs,
 };
-use super::remote;
-use crate::platform::{auth::ClientAddress, config::HttpSettings, error::Code, graphql::engine::Engine};
+use super::client_address;
+use crate::platform::{auth::ClientAddress, error::Code};
 
-/// What all sockets of a server share.
-pub struct SocketState {
-    engine: Engine,
-    callers: Arc<dyn Callers>,
-    settings: Arc<HttpSettings>,
-    drain: CancellationToken,
-    now: CancellationToken,
-    tasks: TaskTracker,
-    /// One permit a socket.
-    room: Arc<Semaphore>,
-}
-
-impl SocketState {
-    /// Sockets of the server. `drain` closes them, `now` drops them; `tasks` is done when they are gone.
-    pub fn new(
-        engine: Engine,
-        callers: Arc<dyn Callers>,
-        settings: Arc<HttpSettings>,
-        [drain, now]: [CancellationToken; 2],
-        tasks: TaskTracker,
-    ) -> Self {
-        let room = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
-        Self { engine, callers, settings, drain, now, tasks, room }
-    }
-
-    /// How many sockets are open.
-    pub fn open(&self) -> usize {
-        self.settings.socket_limit.saturating_sub(self.room.available_permits())
-    }
-}
-
-/// What the connection of a request is known by.
+/// The request's extensions, which hold the remote address of its connection.
 #[derive(Debug, Clone, Default)]
 pub struct Peer(pub Extensions);
 
@@ -131,7 +102,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
     }
 }
 
-/// Answers a request to open a socket.
+/// Responds to an upgrade request, and serves the socket if it is accepted.
 pub async fn upgrade(
     State(state): State<Arc<SocketState>>,
     Peer(extensions): Peer,
@@ -142,22 +113,23 @@ pub async fn upgrade(
         let problem = "the server is shutting down";
         return refuse("draining", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, problem);
     }
-    let Ok(permit) = Arc::clone(&state.room).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&state.slots).try_acquire_owned() else {
         tracing::debug!(limit = state.settings.socket_limit, "refused a WebSocket: the server is full");
         let problem = "the server has no room for another WebSocket";
         return refuse("full", StatusCode::SERVICE_UNAVAILABLE, Code::RateLimited, problem);
     };
-    let upgrade = wire::bounded(upgrade, &state.settings).protocols([transport_ws::NAME, legacy::NAME]);
+    let upgrade = socket::bounded(upgrade, &state.settings).protocols([transport_ws::NAME, legacy::NAME]);
     let protocol: Option<Box<dyn Protocol>> = match upgrade.selected_protocol().map(axum::http::HeaderValue::as_bytes) {
         Some(name) if name == transport_ws::NAME.as_bytes() => Some(Box::new(TransportWs::new())),
         Some(_) => Some(Box::new(Legacy::new())),
         None => None,
     };
     let credential = credential::from_headers(&headers);
-    let address = remote::address(&extensions, &headers, &state.settings.trusted_proxies);
-    // Counted from here: a shutdown also waits for sockets whose upgrade is still under way.
+    let address = client_address::find(&extensions, &headers, &state.settings.trusted_proxies);
+    // Taken before the upgrade completes, so that a shutdown also waits for sockets that are being upgraded.
     let task = state.tasks.token();
-    // Not an async closure, and what it returns holds only a box: an idle socket costs what its task's future does.
+    // The task's future holds only a box of the connection, because its size is memory of every idle socket. An async
+    // closure would hold the captured values a second time.
     upgrade.on_upgrade(move |socket| {
         let running = serve(socket, protocol, &state, (credential, address));
         let now = state.now.clone();
@@ -174,28 +146,28 @@ fn serve(
     state: &SocketState,
     from: (Credential, Option<ClientAddress>),
 ) -> BoxFuture<'static, ()> {
-    let Some(protocol) = protocol else { return turn_away(socket, Close::unacceptable()).boxed() };
+    let Some(protocol) = protocol else { return close_at_once(socket, Close::unacceptable()).boxed() };
     let span = tracing::info_span!("websocket", protocol = protocol.name(), role = field::Empty);
     let connection = Box::new(Connection::new(socket, protocol, state, from));
     connection.run().instrument(span).boxed()
 }
 
-/// Closes a socket that speaks no protocol, as clients of both protocols expect to hear it.
-async fn turn_away(mut socket: WebSocket, close: Close) {
-    let meter = meter::Meter::new("none");
-    meter.closed(close.code);
+/// Closes a socket without a supported subprotocol. Clients look for a close code, not for a failed upgrade.
+async fn close_at_once(mut socket: WebSocket, close: Close) {
+    let metrics = socket_metrics::SocketMetrics::new("none");
+    metrics.closed(close.code);
     let frame = Message::Close(Some(CloseFrame { code: close.code, reason: close.reason.into() }));
     let handshake = async {
         if socket.send(frame).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     };
-    // Late or not, the socket is dropped now.
-    let _ = timeout(pulse::CLOSE_GRACE, handshake).await;
+    // Whether or not the handshake completed in time, the socket is dropped.
+    let _ = timeout(deadlines::CLOSE_GRACE, handshake).await;
 }
 
 fn refuse(reason: &'static str, status: StatusCode, code: Code, problem: &str) -> Response {
-    meter::refused(reason);
+    socket_metrics::refused(reason);
     let body = Json(json!({ "errors": [message::error(code, problem)] }));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         const RETRY: Duration = Duration::from_secs(1);

@@ -1,10 +1,16 @@
-//! The operations under way on one socket: a keyed set of streams, polled inside the socket's own task.
+//! The open operations of one socket: streams by operation id, polled inside the socket's task.
 //!
-//! Each stream has a waker of its own that puts it in line; only streams in line are polled, so a wake-up costs
-//! the same beside one stream and beside a thousand. A stream that has given an item goes to the end of the line:
-//! a hot one gets its turn like any other. Removing a stream drops it at once, wherever it is.
+//! ```text
+//! a stream's waker ──► ready queue (first in, first out) ──► poll_next polls the first stream
+//!                           ▲                                      │ item
+//!                           └──────── back to the end ◄────────────┘
+//! ```
+//! - Only streams in the ready queue are polled, so a wake-up costs the same whatever the number of idle streams.
+//! - A stream that gave an item goes to the end of the queue, so a stream that is always ready does not starve others.
+//! - Removing a stream drops it at once.
+//! - A stream that panics ends as [`Outcome::Panicked`]; the others continue.
 //!
-//! A stream that panics ends as [`Outcome::Panicked`]; the others go on.
+//! `docs/transports.md` has the figures of the libraries that were tried in its place.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,155 +26,159 @@ use futures_util::{Stream, StreamExt, stream::BoxStream, task::AtomicWaker};
 
 use super::message::OperationId;
 
-/// What became of a stream's turn.
+/// The result of polling a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome<T> {
-    /// It gave an item and stays.
+    /// The stream gave an item and remains.
     Item(T),
-    /// It ended and is gone.
+    /// The stream ended and was removed.
     Ended,
-    /// It panicked and is gone.
+    /// The stream panicked and was removed.
     Panicked,
 }
 
-/// The streams.
+/// Streams by operation id, with their ready queue.
 pub(super) struct Operations<T> {
-    slots: HashMap<OperationId, Slot<T>>,
-    line: Arc<Line>,
-    /// How many of them give a single result.
+    streams: HashMap<OperationId, Entry<T>>,
+    ready: Arc<ReadyQueue>,
+    /// The number of queries and mutations among them.
     single: usize,
 }
 
-struct Slot<T> {
+struct Entry<T> {
     stream: BoxStream<'static, T>,
-    place: Arc<Place>,
+    waker: Arc<StreamWaker>,
     single: bool,
 }
 
-/// Streams that want to be polled, in order.
+/// The streams to poll, in order.
 #[derive(Default)]
-struct Line {
-    places: Mutex<VecDeque<Arc<Place>>>,
+struct ReadyQueue {
+    wakers: Mutex<VecDeque<Arc<StreamWaker>>>,
     task: AtomicWaker,
 }
 
-impl Line {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Place>>> {
-        // A panic cannot leave a VecDeque of Arcs half changed in a way that matters here.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+impl ReadyQueue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<StreamWaker>>> {
+        // Nothing panics while it holds the lock.
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One stream's waker. Weak: a waker that outlives its socket must not keep the line, which may hold it.
-struct Place {
+/// The waker of one stream. The queue is weak: the queue may hold this waker, and a waker may outlive its socket.
+struct StreamWaker {
     id: OperationId,
-    waiting: AtomicBool,
-    line: Weak<Line>,
+    /// True while it is in the queue, so that it is there once.
+    queued: AtomicBool,
+    ready: Weak<ReadyQueue>,
 }
 
-impl Place {
-    fn enter(self: &Arc<Self>, line: &Line) {
-        if !self.waiting.swap(true, Ordering::AcqRel) {
-            line.lock().push_back(Arc::clone(self));
+impl StreamWaker {
+    fn enqueue(self: &Arc<Self>, ready: &ReadyQueue) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            ready.lock().push_back(Arc::clone(self));
         }
     }
 }
 
-impl Wake for Place {
+impl Wake for StreamWaker {
     fn wake(self: Arc<Self>) {
-        if let Some(line) = self.line.upgrade() {
-            self.enter(&line);
-            line.task.wake();
+        if let Some(ready) = self.ready.upgrade() {
+            self.enqueue(&ready);
+            ready.task.wake();
         }
     }
 }
 
 impl<T> Operations<T> {
-    /// None yet; allocates next to nothing.
+    /// No streams; one small allocation.
     pub(super) fn new() -> Self {
-        Self { slots: HashMap::new(), line: Arc::default(), single: 0 }
+        Self { streams: HashMap::new(), ready: Arc::default(), single: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.streams.len()
     }
 
-    /// How many queries and mutations are under way.
+    /// The number of open queries and mutations.
     pub(super) fn single(&self) -> usize {
         self.single
     }
 
     pub(super) fn contains(&self, id: &OperationId) -> bool {
-        self.slots.contains_key(id)
+        self.streams.contains_key(id)
     }
 
-    /// Takes a stream in; an earlier one with this id is dropped.
+    /// Adds a stream. An earlier stream with this id is dropped. `single` is true for a query or mutation.
     pub(super) fn insert(&mut self, id: OperationId, stream: BoxStream<'static, T>, single: bool) {
         self.remove(&id);
-        let place =
-            Arc::new(Place { id: id.clone(), waiting: AtomicBool::new(false), line: Arc::downgrade(&self.line) });
-        place.enter(&self.line);
+        let waker = Arc::new(StreamWaker {
+            id: id.clone(),
+            queued: AtomicBool::new(false),
+            ready: Arc::downgrade(&self.ready),
+        });
+        waker.enqueue(&self.ready);
         self.single += usize::from(single);
-        self.slots.insert(id, Slot { stream, place, single });
+        self.streams.insert(id, Entry { stream, waker, single });
     }
 
-    /// Drops a stream; true if there was one.
+    /// Drops a stream; false if there is none with this id.
     pub(super) fn remove(&mut self, id: &OperationId) -> bool {
-        let Some(slot) = self.slots.remove(id) else { return false };
-        self.single -= usize::from(slot.single);
-        if self.slots.is_empty() {
-            self.slots.shrink_to_fit();
+        let Some(entry) = self.streams.remove(id) else { return false };
+        self.single -= usize::from(entry.single);
+        if self.streams.is_empty() {
+            self.streams.shrink_to_fit();
         }
-        discard(slot.stream);
+        discard(entry.stream);
         true
     }
 
     /// Drops all streams.
     pub(super) fn clear(&mut self) {
-        for (_, slot) in std::mem::take(&mut self.slots) {
-            discard(slot.stream);
+        for (_, entry) in std::mem::take(&mut self.streams) {
+            discard(entry.stream);
         }
         self.single = 0;
-        *self.line.lock() = VecDeque::new();
+        *self.ready.lock() = VecDeque::new();
     }
 
-    /// Gives the next stream in line its turn. Pending while none has anything.
+    /// Polls the ready streams in order until one gives an item or ends. Pending when none does.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(OperationId, Outcome<T>)> {
-        if self.slots.is_empty() {
+        if self.streams.is_empty() {
             return Poll::Pending;
         }
-        self.line.task.register(context.waker());
-        // Those that enter the line meanwhile wait for the next call, so that a stream which wakes itself
-        // without giving anything cannot hold the task.
-        let turns = self.line.lock().len();
+        self.ready.task.register(context.waker());
+        // Streams that are queued meanwhile wait for the next call, so that a stream that only wakes itself cannot keep
+        // the task busy.
+        let turns = self.ready.lock().len();
         for _ in 0..turns {
-            let Some(place) = self.line.lock().pop_front() else { return Poll::Pending };
-            // Before the poll: a wake-up during it must put the stream in line again.
-            place.waiting.store(false, Ordering::Release);
-            // A place whose stream was removed or replaced may still stand in line.
-            let Some(slot) = self.slots.get_mut(&place.id).filter(|slot| Arc::ptr_eq(&slot.place, &place)) else {
+            let Some(waker) = self.ready.lock().pop_front() else { return Poll::Pending };
+            // Cleared before the poll, so that a wake-up during the poll queues the stream again.
+            waker.queued.store(false, Ordering::Release);
+            // The queue may still hold the waker of a stream that was removed or replaced.
+            let Some(entry) = self.streams.get_mut(&waker.id).filter(|entry| Arc::ptr_eq(&entry.waker, &waker)) else {
                 continue;
             };
-            let outcome = match poll(&mut slot.stream, &place) {
+            let outcome = match poll(&mut entry.stream, &waker) {
                 Poll::Pending => continue,
                 Poll::Ready(outcome) => outcome,
             };
             if let Outcome::Item(_) = outcome {
-                place.enter(&self.line);
+                waker.enqueue(&self.ready);
             } else {
-                self.remove(&place.id);
+                self.remove(&waker.id);
             }
-            return Poll::Ready((place.id.clone(), outcome));
+            return Poll::Ready((waker.id.clone(), outcome));
         }
-        if !self.line.lock().is_empty() {
+        if !self.ready.lock().is_empty() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
     }
 }
 
-fn poll<T>(stream: &mut (impl Stream<Item = T> + Unpin), place: &Arc<Place>) -> Poll<Outcome<T>> {
-    let waker = Waker::from(Arc::clone(place));
+fn poll<T>(stream: &mut (impl Stream<Item = T> + Unpin), waker: &Arc<StreamWaker>) -> Poll<Outcome<T>> {
+    let waker = Waker::from(Arc::clone(waker));
     let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next_unpin(&mut Context::from_waker(&waker))));
     match polled {
         Ok(Poll::Pending) => Poll::Pending,
@@ -178,7 +188,7 @@ fn poll<T>(stream: &mut (impl Stream<Item = T> + Unpin), place: &Arc<Place>) -> 
     }
 }
 
-/// Drops a stream; what it does while it is dropped must not reach the socket.
+/// Drops a stream. A panic of its destructor ends here, so that it cannot end the socket.
 fn discard<T>(stream: BoxStream<'static, T>) {
     if catch_unwind(AssertUnwindSafe(|| drop(stream))).is_err() {
         tracing::error!("an operation panicked while it was dropped");
@@ -213,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hot_stream_gets_its_turn_and_no_more() {
+    fn a_stream_that_is_always_ready_takes_turns_with_others() {
         let mut operations = Operations::new();
         operations.insert(id("hot"), stream::repeat(0).boxed(), false);
         let (sender, quiet) = channel();
@@ -246,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_drops_at_once_and_a_stale_place_is_skipped() {
+    fn a_removed_stream_is_dropped_at_once_and_its_queued_waker_ignored() {
         let mut operations = Operations::new();
         let (sender, stream) = channel();
         operations.insert(id("a"), stream, true);
@@ -261,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_one_stream_only() {
+    fn a_panic_ends_only_its_own_stream() {
         let mut operations = Operations::new();
         operations.insert(id("bad"), stream::poll_fn(|_| -> Poll<Option<u32>> { panic!("on purpose") }).boxed(), true);
         operations.insert(id("good"), stream::iter([1]).boxed(), false);
@@ -272,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_wakes_itself_does_not_hold_the_task() {
+    fn a_stream_that_only_wakes_itself_does_not_block_the_task() {
         let mut operations = Operations::<u32>::new();
-        let restless = stream::poll_fn(|context| {
+        let self_waking = stream::poll_fn(|context| {
             context.waker().wake_by_ref();
             Poll::Pending
         });
-        operations.insert(id("restless"), restless.boxed(), false);
+        operations.insert(id("self-waking"), self_waking.boxed(), false);
         assert_eq!(next(&mut operations), None);
     }
 }

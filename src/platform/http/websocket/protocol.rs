@@ -1,63 +1,62 @@
-//! What a protocol is to the socket task: a state machine without input or output of its own.
+//! A subprotocol as a state machine without I/O.
 //!
-//! It reads one message of the client and answers with [`Action`]s in the order in which they have to happen;
-//! it words what the server has to say. It never waits, holds no stream and knows no clock, so a test drives it
-//! with text alone.
+//! It maps each message of the client to [`Action`]s, to be performed in order, and writes the text of each message of
+//! the server. It never waits, owns no stream and reads no clock, so tests drive it with text alone.
 
 use async_graphql::ServerError;
 
 use super::message::OperationId;
-use crate::platform::graphql::{engine::GraphqlRequest, shared::Answer};
+use crate::platform::graphql::{engine::GraphqlRequest, response::OperationResponse};
 
-/// Longest close reason that fits a WebSocket close frame.
+/// Longest close reason, in bytes: the limit of a WebSocket close frame.
 const REASON_BYTES: usize = 123;
 
-/// A credential as it arrived: none, its text, or what is wrong with the way it was given.
+/// A credential as the client sent it: absent, its text, or why it is malformed.
 pub(super) type Credential = Result<Option<String>, String>;
 
 /// A close frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Close {
-    /// Decides what clients do next.
+    /// Determines whether clients reconnect.
     pub(super) code: u16,
-    /// Why, for people.
+    /// An explanation for people, at most 123 bytes.
     pub(super) reason: String,
 }
 
 impl Close {
-    /// The reason is cut to what a close frame holds, between two characters.
+    /// Cuts the reason to the limit of a close frame, at a character boundary.
     pub(super) fn new(code: u16, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
         reason.truncate(reason.floor_char_boundary(REASON_BYTES));
         Self { code, reason }
     }
 
-    /// 1000: the client asked for it.
+    /// 1000: the client requested the close.
     pub(super) fn done() -> Self {
         Self::new(1000, "")
     }
 
-    /// 1001: clients come back at once, to another server.
+    /// 1001: clients reconnect at once, to another server.
     pub(super) fn drained() -> Self {
         Self::new(1001, "server is shutting down, reconnect")
     }
 
-    /// 1013: clients come back later and resume with `after:`.
+    /// 1013: clients reconnect later and resume with `after:`.
     pub(super) fn overload(reason: impl Into<String>) -> Self {
         Self::new(1013, reason)
     }
 
-    /// 4400: the message is not of this protocol. Clients give up.
+    /// 4400: the message is invalid in this protocol. Clients give up.
     pub(super) fn bad_message(reason: impl Into<String>) -> Self {
         Self::new(4400, reason)
     }
 
-    /// 4403: the credential is refused or has expired. Clients come back with another.
+    /// 4403: the credential is refused, expired or revoked. Clients reconnect with another one.
     pub(super) fn forbidden(reason: impl Into<String>) -> Self {
         Self::new(4403, reason)
     }
 
-    /// 4406: none of the client's subprotocols is spoken here.
+    /// 4406: the server supports none of the client's subprotocols.
     pub(super) fn unacceptable() -> Self {
         Self::new(4406, "Subprotocol not acceptable")
     }
@@ -68,18 +67,18 @@ impl Close {
     }
 }
 
-/// What a message asks the socket task to do.
+/// What the socket's task has to do for a message.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Answer with this text.
+    /// Send this text as a reply.
     Reply(String),
-    /// Find out who the credential proves, then tell [`Protocol::on_caller`]. Later actions, and later messages, wait.
+    /// Authenticate, then call [`Protocol::on_caller`]. Later actions and messages wait for that.
     Authenticate(Credential),
-    /// Begin an operation.
+    /// Start an operation.
     Start(OperationId, GraphqlRequest),
-    /// Drop an operation, if it is under way.
+    /// Drop the operation if it is open.
     Stop(OperationId),
-    /// Close; actions after this one are moot.
+    /// Close the socket. Later actions are not performed.
     Close(Close),
 }
 
@@ -87,27 +86,27 @@ pub(super) enum Action {
 pub(super) trait Protocol: Send {
     /// The subprotocol's name; also the metric label.
     fn name(&self) -> &'static str;
-    /// Reads a text message.
+    /// Handles a text message.
     fn on_text(&mut self, text: &str) -> Vec<Action>;
-    /// Reads a binary message.
+    /// Handles a binary message.
     fn on_binary(&mut self, bytes: &[u8]) -> Vec<Action>;
-    /// Hears what came of [`Action::Authenticate`]; `Err` says why the credential was refused.
+    /// Handles the outcome of [`Action::Authenticate`]; `Err` is why the credential was refused.
     fn on_caller(&mut self, outcome: Result<(), String>) -> Vec<Action>;
-    /// What precedes a close frame, if anything.
+    /// The message to send before this close frame, if any.
     fn before_close(&self, close: &Close) -> Option<String>;
-    /// An init came again while operations of the earlier caller are under way: what the client is told instead.
+    /// The reply to an init that comes again while operations of the earlier caller are open.
     fn on_late_init(&self) -> String;
-    /// `id` is to begin while it is under way: the close that this earns, or `None` to replace the earlier one.
+    /// The close for a start with the id of an open operation; `None` to replace that operation.
     fn on_duplicate(&self, id: &OperationId) -> Option<Close>;
-    /// `id` was under way and the client stopped it: what it is told.
+    /// The reply after the client has stopped an open operation, if any.
     fn on_stopped(&self, id: &OperationId) -> Option<String>;
-    /// One result.
-    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error>;
-    /// The operation failed as a whole; nothing follows under this id.
+    /// The message for one response of an operation.
+    fn result(&self, id: &OperationId, response: &OperationResponse) -> Result<String, serde_json::Error>;
+    /// The message for an operation that failed as a whole. It is the last one with this id.
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String;
-    /// The operation has ended by itself.
+    /// The message for an operation that has ended.
     fn complete(&self, id: &OperationId) -> String;
-    /// What is sent now and then to show that the server lives; `None` where WebSocket pings are enough.
+    /// The periodic message that shows that the server is alive; `None` where WebSocket pings suffice.
     fn keep_alive(&self) -> Option<String>;
 }
 
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_cut_between_characters() {
+    fn a_close_reason_is_cut_at_a_character_boundary() {
         assert_eq!(Close::new(4400, "a".repeat(200)).reason.len(), 123);
         assert_eq!(Close::new(4400, "é".repeat(100)).reason, "é".repeat(61));
     }

@@ -1,13 +1,13 @@
-//! `graphql-transport-ws`, the protocol of the package graphql-ws and of every current client.
+//! `graphql-transport-ws`, the protocol of the package graphql-ws and of all current clients.
 //!
 //! ```text
-//!          connection_init           accepted: connection_ack
-//!   New ───────────────────► Asked ───────────────────────────► Ready ── subscribe, complete
+//!          connection_init                      connection_ack
+//!   New ───────────────────► Authenticating ──────────────────► Ready ── subscribe, complete
 //!    │ subscribe: 4401         │ refused: 4403                    │
-//!    └─ (no init in time: 4408)└─ connection_init: 4429 ──────────┘
+//!    └─ no init in time: 4408  └─ connection_init: 4429 ──────────┘
 //! ```
-//! `ping`, `pong` and a `complete` for an id that is not under way are welcome in every state. All else that the
-//! protocol does not name, or names for the other direction, closes with 4400.
+//! `ping`, `pong` and a `complete` for an id without an open operation are valid in every state. A message that the
+//! protocol does not define, or defines for the other direction, closes with 4400.
 
 use async_graphql::ServerError;
 use serde_json::value::RawValue;
@@ -17,26 +17,25 @@ use super::{
     message::{Incoming, OperationId, write_plain, write_result},
     protocol::{Action, Close, Protocol},
 };
-use crate::platform::graphql::shared::Answer;
+use crate::platform::graphql::response::OperationResponse;
 
-/// The subprotocol's name.
+/// The subprotocol's name in the upgrade request.
 pub(super) const NAME: &str = "graphql-transport-ws";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    Asked,
+    Authenticating,
     Ready,
 }
 
-/// One socket's state.
+/// The protocol's state on one socket.
 #[derive(Debug)]
 pub(super) struct TransportWs {
     state: State,
 }
 
 impl TransportWs {
-    /// Before any message.
     pub(super) fn new() -> Self {
         Self { state: State::New }
     }
@@ -50,7 +49,7 @@ impl TransportWs {
                 if self.state != State::New {
                     return Err(Close::new(4429, "Too many initialisation requests"));
                 }
-                self.state = State::Asked;
+                self.state = State::Authenticating;
                 Some(Action::Authenticate(credential::from_init(payload)))
             }
             "ping" => {
@@ -105,7 +104,7 @@ impl Protocol for TransportWs {
         None
     }
 
-    /// Never asked for: a second init closes before this.
+    /// Never called: a second init closes the socket first.
     fn on_late_init(&self) -> String {
         String::new()
     }
@@ -118,8 +117,8 @@ impl Protocol for TransportWs {
         None
     }
 
-    fn result(&self, id: &OperationId, answer: &Answer) -> Result<String, serde_json::Error> {
-        write_result(id, "next", answer)
+    fn result(&self, id: &OperationId, response: &OperationResponse) -> Result<String, serde_json::Error> {
+        write_result(id, "next", response)
     }
 
     fn failure(&self, id: &OperationId, errors: &[ServerError]) -> String {
@@ -155,30 +154,33 @@ mod tests {
     }
 
     #[test]
-    fn the_states() {
-        use State::{Asked, New, Ready};
+    fn messages_are_valid_or_close_by_the_table_of_states() {
+        use State::{Authenticating, New, Ready};
         let init = r#"{"type":"connection_init","payload":{"authToken":"t"}}"#;
         let [Action::Authenticate(Ok(Some(token)))] = &in_state(New).on_text(init)[..] else { panic!("an init") };
         assert_eq!(token, "t");
-        for (state, text, code) in
-            [(Asked, init, 4429), (Ready, init, 4429), (New, SUBSCRIBE, 4401), (Asked, SUBSCRIBE, 4401)]
-        {
+        for (state, text, code) in [
+            (Authenticating, init, 4429),
+            (Ready, init, 4429),
+            (New, SUBSCRIBE, 4401),
+            (Authenticating, SUBSCRIBE, 4401),
+        ] {
             assert_eq!(close_code(&in_state(state).on_text(text)), Some(code), "{state:?} {text}");
         }
         assert!(matches!(&in_state(Ready).on_text(SUBSCRIBE)[..], [Action::Start(..)]));
-        for state in [New, Asked, Ready] {
+        for state in [New, Authenticating, Ready] {
             let stop = in_state(state).on_text(r#"{"id":"9","type":"complete"}"#);
             assert!(matches!(&stop[..], [Action::Stop(_)]), "{state:?}");
             assert!(in_state(state).on_text(r#"{"type":"pong","payload":{}}"#).is_empty());
-            let answer = in_state(state).on_text(r#"{"type":"ping","payload":{"at": 1.50}}"#);
-            let [Action::Reply(pong)] = &answer[..] else { panic!("a pong") };
+            let actions = in_state(state).on_text(r#"{"type":"ping","payload":{"at": 1.50}}"#);
+            let [Action::Reply(pong)] = &actions[..] else { panic!("a pong") };
             assert_eq!(pong, r#"{"type":"pong","payload":{"at": 1.50}}"#);
         }
         assert_eq!(close_code(&in_state(New).on_caller(Err("no".into()))), Some(4403));
     }
 
     #[test]
-    fn everything_else_is_4400_in_every_state() {
+    fn invalid_messages_close_with_4400_in_every_state() {
         for text in [
             "",
             "{",
@@ -208,7 +210,7 @@ mod tests {
             r#"{"id":"1","type":"subscribe","payload":{"query":"{a}","operationName":1}}"#,
             r#"{"id":"1","type":"subscribe","payload":{"query":"{a}","extensions":"x"}}"#,
         ] {
-            for state in [State::New, State::Asked, State::Ready] {
+            for state in [State::New, State::Authenticating, State::Ready] {
                 assert_eq!(close_code(&in_state(state).on_text(text)), Some(4400), "{state:?} {text}");
             }
         }
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent() {
+    fn null_members_count_as_absent() {
         for text in [
             r#"{"id":"1","type":"subscribe","payload":{"query":"{a}","variables":null,"operationName":null,"extensions":null}}"#,
             r#" {"id":"1","type":"subscribe","payload":{"query":"{a}","extensions":{"x":1}},"more":true}"#,
@@ -228,10 +230,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, the machine answers with at most one action, and with a close reason that fits its frame.
+        /// At most one action, and a close reason that fits its frame.
         #[test]
-        fn any_text_is_answered(text in r#"(\{"(id|type|payload)":("[a-z_é]{0,200}"|\{\}|null|3),?"(id|type)":"[a-z]{0,9}"\}|.{0,300})"#) {
-            for state in [State::New, State::Asked, State::Ready] {
+        fn any_text_is_handled_without_panic(text in r#"(\{"(id|type|payload)":("[a-z_é]{0,200}"|\{\}|null|3),?"(id|type)":"[a-z]{0,9}"\}|.{0,300})"#) {
+            for state in [State::New, State::Authenticating, State::Ready] {
                 let actions = in_state(state).on_text(&text);
                 prop_assert!(actions.len() <= 1);
                 if let [Action::Close(close)] = &actions[..] {

@@ -1,12 +1,12 @@
-//! One socket's task: everything about the socket happens here, in turn, and nothing is shared.
+//! The task of one socket. It owns everything about the socket and handles one event at a time.
 //!
 //! ```text
-//!   read ──► protocol ──► actions ──► operations ──► outbox ──► write
-//!                 caller, expiry, drain, timer ──────────┘
+//!   read ──► protocol ──► actions ──► operations ──► send queue ──► write
+//!                caller, expiry, drain, timer ───────────┘
 //! ```
-//! What is waited for is waited for at once, in [`Connection::poll_event`]; what happens is handled in
-//! [`Connection::handle`]. While a caller is being authenticated nothing is read, so that nothing a client sends
-//! ahead has to be kept. Reader and operations take turns, and after a number of events the task yields.
+//! [`Connection::poll_event`] waits for all sources at once; [`Connection::handle`] handles the event. During
+//! authentication nothing is read, so that messages which the client sends ahead need no memory. Client and operations
+//! take turns, and the task yields after a number of events.
 
 mod poll;
 
@@ -25,73 +25,72 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    SocketState,
-    callers::Callers,
+    authentication::Authentication,
+    deadlines::{Deadlines, Due},
     message::{OperationId, error},
-    meter::Meter,
     operations::{Operations, Outcome},
-    outbox::Outbox,
     protocol::{Action, Close, Credential, Protocol},
-    pulse::{Due, Pulse},
-    signal::Signal,
-    wire::{LARGEST_MESSAGE, Read, Wire},
+    send_queue::SendQueue,
+    socket::{LARGEST_MESSAGE, Read, Socket},
+    socket_metrics::SocketMetrics,
+    state::SocketState,
+    wake_flag::WakeFlag,
 };
 use crate::platform::{
     auth::{Caller, ClientAddress},
     config::HttpSettings,
     error::Code,
     graphql::{
-        engine::{Engine, GraphqlRequest, Refusal},
-        shared::Answer,
+        engine::{Engine, GraphqlRequest},
+        error_response::Refusal,
+        response::OperationResponse,
     },
 };
 
 enum Event {
     Read(Read),
-    Outcome(OperationId, Outcome<Answer>),
+    Outcome(OperationId, Outcome<OperationResponse>),
     Caller(Caller),
-    Lapsed(String),
+    Expired(String),
     Drain,
     Due(Due),
     Lost,
 }
 
-/// One socket.
+/// The state of one socket's task.
 pub(super) struct Connection {
-    wire: Wire,
+    socket: Socket,
     protocol: Box<dyn Protocol>,
-    callers: Arc<dyn Callers>,
+    authentication: Arc<dyn Authentication>,
     engine: Engine,
     settings: Arc<HttpSettings>,
-    /// What the upgrade request proved; holds where an init names no credential.
+    /// The credential of the upgrade request, used when the init has none.
     header: Credential,
-    /// Where it comes from.
     address: Option<ClientAddress>,
     authenticating: Option<BoxFuture<'static, Caller>>,
     caller: Option<Caller>,
     expiry: Option<BoxFuture<'static, String>>,
     drain: Option<BoxFuture<'static, ()>>,
     draining: bool,
-    /// What the last message asked for; waits while a caller is being authenticated.
+    /// Actions still to perform. They wait during authentication.
     actions: VecDeque<Action>,
-    operations: Operations<Answer>,
-    pulse: Pulse,
+    operations: Operations<OperationResponse>,
+    deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
-    meter: Meter,
-    /// A close frame was queued, or the client's arrived: only the handshake is left.
+    metrics: SocketMetrics,
+    /// A close frame was queued, or the client's was received: only the handshake is left.
     closing: bool,
-    /// Whether operations come before the reader this time.
+    /// True when operations are polled before the client this time.
     operations_first: bool,
-    /// What the client sends, or who it turns out to be.
-    client: Signal,
-    /// The expiry and the drain.
-    ending: Signal,
-    /// The timer.
-    due: Signal,
+    /// For `socket` (reading) and `authenticating`.
+    client_woken: WakeFlag,
+    /// For `expiry` and `drain`.
+    ending_woken: WakeFlag,
+    /// For `timer`.
+    timer_woken: WakeFlag,
 }
 
 impl Connection {
-    /// A socket that was just opened.
     pub(super) fn new(
         socket: WebSocket,
         protocol: Box<dyn Protocol>,
@@ -100,12 +99,12 @@ impl Connection {
     ) -> Self {
         let now = Instant::now();
         let settings = Arc::clone(&state.settings);
-        let pulse = Pulse::new(now);
+        let deadlines = Deadlines::new(now);
         Self {
-            wire: Wire::new(socket, Outbox::new(settings.send_queue)),
-            meter: Meter::new(protocol.name()),
+            socket: Socket::new(socket, SendQueue::new(settings.send_queue)),
+            metrics: SocketMetrics::new(protocol.name()),
             protocol,
-            callers: Arc::clone(&state.callers),
+            authentication: Arc::clone(&state.authentication),
             engine: state.engine.clone(),
             header,
             address,
@@ -116,18 +115,18 @@ impl Connection {
             draining: false,
             actions: VecDeque::new(),
             operations: Operations::new(),
-            timer: Box::pin(sleep_until(pulse.next(&settings).0)),
-            pulse,
+            timer: Box::pin(sleep_until(deadlines.next(&settings).0)),
+            deadlines,
             settings,
             closing: false,
             operations_first: false,
-            client: Signal::new(),
-            ending: Signal::new(),
-            due: Signal::new(),
+            client_woken: WakeFlag::new(),
+            ending_woken: WakeFlag::new(),
+            timer_woken: WakeFlag::new(),
         }
     }
 
-    /// Runs until the socket is closed. Everything it holds is freed then.
+    /// Runs until the socket is closed.
     pub(super) async fn run(mut self: Box<Self>) {
         loop {
             let event = poll_fn(|context| self.poll_event(context)).await;
@@ -135,8 +134,8 @@ impl Connection {
                 return;
             }
             self.perform();
-            self.meter.operations(self.operations.len());
-            // A client and a stream that both never pause must not keep a worker thread to themselves.
+            self.metrics.operations(self.operations.len());
+            // A client or a stream that is always ready must not monopolise a worker thread.
             tokio::task::coop::consume_budget().await;
         }
     }
@@ -151,11 +150,11 @@ impl Connection {
             }
             Event::Outcome(id, outcome) => self.on_outcome(&id, outcome),
             Event::Caller(caller) => self.on_caller(caller),
-            Event::Lapsed(why) => self.close(Close::forbidden(why)),
+            Event::Expired(why) => self.close(Close::forbidden(why)),
             Event::Drain => {
                 self.drain = None;
                 self.draining = true;
-                self.pulse.draining(Instant::now());
+                self.deadlines.draining(Instant::now());
             }
             Event::Due(due) => return self.on_due(due),
         }
@@ -166,23 +165,23 @@ impl Connection {
     }
 
     fn on_message(&mut self, message: Message) {
-        self.pulse.heard(Instant::now());
+        self.deadlines.received(Instant::now());
         if self.closing {
             return;
         }
         match message {
             Message::Text(text) => {
-                self.meter.received();
+                self.metrics.received();
                 self.actions.extend(self.protocol.on_text(&text));
             }
             Message::Binary(bytes) => {
-                self.meter.received();
+                self.metrics.received();
                 self.actions.extend(self.protocol.on_binary(&bytes));
             }
             Message::Ping(_) | Message::Pong(_) => {}
             Message::Close(_) => {
                 self.ended("client");
-                self.wire.outbox.clear();
+                self.socket.queue.clear();
                 self.free();
             }
         }
@@ -195,19 +194,19 @@ impl Connection {
             }
             Due::Init => self.close(Close::no_init()),
             Due::Ping => {
-                self.pulse.pinged(Instant::now());
-                self.wire.outbox.push_frame(Message::Ping(Vec::new().into()));
+                self.deadlines.pinged(Instant::now());
+                self.socket.queue.push_frame(Message::Ping(Vec::new().into()));
             }
             Due::KeepAlive => {
-                self.pulse.kept_alive(Instant::now());
-                // A reader with a full outbox has better signs of life, if it reads at all.
-                if let Some(text) = self.protocol.keep_alive().filter(|_| !self.wire.outbox.is_full()) {
-                    self.wire.outbox.push_result(text);
+                self.deadlines.kept_alive(Instant::now());
+                // With a full queue the client has other messages to read, so the keep-alive is skipped.
+                if let Some(text) = self.protocol.keep_alive().filter(|_| !self.socket.queue.is_full()) {
+                    self.socket.queue.push_result(text);
                 }
             }
             Due::Stuck => {
-                tracing::info!("a reader took nothing from its full outbox");
-                self.wire.outbox.clear();
+                tracing::info!("closing a WebSocket: the client took nothing from its full send queue");
+                self.socket.queue.clear();
                 self.close(Close::overload("reader is too slow, reconnect and resume"));
             }
             Due::Drained => self.close(Close::drained()),
@@ -220,7 +219,7 @@ impl Connection {
         ControlFlow::Continue(())
     }
 
-    /// Does what messages asked for, in order, until one has to wait.
+    /// Performs actions in order, until one has to wait for authentication.
     fn perform(&mut self) {
         while self.authenticating.is_none() && !self.closing {
             match self.actions.pop_front() {
@@ -251,8 +250,8 @@ impl Connection {
         };
         match credential {
             Ok(bearer) => {
-                self.authenticating = Some(self.callers.caller(bearer));
-                self.client.renew();
+                self.authenticating = Some(self.authentication.caller(bearer));
+                self.client_woken.set();
             }
             Err(why) => self.on_caller(Caller::Refused(why)),
         }
@@ -260,11 +259,11 @@ impl Connection {
 
     fn on_caller(&mut self, caller: Caller) {
         self.authenticating = None;
-        self.ending.renew();
-        self.pulse.known(Instant::now());
+        self.ending_woken.set();
+        self.deadlines.known(Instant::now());
         let outcome = match &caller {
             Caller::Refused(why) => Err(why.clone()),
-            // The credential may be good: clients come back with the same one.
+            // The credential may be valid: 1013 makes clients reconnect with the same one.
             Caller::Unavailable(_) => {
                 return self.close(Close::overload("credentials cannot be checked now, reconnect"));
             }
@@ -274,22 +273,22 @@ impl Connection {
             }
             Caller::Known(principal) => {
                 tracing::Span::current().record("role", tracing::field::debug(principal.role));
-                self.expiry = Some(self.callers.expired(Arc::clone(principal)));
+                self.expiry = Some(self.authentication.expired(Arc::clone(principal)));
                 Ok(())
             }
         };
         self.caller = Some(caller);
-        // Ahead of what waited for the caller.
+        // Before the actions that waited for the caller.
         let mut actions = VecDeque::from(self.protocol.on_caller(outcome));
         if !actions.is_empty() && self.protocol.keep_alive().is_some() {
-            self.pulse.kept_alive(Instant::now());
+            self.deadlines.kept_alive(Instant::now());
         }
         actions.append(&mut self.actions);
         self.actions = actions;
     }
 
     fn start(&mut self, id: OperationId, request: GraphqlRequest) {
-        // Left unanswered: the client sends it again to the server that it reconnects to.
+        // Not started and not refused: the client repeats it on the server that it reconnects to.
         if self.draining {
             return;
         }
@@ -317,10 +316,10 @@ impl Connection {
         }
     }
 
-    fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<Answer>) {
+    fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<OperationResponse>) {
         match outcome {
-            Outcome::Item(answer) => match self.protocol.result(id, &answer) {
-                Ok(text) if text.len() <= LARGEST_MESSAGE => self.wire.outbox.push_result(text),
+            Outcome::Item(response) => match self.protocol.result(id, &response) {
+                Ok(text) if text.len() <= LARGEST_MESSAGE => self.socket.queue.push_result(text),
                 Ok(_) => {
                     self.operations.remove(id);
                     self.fail(id, &[error(Code::PayloadTooLarge, "the result is too large to be sent")]);
@@ -332,13 +331,13 @@ impl Connection {
             },
             Outcome::Ended => {
                 let text = self.protocol.complete(id);
-                self.wire.outbox.push_result(text);
+                self.socket.queue.push_result(text);
             }
             Outcome::Panicked => self.fault(id, "an operation panicked"),
         }
     }
 
-    /// A fault of ours in one operation; the others go on.
+    /// Fails one operation after an internal fault; the others continue.
     fn fault(&mut self, id: &OperationId, what: &str) {
         tracing::error!(operation = %id, "{what}");
         self.fail(id, &[error(Code::Internal, "internal server error")]);
@@ -350,14 +349,14 @@ impl Connection {
     }
 
     fn reply(&mut self, text: String) {
-        if self.wire.outbox.push_reply(text).is_err() {
-            tracing::info!("a client asks without reading the answers");
-            self.wire.outbox.clear();
+        if self.socket.queue.push_reply(text).is_err() {
+            tracing::info!("closing a WebSocket: the client does not read its replies");
+            self.socket.queue.clear();
             self.close(Close::overload("too many unread replies, reconnect"));
         }
     }
 
-    /// Queues a close frame behind what waits and frees all else.
+    /// Queues a close frame behind the messages that wait, and frees everything else.
     fn close(&mut self, close: Close) {
         if self.closing {
             return;
@@ -365,24 +364,24 @@ impl Connection {
         tracing::debug!(code = close.code, reason = close.reason, "closing");
         self.ended(close.code);
         if let Some(text) = self.protocol.before_close(&close) {
-            self.wire.outbox.push_result(text);
+            self.socket.queue.push_result(text);
         }
         let frame = CloseFrame { code: close.code, reason: close.reason.into() };
-        self.wire.outbox.push_frame(Message::Close(Some(frame)));
+        self.socket.queue.push_frame(Message::Close(Some(frame)));
         self.free();
     }
 
-    /// Counts how the socket ended, once.
+    /// Counts the end of the socket, once.
     fn ended(&mut self, code: impl ToString) {
         if !self.closing {
-            self.meter.closed(code);
+            self.metrics.closed(code);
         }
     }
 
-    /// Only the close handshake is left, and it is bounded.
+    /// Frees everything but the send queue and starts the deadline of the close handshake.
     fn free(&mut self) {
         self.closing = true;
-        self.pulse.closing(Instant::now());
+        self.deadlines.closing(Instant::now());
         self.operations.clear();
         self.actions.clear();
         self.authenticating = None;

@@ -1,4 +1,4 @@
-//! What a socket's task waits for, and in which order it looks.
+//! The sources that a socket's task waits for, in the order in which they are polled.
 
 use std::task::{Context, Poll, ready};
 
@@ -6,19 +6,19 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{Connection, Event};
-use crate::platform::http::websocket::{pulse::Due, wire::Lost};
+use crate::platform::http::websocket::{deadlines::Due, socket::ConnectionLost};
 
 impl Connection {
-    /// The next thing to be handled. Sources that have not woken the task are left alone.
+    /// The next event to handle. Sources that have not woken the task are not polled.
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        match self.wire.poll_write(context) {
-            Ok(count) => self.meter.sent(count),
-            Err(Lost) => return Poll::Ready(Event::Lost),
+        match self.socket.poll_write(context) {
+            Ok(count) => self.metrics.sent(count),
+            Err(ConnectionLost) => return Poll::Ready(Event::Lost),
         }
-        let moved = self.wire.moved();
+        let taken = self.socket.take_progress();
         let now = Instant::now();
-        self.pulse.outbox(now, self.wire.outbox.is_full(), moved);
-        // Before the reader: nothing may begin after the credential has expired.
+        self.deadlines.queue(now, self.socket.queue.is_full(), taken);
+        // Before reading: no operation may start after the credential has expired.
         if let Poll::Ready(ending) = self.poll_ending(context) {
             return Poll::Ready(ending);
         }
@@ -32,17 +32,17 @@ impl Connection {
                 return polled;
             }
         }
-        match self.wire.poll_flush(context) {
-            Poll::Ready(Err(Lost)) => Poll::Ready(Event::Lost),
+        match self.socket.poll_flush(context) {
+            Poll::Ready(Err(ConnectionLost)) => Poll::Ready(Event::Lost),
             _ => Poll::Pending,
         }
     }
 
     fn poll_ending(&mut self, context: &Context<'_>) -> Poll<Event> {
-        let Self { ending, expiry, drain, .. } = self;
-        ending.poll(context, |context| {
+        let Self { ending_woken, expiry, drain, .. } = self;
+        ending_woken.poll(context, |context| {
             if let Some(Poll::Ready(why)) = expiry.as_mut().map(|expiry| expiry.poll_unpin(context)) {
-                return Poll::Ready(Event::Lapsed(why));
+                return Poll::Ready(Event::Expired(why));
             }
             match drain.as_mut().map(|drain| drain.poll_unpin(context)) {
                 Some(Poll::Ready(())) => Poll::Ready(Event::Drain),
@@ -51,35 +51,35 @@ impl Connection {
         })
     }
 
-    /// A full outbox leaves the streams alone: they hold what they have until the reader has caught up.
+    /// While the send queue is full no stream is polled: results wait at their source until the client has read.
     fn poll_operations(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        if self.wire.outbox.is_full() {
+        if self.socket.queue.is_full() {
             return Poll::Pending;
         }
         self.operations.poll_next(context).map(|(id, outcome)| Event::Outcome(id, outcome))
     }
 
     fn poll_client(&mut self, context: &Context<'_>) -> Poll<Event> {
-        let Self { client, authenticating, wire, .. } = self;
-        client.poll(context, |context| match authenticating {
+        let Self { client_woken, authenticating, socket, .. } = self;
+        client_woken.poll(context, |context| match authenticating {
             Some(caller) => caller.poll_unpin(context).map(Event::Caller),
-            None => wire.poll_read(context).map(Event::Read),
+            None => socket.poll_read(context).map(Event::Read),
         })
     }
 
-    /// The timer may be early, as deadlines move away with every message, but is never late.
+    /// Deadlines move further away with every message, so the timer may fire early. It never fires late.
     fn poll_due(&mut self, mut now: Instant, context: &Context<'_>) -> Poll<Due> {
         loop {
-            let (at, due) = self.pulse.next(&self.settings);
+            let (at, due) = self.deadlines.next(&self.settings);
             if at <= now {
                 return Poll::Ready(due);
             }
             if at < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(at);
-                self.due.renew();
+                self.timer_woken.set();
             }
-            let Self { due, timer, .. } = self;
-            ready!(due.poll(context, |context| timer.as_mut().poll(context)));
+            let Self { timer_woken, timer, .. } = self;
+            ready!(timer_woken.poll(context, |context| timer.as_mut().poll(context)));
             now = Instant::now();
         }
     }

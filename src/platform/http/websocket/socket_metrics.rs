@@ -1,4 +1,4 @@
-//! Metrics of sockets, by protocol.
+//! Metrics of WebSockets, by subprotocol.
 //!
 //! | metric | kind | labels |
 //! | --- | --- | --- |
@@ -10,8 +10,8 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-/// One socket's share of the metrics; what it added to gauges goes when it is dropped.
-pub(super) struct Meter {
+/// One socket's share of the metrics. Dropping it takes its share out of the gauges.
+pub(super) struct SocketMetrics {
     protocol: &'static str,
     sockets: Gauge,
     operations: Gauge,
@@ -20,8 +20,8 @@ pub(super) struct Meter {
     sent: Counter,
 }
 
-impl Meter {
-    /// Counts a socket.
+impl SocketMetrics {
+    /// Counts a new socket.
     pub(super) fn new(protocol: &'static str) -> Self {
         let messages = |direction: &'static str| counter!("switchboard_websocket_messages_total", "protocol" => protocol, "direction" => direction);
         let sockets = gauge!("switchboard_websocket_sockets", "protocol" => protocol);
@@ -46,7 +46,7 @@ impl Meter {
         }
     }
 
-    /// How many operations are under way now.
+    /// Sets the number of the socket's open operations.
     #[expect(clippy::cast_precision_loss, reason = "a count of operations is far below 2^52")]
     pub(super) fn operations(&mut self, now: usize) {
         if now != self.counted {
@@ -55,21 +55,21 @@ impl Meter {
         }
     }
 
-    /// Counts how the socket ended.
+    /// Counts the end of the socket, by its close code or another cause.
     pub(super) fn closed(&self, code: impl ToString) {
         counter!("switchboard_websocket_closes_total", "protocol" => self.protocol, "code" => code.to_string())
             .increment(1);
     }
 }
 
-impl Drop for Meter {
+impl Drop for SocketMetrics {
     fn drop(&mut self) {
         self.operations(0);
         self.sockets.decrement(1);
     }
 }
 
-/// Counts an upgrade that was refused.
+/// Counts a refused upgrade.
 pub(super) fn refused(reason: &'static str) {
     counter!("switchboard_websocket_refused_total", "reason" => reason).increment(1);
 }

@@ -1,4 +1,4 @@
-//! What the protocols say: conversations, and every close code with what earns it.
+//! Both subprotocols: whole conversations, and every close code with its cause.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{
@@ -15,17 +15,17 @@ use crate::support::socket::Socket;
 const INIT: &str = r#"{"type":"connection_init"}"#;
 
 #[tokio::test]
-async fn a_conversation() {
+async fn a_transport_ws_conversation() {
     let server = Server::start().await;
     let mut socket = Socket::speaking(server.address, &format!("{LEGACY}, {TRANSPORT}")).await;
     socket.send(r#"{"type":"ping","payload":{"n":1}}"#).await;
-    assert_eq!(socket.next().await, json!({"type": "pong", "payload": {"n": 1}}), "also before the init");
+    assert_eq!(socket.next().await, json!({"type": "pong", "payload": {"n": 1}}), "a ping is valid before the init");
     socket.send(INIT).await;
     assert_eq!(socket.next().await, json!({"type": "connection_ack"}));
     socket.send(r#"{"type":"ping"}"#).await;
     assert_eq!(socket.next().await, json!({"type": "pong"}));
 
-    // The same id again and again: it is free once the operation has ended, however it ended.
+    // The same id repeatedly: it is free once its operation has ended, in whatever way.
     let hello = json!({"id": "1", "type": "subscribe", "payload":
         {"query": "query($n: String) { hello(name: $n) }", "variables": {"n": "you"}, "operationName": null}});
     socket.send(hello).await;
@@ -41,7 +41,7 @@ async fn a_conversation() {
     assert_eq!((&error["id"], &error["type"]), (&json!("1"), &json!("error")));
     assert!(error["payload"][0]["message"].is_string(), "{error}");
 
-    // A complete drops the stream at once and is not answered; one for an unknown id is ignored.
+    // A `complete` drops the stream at once and gets no reply; one for an unknown id is ignored.
     socket.send(subscribe("1", "subscription { gated }")).await;
     server.probe.alive(1).await;
     server.probe.gate.add_permits(1);
@@ -53,7 +53,7 @@ async fn a_conversation() {
     assert_eq!(socket.next().await["type"], "next");
     assert_eq!(socket.next().await["type"], "complete");
 
-    // A slow query does not stall others, and is dropped with its socket.
+    // A slow query does not block others, and is dropped with its socket.
     socket.send(subscribe("slow", "{ slow }")).await;
     socket.send(subscribe("quick", "{ hello }")).await;
     assert_eq!(socket.next().await["id"], "quick");
@@ -63,21 +63,21 @@ async fn a_conversation() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_one_operation() {
+async fn a_panic_ends_only_its_own_operation() {
     let server = Server::start().await;
     let mut socket = server.ready().await;
     socket.send(subscribe("gated", "subscription { gated }")).await;
     socket.send(subscribe("bad", "subscription { panics }")).await;
-    let answer = socket.next().await;
-    assert_eq!(answer["id"], "bad");
-    assert_eq!(answer["payload"]["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+    let result = socket.next().await;
+    assert_eq!(result["id"], "bad");
+    assert_eq!(result["payload"]["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
     assert_eq!(socket.next().await, json!({"id": "bad", "type": "complete"}));
     server.probe.gate.add_permits(1);
     assert_eq!(socket.next().await["id"], "gated");
 }
 
 #[tokio::test]
-async fn close_codes() {
+async fn every_close_code_has_its_cause() {
     let server = Server::with(&["--body-limit", "2048", "--init-timeout", "200ms"]).await;
     let text = |text: &str| Message::text(text.to_owned());
     let frame = |opcode, bytes: &'static [u8], is_final| {
@@ -111,13 +111,13 @@ async fn close_codes() {
         assert!(closed.0 == code && closed.1.contains(reason), "{closed:?} after {messages:?}");
         server.probe.alive(0).await;
     }
-    // No protocol at all: clients look for the code, not for a failed upgrade.
+    // Without a subprotocol: clients look for a close code, not for a failed upgrade.
     let mut socket = Socket::open(server.address, &[]).await.unwrap();
     assert_eq!(socket.closed().await, (4406, "Subprotocol not acceptable".into()));
 }
 
 #[tokio::test]
-async fn the_upgrade_header_holds_where_the_init_names_no_credential() {
+async fn the_upgrade_header_is_used_when_the_init_has_no_credential() {
     let server = Server::start().await;
     let with = async |header: &str, init: &str| {
         let headers = [("sec-websocket-protocol", TRANSPORT), ("authorization", header)];
@@ -132,7 +132,7 @@ async fn the_upgrade_header_holds_where_the_init_names_no_credential() {
 }
 
 #[tokio::test]
-async fn a_lapsed_credential_closes_both_protocols() {
+async fn an_expired_credential_closes_sockets_of_both_protocols() {
     let server = Server::start().await;
     let mut socket = server.ready().await;
     socket.send(subscribe("a", "subscription { gated }")).await;
@@ -141,7 +141,7 @@ async fn a_lapsed_credential_closes_both_protocols() {
     assert_eq!(legacy.next().await["type"], "connection_ack");
     assert_eq!(legacy.next().await["type"], "ka");
     server.probe.alive(1).await;
-    server.probe.lapse.cancel();
+    server.probe.expired.cancel();
     assert_eq!(socket.closed().await, (4403, "token expired".into()));
     server.probe.alive(0).await;
     assert_eq!(legacy.next().await, json!({"type": "connection_error", "payload": {"message": "token expired"}}));
@@ -153,7 +153,7 @@ async fn a_legacy_conversation() {
     let server = Server::with(&["--ping-every", "1s"]).await;
     let mut socket = Socket::speaking(server.address, LEGACY).await;
     let start = |id: Value, query: &str| json!({"id": id, "type": "start", "payload": {"query": query}});
-    // As the reference client does: it does not wait for the acknowledgement.
+    // The reference client does not wait for the acknowledgement either.
     socket.send(INIT).await;
     socket.send(start(json!("1"), "{ hello }")).await;
     let expected = [
@@ -165,13 +165,13 @@ async fn a_legacy_conversation() {
     for message in expected {
         assert_eq!(socket.next().await, message);
     }
-    assert_eq!(socket.next().await, json!({"type": "ka"}), "again after a while");
+    assert_eq!(socket.next().await, json!({"type": "ka"}), "repeated at the keep-alive interval");
     socket.send(start(json!(2), "{ hello")).await;
     let error = socket.next().await;
     assert_eq!((&error["id"], &error["type"]), (&json!(2), &json!("error")));
     assert!(error["payload"]["message"].is_string(), "{error}");
 
-    // A second start with the id replaces the first; stop drops the stream and is confirmed.
+    // A second start with the same id replaces the first; stop drops the stream and gets a `complete`.
     for _ in 0..2 {
         socket.send(start(json!("s"), "subscription { gated }")).await;
     }
@@ -180,7 +180,7 @@ async fn a_legacy_conversation() {
     assert_eq!(socket.next().await["id"], "end");
     server.probe.alive(1).await;
     socket.send(INIT).await;
-    assert_eq!(socket.next().await["type"], "connection_error", "no new caller beside a running operation");
+    assert_eq!(socket.next().await["type"], "connection_error", "no new caller while an operation is open");
     socket.send(r#"{"id":"s","type":"stop"}"#).await;
     assert_eq!(socket.next().await, json!({"id": "s", "type": "complete"}));
     server.probe.alive(0).await;
@@ -190,7 +190,7 @@ async fn a_legacy_conversation() {
     socket.send(r#"{"type":"connection_terminate"}"#).await;
     assert_eq!(socket.closed().await.0, 1000);
 
-    // A start without an init runs as anonymous, or as whoever the upgrade request proves; never unchecked.
+    // A start without an init runs as the upgrade request's caller, or as anonymous without a credential.
     let mut socket = Socket::speaking(server.address, LEGACY).await;
     socket.send(start(json!("1"), "{ hello }")).await;
     assert_eq!(socket.next().await["type"], "data");

@@ -1,8 +1,8 @@
-//! Where a request comes from.
+//! The client's address of a request.
 //!
-//! The connection's remote address counts. Behind proxies that the operator trusts it is theirs, and the client's is in
-//! `X-Forwarded-For`, to which each proxy appends whom it heard from: so the rightmost address that is no trusted proxy
-//! is the client's. What stands left of it the client may have written itself.
+//! Usually it is the connection's remote address. Behind a trusted proxy that address is the proxy's, and the client's
+//! is in `X-Forwarded-For`: each proxy appends the address that it received the request from. So the client's address
+//! is the rightmost one that is not a trusted proxy. The client may have forged everything to the left of it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,8 +16,8 @@ use crate::platform::auth::ClientAddress;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The sender of a request that arrived on a connection of this server; `None` for one that did not.
-pub fn address(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientAddress> {
+/// The client's address; `None` for a request that did not arrive on a connection of this server.
+pub(super) fn find(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientAddress> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(ClientAddress(client(peer.ip().to_canonical(), headers, trusted)))
 }
@@ -30,7 +30,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
             if !is_proxy(&nearest) {
                 return nearest;
             }
-            // Whoever wrote something else is the last that is known for certain.
+            // An entry that is no address ends the chain: the proxy that wrote it is the last known sender.
             let Some(address) = parse(entry.trim()) else { return nearest };
             nearest = address;
         }
@@ -38,7 +38,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     nearest
 }
 
-/// An address, perhaps with a port or in brackets.
+/// Parses an address with or without a port, and with or without brackets.
 fn parse(entry: &str) -> Option<IpAddr> {
     let address = entry.parse::<IpAddr>().or_else(|_| entry.parse::<SocketAddr>().map(|address| address.ip()));
     let address = address.or_else(|_| entry.trim_start_matches('[').trim_end_matches(']').parse());
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn only_entries_of_trusted_proxies_are_followed() {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         let table: &[(&str, &[&str], &str)] = &[
             ("203.0.113.7", &[], "203.0.113.7"),

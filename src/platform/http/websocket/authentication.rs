@@ -1,5 +1,7 @@
-//! Who calls over a socket, and for how long. The one seam of the transport: its tests decide here which
-//! credentials are good and when they expire, so that every close code is proved without a database.
+//! The callers of sockets: the caller that a credential proves, and the end of that credential.
+//!
+//! A trait, so that tests of the transport decide themselves which credentials are valid and when they expire, and can
+//! show every close code without a database.
 
 use std::sync::Arc;
 
@@ -7,15 +9,16 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::platform::auth::{Authenticator, Caller, Principal};
 
-/// Knows callers.
-pub trait Callers: Send + Sync + 'static {
-    /// The caller that a credential proves; `None` is anonymous.
+/// What a socket needs of authentication.
+pub trait Authentication: Send + Sync + 'static {
+    /// The caller that a credential proves; without a credential, the anonymous caller.
     fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller>;
-    /// Ends when the principal's credential has expired, with the reason.
+    /// Completes when the principal's credential expires or is revoked, with the close reason. Never completes for a
+    /// credential that does neither.
     fn expired(&self, principal: Arc<Principal>) -> BoxFuture<'static, String>;
 }
 
-impl Callers for Authenticator {
+impl Authentication for Authenticator {
     fn caller(&self, bearer: Option<String>) -> BoxFuture<'static, Caller> {
         let authenticator = self.clone();
         async move { Self::caller(&authenticator, bearer.as_deref()).await }.boxed()

@@ -1,5 +1,8 @@
-//! A waker that remembers that it was woken: so that a socket's task, which waits for many things, polls only what has
-//! something new. Polling the reader alone costs a system call.
+//! A flag that a source's waker sets.
+//!
+//! A socket's task waits for many sources, and its own waker does not show which of them woke it. With a [`WakeFlag`]
+//! for each source the task polls only sources that have woken it. Polling the socket for reading alone is a system
+//! call.
 
 use std::{
     sync::{
@@ -11,9 +14,9 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// Stands between one source and the task.
+/// Set while its source must be polled; sits between the source's waker and the task's.
 #[derive(Debug)]
-pub(super) struct Signal(Arc<Inner>);
+pub(super) struct WakeFlag(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -32,29 +35,29 @@ impl Wake for Inner {
     }
 }
 
-impl Signal {
-    /// Woken: a source must be polled once to know its waker.
+impl WakeFlag {
+    /// A set flag: a source must be polled once to register its waker.
     pub(super) fn new() -> Self {
         Self(Arc::new(Inner { woken: AtomicBool::new(true), task: AtomicWaker::new() }))
     }
 
-    /// Has the source polled the next time, whether it has woken the task or not: there is another source now.
-    pub(super) fn renew(&self) {
+    /// Makes the next [`WakeFlag::poll`] poll the source. Needed when the source is replaced by another.
+    pub(super) fn set(&self) {
         self.0.woken.store(true, Ordering::Release);
     }
 
-    /// Polls the source if it has woken the task since it was last pending.
+    /// Polls the source if it has woken the task since it was last pending; otherwise returns pending.
     pub(super) fn poll<T>(&self, context: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         self.0.task.register(context.waker());
-        // Before the poll: a wake-up during it must count.
+        // Cleared before the poll, so that a wake-up during the poll sets it again.
         if !self.0.woken.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         let waker = Waker::from(Arc::clone(&self.0));
         let polled = poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
-            // There may be more.
-            self.renew();
+            // The source may have another item, and only a pending source registers its waker.
+            self.set();
         }
         polled
     }
@@ -67,16 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_polled_when_it_has_something_new_and_only_then() {
-        let signal = Signal::new();
+    fn a_source_is_polled_only_after_it_was_ready_or_woke_the_task() {
+        let flag = WakeFlag::new();
         let mut polls = 0;
-        let mut poll = |answer: Poll<()>| {
+        let mut poll = |result: Poll<()>| {
             let noop = noop_waker();
             let mut waker = None;
-            let polled = signal.poll(&Context::from_waker(&noop), |context| {
+            let polled = flag.poll(&Context::from_waker(&noop), |context| {
                 polls += 1;
                 waker = Some(context.waker().clone());
-                answer
+                result
             });
             (polled, waker, polls)
         };

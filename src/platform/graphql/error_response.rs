@@ -1,33 +1,44 @@
-//! The one place where errors get their wire form: `extensions.code`, a message that is fit to be sent, one log
-//! line where the fault is ours, one count.
+//! Errors as clients receive them: `extensions.code` on each, no internal text. Every error is counted here, and each
+//! internal fault is logged here once.
 //!
 //! ```text
-//! resolver: Err(crate::platform::error::Error) ─► ServerError.source ─┐
-//! async-graphql: input that does not parse ────────────────┼─► code, message, retryAfterMs
-//! anything else (text hidden, logged) ─────────────────────┘
+//! a resolver's platform::error::Error, as ServerError.source ──► its code and message
+//! input that async-graphql cannot parse, known by its wording ─► BAD_USER_INPUT
+//! everything else ────────────────► INTERNAL_SERVER_ERROR; the text is logged, not sent
 //! ```
 
 use std::{any::Any, collections::HashSet, sync::Arc};
 
-use async_graphql::{PathSegment, Pos, Response, ServerError, Value, indexmap::IndexMap};
+use async_graphql::{
+    PathSegment, Pos, Response, ServerError, Value, indexmap::IndexMap, parser::types::ExecutableDocument,
+};
 
-use super::{document::Operation, engine::Refusal, nulls, types::Types};
+use super::{nulls, types::Types};
 use crate::platform::error::{Code, Error, RETRY_AFTER_MS};
 
-/// Most errors that one refusal lists; a document full of mistakes gets the first of them.
-const MOST_ERRORS: usize = 20;
+/// Most errors in one refusal. Of a document with more mistakes the first ones are listed.
+const MAX_ERRORS: usize = 20;
 const INTERNAL: &str = "internal server error";
 
-/// A refusal for one reason.
+/// Why a request was not executed at all.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Decides the HTTP status.
+    pub code: Code,
+    /// A complete response: errors with `extensions.code`, no data.
+    pub response: Response,
+}
+
+/// A refusal with one error.
 pub(super) fn refuse(code: Code, message: impl Into<String>, locations: Vec<Pos>) -> Refusal {
     let mut error = ServerError::new(message, None);
     error.locations = locations;
     refuse_all(code, vec![error])
 }
 
-/// A refusal for several reasons of one kind.
+/// A refusal with several errors of the same code.
 pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
-    errors.truncate(MOST_ERRORS);
+    errors.truncate(MAX_ERRORS);
     for error in &mut errors {
         extend(error, code);
     }
@@ -35,13 +46,13 @@ pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
     Refusal { code, response: Response::from_errors(errors) }
 }
 
-/// A refusal for an error of this crate, which is logged if it is ours.
+/// A refusal for `error`, which is logged if it is a fault of this server.
 pub(super) fn refuse_error(error: &Error) -> Refusal {
     error.log("graphql");
     refuse(error.code(), error.message(), vec![])
 }
 
-/// The refusal after a panic, which is logged.
+/// A refusal for a panic, which is logged with its message. `place` is where it was caught.
 pub(super) fn refuse_panic(place: &str, panic: &(dyn Any + Send)) -> Refusal {
     let text = panic
         .downcast_ref::<&str>()
@@ -52,18 +63,18 @@ pub(super) fn refuse_panic(place: &str, panic: &(dyn Any + Send)) -> Refusal {
     refuse(Code::Internal, INTERNAL, vec![])
 }
 
-/// Gives every error of an executed operation its wire form.
-pub(super) fn finish(mut response: Response, operation: &Operation, types: &Types) -> Response {
+/// Completes the response of an executed operation: nulls where fields failed, a code and a message for each error.
+pub(super) fn finish(mut response: Response, document: &ExecutableDocument, types: &Types) -> Response {
     if !response.errors.is_empty() {
-        nulls::complete(&mut response.data, &response.errors, operation, types);
+        nulls::propagate(&mut response.data, &response.errors, document, types);
     }
-    // One fault that many fields share (a data loader's) is one line in the log.
+    // A failed data loader fails many fields with the same error: log it once.
     let mut logged = HashSet::new();
     for error in &mut response.errors {
         encode(error, &mut logged);
     }
     if response.errors.is_empty() && response.data == Value::Null {
-        // Everything was skipped: an empty object, as nothing failed.
+        // Every field was skipped and none failed: the data is an empty object.
         response.data = Value::Object(IndexMap::new());
     }
     response
@@ -103,15 +114,15 @@ fn extend(error: &mut ServerError, code: Code) {
     }
 }
 
-/// True for what async-graphql says of a scalar, enum or input object that does not parse. These errors have no
-/// source to tell them by, only their wording.
+/// True for async-graphql's errors about a scalar, enum or input object that does not parse. They carry no source, so
+/// they are recognised by their wording.
 fn is_input(message: &str) -> bool {
     message.starts_with("Failed to parse \"")
         || message.starts_with("Expected input type \"")
         || (message.starts_with("Variable ") && message.ends_with(" is not defined."))
 }
 
-/// `graphql chats.nodes.contract`, without indexes and aliases' values, for the log.
+/// The error's path for the log, without list indexes: `graphql chats.nodes.contract`.
 fn place(error: &ServerError) -> String {
     let mut place = "graphql".to_owned();
     let mut separator = ' ';

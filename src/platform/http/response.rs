@@ -1,6 +1,6 @@
-//! Status codes and bytes of GraphQL answers.
+//! GraphQL responses over HTTP: status code, headers, body.
 //!
-//! | what happened                                          | `application/json` | `…/graphql-response+json` |
+//! | outcome                                                | `application/json` | `…/graphql-response+json` |
 //! |--------------------------------------------------------|--------------------|---------------------------|
 //! | executed, data not null (errors in fields or not)      | 200                | 200                       |
 //! | executed, data null                                    | 200                | 200                       |
@@ -8,12 +8,11 @@
 //! | does not parse, validate, or fit its variables         | 200                | 400                       |
 //! | not a request: JSON or shape, media type, method, size | 400, 415, 405, 413 | the same                  |
 //!
-//! The four are `UNAUTHENTICATED` 401, `RATE_LIMITED` 429, `UNAVAILABLE` 503 and `PAYLOAD_TOO_LARGE` 413. The
-//! specification would answer 200 where such an error made the data null; here they keep their status with both
-//! media types, because proxies, retrying clients and token refreshers act on the status alone and nothing was
-//! executed that a cache or a client could keep.
+//! The four codes are `UNAUTHENTICATED` 401, `RATE_LIMITED` 429, `UNAVAILABLE` 503 and `PAYLOAD_TOO_LARGE` 413. The
+//! specification demands 200 where such an error made the data null. Here they keep their status with both media types:
+//! proxies, retrying clients and token refreshers look at the status alone, and there is no result to lose.
 //!
-//! A request that was not executed has no `data` member; an executed one always has.
+//! The response to an executed request always has a `data` member; any other response never has one.
 
 use std::collections::BTreeMap;
 
@@ -28,31 +27,31 @@ use serde::Serialize;
 use super::negotiation::ResponseType;
 use crate::platform::{
     error::{Code, Error, RETRY_AFTER_MS},
-    graphql::engine::Refusal,
+    graphql::error_response::Refusal,
 };
 
-/// What became of one GraphQL request.
+/// The result of one GraphQL request, before it is written.
 #[derive(Debug)]
-pub enum Outcome {
-    /// It ran, perhaps with errors.
+pub(super) enum Outcome {
+    /// The engine executed it; the response may hold errors.
     Executed(GraphqlResponse),
-    /// The engine did not run it.
+    /// The engine refused to execute it.
     Refused(Refusal),
-    /// The transport did not hand it to the engine.
-    Denied(StatusCode, Error),
+    /// The transport refused it before the engine ran it.
+    TransportError(StatusCode, Error),
 }
 
-/// Codes that decide the status whatever the media type.
-const DECISIVE: [Code; 4] = [Code::Unauthenticated, Code::RateLimited, Code::Unavailable, Code::PayloadTooLarge];
+/// Codes that determine the status for both media types.
+const STATUS_CODES: [Code; 4] = [Code::Unauthenticated, Code::RateLimited, Code::Unavailable, Code::PayloadTooLarge];
 
 impl Outcome {
-    /// The status, by the table above.
-    pub fn status(&self, kind: ResponseType) -> StatusCode {
+    /// The status, by the table in the module's documentation.
+    pub(super) fn status(&self, kind: ResponseType) -> StatusCode {
         match self {
-            Self::Denied(status, _) => *status,
+            Self::TransportError(status, _) => *status,
             Self::Refused(Refusal { code, .. }) => match kind {
                 ResponseType::GraphqlResponse => code.status(),
-                ResponseType::Json if DECISIVE.contains(code) || *code == Code::Internal => code.status(),
+                ResponseType::Json if STATUS_CODES.contains(code) || *code == Code::Internal => code.status(),
                 ResponseType::Json => StatusCode::OK,
             },
             Self::Executed(response) if response.data == Value::Null => {
@@ -60,7 +59,7 @@ impl Outcome {
                     let mut errors = response.errors.iter();
                     !response.errors.is_empty() && errors.all(|error| has_code(error, **code))
                 };
-                DECISIVE.iter().find(unanimous).map_or(StatusCode::OK, |code| code.status())
+                STATUS_CODES.iter().find(unanimous).map_or(StatusCode::OK, |code| code.status())
             }
             Self::Executed(_) => StatusCode::OK,
         }
@@ -70,22 +69,22 @@ impl Outcome {
 impl Serialize for Outcome {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let none = BTreeMap::new();
-        let denial;
+        let transport_error;
         let (errors, data, extensions) = match self {
             Self::Executed(response) => (&*response.errors, Some(&response.data), &response.extensions),
             Self::Refused(refusal) => (&*refusal.response.errors, None, &refusal.response.extensions),
-            Self::Denied(_, error) => {
-                denial = [server_error(error)];
-                (&denial[..], None, &none)
+            Self::TransportError(_, error) => {
+                transport_error = [server_error(error)];
+                (&transport_error[..], None, &none)
             }
         };
-        Wire { errors, data, extensions }.serialize(serializer)
+        ResponseBody { errors, data, extensions }.serialize(serializer)
     }
 }
 
-/// Errors come first, so that a person who reads the bytes sees them.
+/// The JSON object of one response. Errors come first, so that a person who reads it sees them.
 #[derive(Serialize)]
-struct Wire<'a> {
+struct ResponseBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [ServerError],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,33 +103,39 @@ fn server_error(error: &Error) -> ServerError {
     if error.code() == Code::Unavailable {
         extensions.set("retryAfterMs", RETRY_AFTER_MS);
     }
-    let mut answer = ServerError::new(error.message(), None);
-    answer.extensions = Some(extensions);
-    answer
+    let mut server_error = ServerError::new(error.message(), None);
+    server_error.extensions = Some(extensions);
+    server_error
 }
 
-/// The answer to one request.
-pub fn single(kind: ResponseType, outcome: &Outcome) -> Response {
-    written(kind, outcome.status(kind), outcome)
+/// The response to a single request.
+pub(super) fn single(kind: ResponseType, outcome: &Outcome) -> Response {
+    json(kind, outcome.status(kind), outcome)
 }
 
-/// The answer to a batch: an array in the order of the requests. Its status is theirs where they agree, else 200.
-pub fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
+/// The response to a batch: an array in the order of the requests. Its status is their common status, else 200.
+pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
     let mut statuses = outcomes.iter().map(|outcome| outcome.status(kind));
     let first = statuses.next().unwrap_or(StatusCode::OK);
     let status = if statuses.all(|status| status == first) { first } else { StatusCode::OK };
-    written(kind, status, outcomes)
+    json(kind, status, outcomes)
 }
 
-/// An answer by the transport alone.
-pub fn denied(kind: ResponseType, status: StatusCode, error: Error) -> Response {
-    single(kind, &Outcome::Denied(status, error))
+/// The response to a request that the transport refuses.
+pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Response {
+    single(kind, &Outcome::TransportError(status, error))
 }
 
-fn written<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T) -> Response {
+/// The response for a path that does not exist.
+pub(super) fn not_found() -> Response {
+    let problem = Error::new(Code::NotFound, "no such path; GraphQL is at /graphql");
+    error(ResponseType::Json, StatusCode::NOT_FOUND, problem)
+}
+
+fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T) -> Response {
     let Ok(bytes) = serde_json::to_vec(content) else {
         tracing::error!("a GraphQL response could not be written as JSON");
-        return denied(kind, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("response is not JSON"));
+        return self::error(kind, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("response is not JSON"));
     };
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_follows_the_table() {
+    fn the_status_follows_the_table_of_outcomes() {
         use Code::{
             Forbidden, Internal, ParseFailed, PayloadTooLarge, QueryTooComplex, RateLimited, Unauthenticated,
             Unavailable,
@@ -201,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_executed_request_has_data() {
+    fn only_an_executed_request_has_a_data_member() {
         let text = |outcome: &Outcome| serde_json::to_string(outcome).unwrap();
         let null = || response(Value::Null, &[Code::NotFound]);
         let errors = r#""errors":[{"message":"x","extensions":{"code":"NOT_FOUND"}}]"#;
@@ -210,8 +215,8 @@ mod tests {
             text(&Outcome::Refused(Refusal { code: Code::NotFound, response: null() })),
             format!("{{{errors}}}")
         );
-        let denied = Outcome::Denied(StatusCode::NOT_FOUND, Error::new(Code::NotFound, "x"));
-        assert_eq!(text(&denied), format!("{{{errors}}}"));
+        let error = Outcome::TransportError(StatusCode::NOT_FOUND, Error::new(Code::NotFound, "x"));
+        assert_eq!(text(&error), format!("{{{errors}}}"));
         assert_eq!(text(&Outcome::Executed(GraphqlResponse::new(value!({ "a": 1 })))), r#"{"data":{"a":1}}"#);
     }
 }

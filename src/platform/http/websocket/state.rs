@@ -1,0 +1,40 @@
+//! What all sockets of a server share.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::authentication::Authentication;
+use crate::platform::{config::HttpSettings, graphql::engine::Engine};
+
+/// What all sockets of a server share, and the limit on their number.
+pub struct SocketState {
+    pub(super) engine: Engine,
+    pub(super) authentication: Arc<dyn Authentication>,
+    pub(super) settings: Arc<HttpSettings>,
+    pub(super) drain: CancellationToken,
+    pub(super) now: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    /// Every socket holds one permit.
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl SocketState {
+    /// State for sockets that `drain` closes and `now` drops. `tasks` is empty when all sockets are gone.
+    pub fn new(
+        engine: Engine,
+        authentication: Arc<dyn Authentication>,
+        settings: Arc<HttpSettings>,
+        [drain, now]: [CancellationToken; 2],
+        tasks: TaskTracker,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
+        Self { engine, authentication, settings, drain, now, tasks, slots }
+    }
+
+    /// The number of open sockets.
+    pub fn open(&self) -> usize {
+        self.settings.socket_limit.saturating_sub(self.slots.available_permits())
+    }
+}
