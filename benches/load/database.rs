@@ -13,7 +13,7 @@ pub(crate) const CHATS: u32 = 10_000;
 
 /// Waiting races with one offer each. The key of the nth and the id of its chat are both `md5(prefix || n)`.
 const OFFERS: &str = "
-    with number as (select md5('PREFIX' || n)::uuid as id from generate_series(1, COUNT) as n),
+    with number as (select md5($1 || n)::uuid as id from generate_series(1, $2) as n),
     race as (
         insert into switchboard.chat_race (company_id, key, website_id, owner, state, expires_at)
         select 'COMPANY', id, 'WEBSITE', 'load', 'WAITING', switchboard.now() + interval '1 hour' from number
@@ -48,7 +48,8 @@ impl Database {
 
     /// Makes `count` races with an offer each and returns the chats' ids. A prefix is used once.
     pub(crate) async fn offer(&self, prefix: &str, count: u32) -> Result<Vec<Uuid>> {
-        self.execute(&OFFERS.replace("PREFIX", prefix).replace("COUNT", &count.to_string())).await?;
+        let offers = sqlx::query(AssertSqlSafe(fill_in(OFFERS))).bind(prefix).bind(i32::try_from(count)?);
+        offers.execute(&mut self.connect().await?).await?;
         self.offered(prefix, count).await
     }
 

@@ -77,11 +77,12 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
 fn print_table(turns: &Turns) {
     let columns = ["", "", "appended/s", "received/s", "last received after the last commit, ms", "server CPU us"];
     let mut table = Table::new(TITLE, &columns);
-    for ((size, name), rounds) in turns {
+    for (size, name) in SIZES.into_iter().flat_map(|size| [(size, SWITCHBOARD), (size, BASELINE)]) {
+        let rounds = turns.get(&(size, name)).map_or(&[][..], Vec::as_slice);
         let Some(measured) = median(rounds, |measured| measured.received) else { continue };
         table.row([
             format!("{size} in a transaction"),
-            (*name).to_owned(),
+            name.to_owned(),
             format!("{:.0}", measured.appended),
             format!("{:.0}", measured.received),
             format!("{:.1}", measured.behind.as_secs_f64() * 1e3),
@@ -100,7 +101,7 @@ fn print_ratios(turns: &Turns) {
         median(one).total_cmp(&median(other))
     });
     let verdict = Aim::AtLeast(10_000.0).verdict(best.as_slice());
-    ratios.row_with_verdict("events/s, committed, read and received; the best size", &received, Some(verdict));
+    ratios.row_with_verdict("events/s, committed, read and received; the best size", &received, verdict);
     let compared: [(&str, Figure<Measured>); 3] = [
         ("appended/s", |measured| measured.appended),
         ("received/s", |measured| measured.received),

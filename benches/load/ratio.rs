@@ -52,14 +52,17 @@ pub(crate) enum Aim {
 }
 
 impl Aim {
-    /// The bound, and whether every median keeps it.
-    pub(crate) fn verdict(self, values: &[Option<Spread>]) -> String {
+    /// The bound, and whether every median keeps it; `None` without values.
+    pub(crate) fn verdict(self, values: &[Option<Spread>]) -> Option<String> {
+        if values.iter().all(Option::is_none) {
+            return None;
+        }
         let medians = values.iter().flatten().map(|value| value.median);
         let (bound, met) = match self {
             Self::AtLeast(bound) => (format!("at least {bound}"), medians.fold(f64::INFINITY, f64::min) >= bound),
             Self::AtMost(bound) => (format!("at most {bound}"), medians.fold(0.0, f64::max) <= bound),
         };
-        format!("{bound}: {}", if met { "met" } else { "MISSED" })
+        Some(format!("{bound}: {}", if met { "met" } else { "MISSED" }))
     }
 }
 
@@ -76,7 +79,7 @@ impl Ratios {
 
     /// Adds a row whose aim, if any, is about all columns.
     pub(crate) fn row(&mut self, name: &str, values: &[Option<Spread>], aim: Option<Aim>) {
-        self.row_with_verdict(name, values, aim.map(|aim| aim.verdict(values)));
+        self.row_with_verdict(name, values, aim.and_then(|aim| aim.verdict(values)));
     }
 
     /// Adds a row, unless no column has a value: a contender of it did not run.

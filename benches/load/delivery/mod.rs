@@ -138,10 +138,10 @@ fn print_ratios(turns: &Turns) {
     let idle = |found: &Found| found.idle_kib;
     let compared: [(&str, Figure<Found>, f64); 2] = [("p50", p50, 1.5), ("CPU a message", cpu, 2.0)];
     for (title, value, bound) in compared {
-        // A broadcast knows no callers, so one turn of it is the limit of both crowds.
+        // A broadcast knows no callers, so one turn of it is the limit of every crowd.
         let values = compare(turns, value, |(count, _)| (count, Crowd::Equal), BROADCAST);
         let verdict = Aim::AtMost(bound).verdict(&aimed(turns, &values));
-        ratios.row_with_verdict(&format!("{title} / the broadcast's"), &values, Some(verdict));
+        ratios.row_with_verdict(&format!("{title} / the broadcast's"), &values, verdict);
     }
     for (title, value, _) in compared {
         let values = compare(turns, value, |(count, _)| (count, Crowd::Equal), SWITCHBOARD);
@@ -151,7 +151,7 @@ fn print_ratios(turns: &Turns) {
     }
     let values: Vec<_> = turns.keys().map(|&key| Spread::of(rounds(turns, key, SWITCHBOARD, idle).collect())).collect();
     let verdict = Aim::AtMost(10.0).verdict(&aimed(turns, &values));
-    ratios.row_with_verdict("KiB an idle subscriber", &values, Some(verdict));
+    ratios.row_with_verdict("KiB an idle subscriber", &values, verdict);
     let builds: [(&str, Figure<Found>); 3] = [("p50", p50), ("CPU a message", cpu), ("KiB idle", idle)];
     for (title, value) in builds {
         ratios.row(&format!("new / old: {title}"), &compare(turns, value, |key| key, BASELINE), None);
