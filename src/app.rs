@@ -17,12 +17,13 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     audit::graphql::RequestStart,
-    chat::{self, Chats, website::WebsiteOrigins},
+    chat::website::WebsiteOrigins,
+    concepts::{self, Services},
     demo,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
         clock::Clock,
-        config::{EventSettings, Settings},
+        config::EventSettings,
         db,
         error::{Error, Result},
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
@@ -34,7 +35,7 @@ use crate::{
         unit::UnitOfWork,
     },
     router::router,
-    schema,
+    settings::Settings,
 };
 
 /// Longest wait for the background tasks to end and the pool to close.
@@ -82,12 +83,16 @@ impl App {
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
         let work = UnitOfWork::new(pools.clone(), notifier.clone(), alarm.clone());
-        let chats = Chats::new(work.clone(), settings.chat.clone());
-        let scheduler = Scheduler::new(work, alarm.clone(), chat::timer_handlers());
+        let (mut timers, mut background) = (Vec::new(), Vec::new());
+        for concept in concepts::all() {
+            timers.extend(concept.timers);
+            background.extend(concept.tasks);
+        }
+        let scheduler = Scheduler::new(work.clone(), alarm.clone(), timers);
 
         let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
-        let mut background = event_tasks(&settings.event, &options, &notifier, &hub, set_live);
+        background.extend(event_tasks(&settings.event, &options, &notifier, &hub, set_live));
         background.push({
             let (authenticator, revocations) = (authenticator.clone(), hub.subscribe_all_companies(api_key::SUBJECT));
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
@@ -96,11 +101,9 @@ impl App {
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
-        let engine = Engine::new(
-            || schema::schema(&sources, &chats, &authenticator),
-            &settings.guard,
-            move |request| request.data(RequestStart::note(&hub)),
-        );
+        let services = Services::new(&work, &settings, sources, authenticator.clone());
+        let engine =
+            Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {
             engine,
             authenticator,

@@ -22,8 +22,9 @@
 pub mod app;
 pub mod audit;
 pub mod chat;
+pub mod concepts;
 pub mod demo;
 pub mod platform;
 pub mod router;
-pub mod schema;
+pub mod settings;
 pub mod tenant;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     contract::ContractRecord,
+    events,
     message::{MessageRecord, NumberedMessage},
     record::{ChatRecord, Race, RaceRecord},
     rules::{ChatStatus, CloseReason},
@@ -148,7 +149,7 @@ impl<'a> Decision<'a> {
     /// Adds a chat, offered to `contract`.
     pub(super) fn add_chat(&mut self, contract: &ContractRecord, chat: ChatRecord) {
         self.draft.premises.push((contract.id, contract.version));
-        self.draft.chat_events.push((chat.id, "ChatOffered"));
+        self.draft.chat_events.push((chat.id, events::CHAT_OFFERED));
         if let Some(race) = &mut self.draft.race {
             race.chats.push(chat);
             race.renew_agents();
@@ -168,7 +169,7 @@ impl<'a> Decision<'a> {
         race.renew_agents();
         race.record.version = seen.map_or(0, |seen| seen.race.record.version) + 1;
         race.record.updated_at = self.situation.now;
-        self.draft.race_event = Some(if seen.is_some() { event_type } else { "RaceOpened" });
+        self.draft.race_event = Some(if seen.is_some() { event_type } else { events::RACE_OPENED });
     }
 
     /// Changes a chat of the race; the last of several changes gives its event the type.
@@ -240,7 +241,7 @@ impl<'a> Decision<'a> {
         }
         if let Some(message) = &opening {
             let numbered = NumberedMessage { message, number: 1 };
-            changes.record("MessageAdded", actor, &numbered, None)?;
+            changes.record(events::MESSAGE_ADDED, actor, &numbered, None)?;
         }
         let base_revision = seen.map(|seen| seen.revision);
         let write =

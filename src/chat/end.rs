@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     record::{ChatRecord, Race},
     reoffer,
     rights::{self, Action},
@@ -69,13 +70,13 @@ pub(super) fn end(
         return Ok(chat);
     };
     let (event_type, label) = match reason {
-        CloseReason::Canceled => ("ChatCanceled", "canceled"),
-        _ => ("ChatCompleted", "completed"),
+        CloseReason::Canceled => (events::CHAT_CANCELED, "canceled"),
+        _ => (events::CHAT_COMPLETED, "completed"),
     };
     decision.finish_chat(chat_id, reason, event_type);
     decision.count("switchboard_chat_ends_total", &[("outcome", label)]);
     if let Some(state) = decided {
-        let event_type = if state == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
+        let event_type = if state == RaceState::Canceled { events::RACE_CANCELED } else { events::RACE_FAILED };
         decision.change_race(event_type, |race| race.state = state);
     } else if side == Side::Company {
         reoffer::reoffer(decision, &chat, grace);

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     record::ChatRecord,
     rights::{self, Action},
     verb::{RaceVerb, Target},
@@ -44,7 +45,7 @@ impl RaceVerb for RateChat {
             return Err(Error::conflict("the chat was never started"));
         }
         if chat.rating != Some(self.rating) {
-            decision.change_chat(chat.id, "ChatRated", |chat| chat.rating = Some(self.rating));
+            decision.change_chat(chat.id, events::CHAT_RATED, |chat| chat.rating = Some(self.rating));
         }
         rights::visible_chat(decision, &self.principal, self.chat_id)
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     message::MessageRecord,
     record::{ChatRecord, RaceRecord},
     rights::{self, Action},
@@ -75,13 +76,13 @@ pub(super) fn start(decision: &mut Decision<'_>, principal: &Principal, chat_id:
 fn win(decision: &mut Decision<'_>, chat: &ChatRecord) {
     let now = decision.now();
     decision.add_opening(MessageRecord::opening(chat, now));
-    decision.change_chat(chat.id, "ChatStarted", |chat| {
+    decision.change_chat(chat.id, events::CHAT_STARTED, |chat| {
         chat.status = ChatStatus::Started;
         chat.started_at = Some(now);
         chat.message_count = 1;
     });
-    decision.withdraw_offers(CloseReason::Rescinded, "ChatRescinded");
-    decision.change_race("RaceWon", |race| {
+    decision.withdraw_offers(CloseReason::Rescinded, events::CHAT_RESCINDED);
+    decision.change_race(events::RACE_WON, |race| {
         race.state = RaceState::Won;
         race.winner_id = Some(chat.id);
     });

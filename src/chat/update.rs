@@ -13,6 +13,7 @@ use super::{
     Chats,
     decision::Decision,
     end::end,
+    events,
     record::{ChatRecord, Race},
     reoffer,
     rights::{self, Action},
@@ -105,7 +106,7 @@ impl UpdateChat {
         if chat.status != ChatStatus::Active {
             return Err(Error::conflict("the chat was taken or is over, its headline and customerName stay"));
         }
-        decision.change_chat(chat.id, "ChatUpdated", |chat| {
+        decision.change_chat(chat.id, events::CHAT_UPDATED, |chat| {
             chat.headline.clone_from(headline);
             chat.customer_name.clone_from(customer_name);
         });
@@ -116,7 +117,7 @@ impl UpdateChat {
 /// Flags an offer whose time to be answered has passed, unless it was answered, withdrawn or flagged before.
 pub(super) fn flag_missed(decision: &mut Decision<'_>, chat: &ChatRecord) {
     if chat.status == ChatStatus::Active && !chat.missed {
-        decision.change_chat(chat.id, "ChatMissed", |chat| chat.missed = true);
+        decision.change_chat(chat.id, events::CHAT_MISSED, |chat| chat.missed = true);
         decision.count("switchboard_chats_missed_total", &[]);
     }
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     chat::{
-        Chats,
+        Chats, events,
         rights::{self, Action},
         rules::ChatStatus,
     },
@@ -183,7 +183,7 @@ impl ChatDraft {
             Ok(None) => {
                 let number = self.row.message_count + self.added_count() + 1;
                 let numbered = NumberedMessage { message: &message, number };
-                self.changes.record("MessageAdded", Some(&call.principal.subject), &numbered, None)?;
+                self.changes.record(events::MESSAGE_ADDED, Some(&call.principal.subject), &numbered, None)?;
                 self.opening = self.opening.take().filter(|_| call.is_agent);
                 self.known.insert(call.id, message.clone());
                 self.added.push(message.clone());

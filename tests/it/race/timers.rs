@@ -19,7 +19,7 @@ use super::Place;
 fn scheduler(place: &Place) -> Scheduler {
     let waker = TimerWaker::default();
     let work = UnitOfWork::new(place.pools[0].clone().into(), LogNotifier::default(), waker.clone());
-    Scheduler::new(work, waker, chat::timer_handlers())
+    Scheduler::new(work, waker, chat::concept().timers)
 }
 
 #[tokio::test]
