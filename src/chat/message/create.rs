@@ -28,7 +28,7 @@ use crate::{
     },
     platform::{
         auth::{Principal, Role},
-        batch::{Batched, Outcomes, WritePath},
+        batch::{Batched, CallOutcome, Outcomes, WritePath},
         clock,
         error::{Code, Error, Result},
         unit::{Changes, Unit},
@@ -100,7 +100,11 @@ impl Batched for CreateMessage {
             unit.changes_written(chat.changes);
         }
         let outcomes = calls.iter().zip(outcomes);
-        Ok(outcomes.map(|(call, outcome)| (!unwritten.contains(&call.new.chat_id)).then_some(outcome)).collect())
+        let outcome = |(call, outcome): (&Arc<Self>, _)| match call.new.chat_id {
+            subject if unwritten.contains(&subject) => CallOutcome::PremiseFailed { subject },
+            _ => CallOutcome::Decided(outcome),
+        };
+        Ok(outcomes.map(outcome).collect())
     }
 }
 
