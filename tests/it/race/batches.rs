@@ -229,3 +229,69 @@ async fn each_message_of_a_batch_has_its_own_outcome_and_none_is_written_twice()
     assert_eq!(place.count("select count(*) from chat_message where text = 'hello'").await, 27);
     assert!(place.count("select count(*) from chat_message where text = 'goes away'").await <= 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_locked_contract_holds_up_only_its_own_offers() {
+    let place = Place::new().await;
+    let contracts = place.contracts(2).await;
+    let mut other_session = place.sql().await;
+    let mut handover = other_session.begin().await.unwrap();
+    sqlx::query("select from contract where id = $1 for update")
+        .bind(contracts[0].id)
+        .execute(&mut *handover)
+        .await
+        .unwrap();
+    // More calls than the server has connections, each for a race of its own.
+    let waiting: Vec<_> = (0..40)
+        .map(|number| {
+            let (server, caller) = (place.servers[0].clone(), place.visitor(&format!("visitor {number}")));
+            let new = NewChat { contract_id: contracts[0].id, key: None, request: request() };
+            tokio::spawn(async move { server.create_chat(&caller, new).await })
+        })
+        .collect();
+    for number in 0..20 {
+        let chat =
+            place.offer(&place.visitor(&format!("other {number}")), &contracts[1], Uuid::now_v7()).await.unwrap();
+        let started = place.servers[0].start(&place.agent(chat.agent_id), chat.id).await.unwrap();
+        assert_eq!(started.outcome, StartOutcome::Started);
+    }
+    assert!(waiting.iter().all(|call| !call.is_finished()), "the contract is locked still");
+    handover.rollback().await.unwrap();
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap().contract_id, contracts[0].id);
+    }
+    place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_decision_on_what_has_changed_since_it_was_read_is_made_again() {
+    let place = Place::new().await;
+    let contracts = place.contracts(2).await;
+    for _ in 0..10 {
+        // Each call reads, another server changes what it read, and only then does the call write.
+        let race = place.race(&place.visitor("grace"), &contracts).await;
+        let mut blocker = place.sql().await;
+        let held = gather(&mut blocker, "lock table switchboard.event in exclusive mode").await;
+        let starts: Vec<_> = [0, 1]
+            .into_iter()
+            .flat_map(|server| race.chats.iter().map(move |chat| (server, chat.clone())))
+            .map(|(server, chat)| {
+                let (server, agent) = (place.servers[server].clone(), place.agent(chat.agent_id));
+                tokio::spawn(async move { server.start(&agent, chat.id).await.unwrap().outcome })
+            })
+            .collect();
+        let ends = {
+            let (server, visitor, chat) = (place.servers[1].clone(), place.visitor("grace"), race.chats[1].id);
+            tokio::spawn(async move { server.end(&visitor, chat).await.unwrap() })
+        };
+        tokio::task::yield_now().await;
+        held.rollback().await.unwrap();
+        let mut outcomes = Vec::new();
+        for start in starts {
+            outcomes.push(start.await.unwrap());
+        }
+        ends.await.unwrap();
+        assert!(outcomes.iter().filter(|outcome| **outcome == StartOutcome::Started).count() <= 1, "{outcomes:?}");
+        place.check().await;
+    }
+}
