@@ -14,9 +14,11 @@ use super::{
     events,
     message::{MessageRecord, NumberedMessage},
     record::{ChatRecord, Race, RaceRecord},
+    rights,
     rules::{ChatStatus, CloseReason},
 };
 use crate::platform::{
+    auth::Principal,
     error::{Error, Result},
     unit::Changes,
 };
@@ -122,6 +124,13 @@ impl<'a> Decision<'a> {
     /// The race of a call that names one of its chats or itself.
     pub(super) fn race_or(&self, not_found: &str) -> Result<&Race> {
         self.race().ok_or_else(|| Error::not_found(not_found))
+    }
+
+    /// The chat as decided so far, if the caller may see it now: its contract may have gone to another agent since the call
+    /// came in.
+    pub(super) fn visible_chat(&self, principal: &Principal, id: Uuid) -> Result<ChatRecord> {
+        let chat = self.race().and_then(|race| race.chat(id)).filter(|chat| rights::sees_chat(principal, chat));
+        chat.cloned().ok_or_else(|| Error::not_found("chat"))
     }
 
     pub(super) fn contract(&self, id: Uuid) -> Option<&'a ContractRecord> {

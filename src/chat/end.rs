@@ -62,7 +62,7 @@ pub(super) fn end(
     chat_id: Uuid,
     grace: Duration,
 ) -> Result<ChatRecord> {
-    let chat = rights::visible_chat(decision, principal, chat_id)?;
+    let chat = decision.visible_chat(principal, chat_id)?;
     let side = rights::side(principal);
     let others_offered = decision.race_or("chat")?.is_offered(Some(chat_id));
     let Some(End { reason, race: decided }) = rules::end(chat.status, side, others_offered) else {
@@ -81,7 +81,7 @@ pub(super) fn end(
     } else if side == Side::Company {
         reoffer::reoffer(decision, &chat, grace);
     }
-    rights::visible_chat(decision, principal, chat_id)
+    decision.visible_chat(principal, chat_id)
 }
 
 impl Chats {

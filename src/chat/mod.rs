@@ -36,7 +36,7 @@
 //! | `rules` | the state machine, as pure functions |
 //! | `decision`, `verb` | how every mutation of a race is decided and written |
 //! | `rights` | which roles may do what, which records a caller sees |
-//! | `feeds`, `list`, `loaders` | streams, lists, reads by id |
+//! | `filter`, `feeds`, `list`, `loaders` | what is asked for, streams, lists, reads by id |
 //! | `message`, `contract`, `website` | the smaller concepts beside the race |
 //! | `sql`, `graphql` | every statement; types, resolvers, the names that deployed widgets use |
 
@@ -48,6 +48,7 @@ mod decision;
 mod end;
 pub mod events;
 mod feeds;
+mod filter;
 pub mod graphql;
 mod list;
 mod loaders;
@@ -70,8 +71,8 @@ use crate::platform::{batch::Batches, concept::Concept, unit::UnitOfWork};
 pub use create::{CustomerRequest, NewChat};
 pub use create_race::NewRace;
 pub use events::{CHAT, CONTRACT, MESSAGES, RACE};
-pub use feeds::{ChatFeed, ChatFilter, RaceFeed, WidgetFeed};
-pub use list::ChatSearch;
+pub use feeds::{ChatFeed, RaceFeed, WidgetFeed};
+pub use filter::{ChatFilter, ChatSearch};
 pub use loaders::Loaders;
 pub use record::{ChatRecord, Failure, Race, RaceRecord};
 pub use settings::ChatSettings;

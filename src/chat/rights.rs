@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::{
     contract::ContractRecord,
-    decision::Decision,
     message::MessageRecord,
     record::{ChatRecord, RaceRecord},
     rules::Side,
@@ -119,13 +118,6 @@ pub fn may(principal: &Principal, action: Action) -> Result<()> {
 /// On whose behalf the caller ends a chat.
 pub(super) fn side(principal: &Principal) -> Side {
     if principal.role == Role::Consumer { Side::Customer } else { Side::Company }
-}
-
-/// The chat as decided so far, if the caller may see it now: its contract may have gone to another agent since the call
-/// came in.
-pub(super) fn visible_chat(decision: &Decision<'_>, principal: &Principal, id: Uuid) -> Result<ChatRecord> {
-    let chat = decision.race().and_then(|race| race.chat(id)).filter(|chat| sees_chat(principal, chat));
-    chat.cloned().ok_or_else(|| Error::not_found("chat"))
 }
 
 /// A reader of chats, messages and contracts. A deployed widget may have no token; what it sees then depends on what it

@@ -62,7 +62,7 @@ impl RaceVerb for StartChat {
 /// Starts the chat if the caller may see it and its race is open. The contract may have gone to another agent since the
 /// call came in.
 pub(super) fn start(decision: &mut Decision<'_>, principal: &Principal, chat_id: Uuid) -> Result<StartedChat> {
-    let chat = rights::visible_chat(decision, principal, chat_id)?;
+    let chat = decision.visible_chat(principal, chat_id)?;
     let outcome = rules::start(chat.status, chat.close_reason);
     if outcome == StartOutcome::Started {
         win(decision, &chat);

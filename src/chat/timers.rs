@@ -10,6 +10,7 @@ use super::{
     CHAT, RACE,
     decision::Decision,
     events,
+    record::{EXPIRE, MISS},
     rules::{CloseReason, RaceState},
     update::flag_missed,
     verb::{self, Found, RaceVerb, Target},
@@ -19,11 +20,6 @@ use crate::platform::{
     timer::{self, Handler, HandlerRef, Timer},
     unit::Unit,
 };
-
-/// Purpose of the timer of an offer.
-pub(super) const MISS: &str = "miss";
-/// Purpose of the timer of a race.
-pub(super) const EXPIRE: &str = "expire";
 
 /// Flags an offer missed.
 #[derive(Debug)]

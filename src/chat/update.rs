@@ -75,7 +75,7 @@ impl RaceVerb for UpdateChat {
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
-        let chat = rights::visible_chat(decision, &self.principal, self.chat_id)?;
+        let chat = decision.visible_chat(&self.principal, self.chat_id)?;
         self.change_texts(decision, &chat)?;
         if self.patch.missed == Some(true) && chat.miss_at.is_some_and(|at| at <= decision.now()) {
             flag_missed(decision, &chat);
@@ -90,7 +90,7 @@ impl RaceVerb for UpdateChat {
                 }
             }
             Some(ChatStatus::Finished) => end(decision, &self.principal, self.chat_id, self.grace),
-            Some(ChatStatus::Active) | None => rights::visible_chat(decision, &self.principal, self.chat_id),
+            Some(ChatStatus::Active) | None => decision.visible_chat(&self.principal, self.chat_id),
         }
     }
 }
