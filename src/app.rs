@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool ── services ── schema ── engine ── http ── clients
-//!   │        └ notifier, alarm
+//!   │        └ notifier, waker
 //!   └── background tasks: notifier, listener, reader ─► hub ─► subscriptions
 //!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
 //! ```
@@ -48,7 +48,7 @@ pub struct App {
     /// Stops the server: `drain` first, `now` if that takes too long.
     pub shutdown: Shutdown,
     /// Wakes the scheduler; for tests that moved the database's clock.
-    pub alarm: TimerWaker,
+    pub waker: TimerWaker,
     /// The clock of the authenticator and of `/api/time`; tests move it.
     pub clock: Clock,
     /// True while the reader can read the event log.
@@ -77,18 +77,18 @@ impl App {
         let pools = db::Pools::new(&options, &settings.database);
         let pool = pools.requests.clone();
         let clock = Clock::default();
-        let (notifier, alarm) = (LogNotifier::default(), TimerWaker::default());
+        let (notifier, waker) = (LogNotifier::default(), TimerWaker::default());
         let hub = Hub::new(settings.event.subscription_queue);
         let demo_service = development.then(|| Arc::new(demo_service()));
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
-        let work = UnitOfWork::new(pools.clone(), notifier.clone(), alarm.clone());
+        let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
         let (mut timers, mut background) = (Vec::new(), Vec::new());
         for concept in concepts::all() {
             timers.extend(concept.timers);
             background.extend(concept.tasks);
         }
-        let scheduler = Scheduler::new(work.clone(), alarm.clone(), timers);
+        let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
@@ -132,7 +132,7 @@ impl App {
             let (settings, shutdown) = (settings.http, shutdown.clone());
             tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
         };
-        Ok(Self { address, shutdown, alarm, clock, live, tasks, serving, pools })
+        Ok(Self { address, shutdown, waker, clock, live, tasks, serving, pools })
     }
 
     /// Waits until the server has stopped, because of its [`Shutdown`] or of a failed background task. Returns how many

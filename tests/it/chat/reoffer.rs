@@ -90,6 +90,6 @@ async fn reopening_races_with_cancel_and_with_the_cap() {
     let document = "subscription($key: UUID!) { chatRace(key: $key) { operation record { state } } }";
     let mut stream = nodes[1].subscribe(&eve, document, json!({ "key": asked["key"] })).await;
     app.advance(301).await;
-    nodes[0].app.alarm.wake();
+    nodes[0].app.waker.wake();
     stream.until(|event| event["record"]["state"] == "EXPIRED").await;
 }

@@ -22,7 +22,7 @@ async fn unanswered_offers_are_missed_and_unanswered_races_expire() {
 
     // A minute later it is missed, and can still be answered; a race that was asked for then is not touched.
     app.advance(60).await;
-    west.app.alarm.wake();
+    west.app.waker.wake();
     let missed = of_ada.event().await;
     assert_eq!(
         (told(&missed), &missed["record"]["missed"]),
@@ -37,7 +37,7 @@ async fn unanswered_offers_are_missed_and_unanswered_races_expire() {
     let mut races = east.subscribe(&visitor, CHAT_RACE, json!({ "key": second })).await;
     races.ready().await;
     app.advance(60 + 300).await;
-    east.app.alarm.wake();
+    east.app.waker.wake();
     let expired = races.event().await;
     assert_eq!((&expired["record"]["state"], &expired["record"]["version"]), (&json!("EXPIRED"), &json!(2)));
     let events = of_ada.until(|event| event["record"]["status"] == "FINISHED").await;
