@@ -2,7 +2,7 @@
 //!
 //! - [`config`], [`error`], [`clock`], [`telemetry`]: knobs, codes, time and ids, logs
 //! - [`db`]: the pools, migrations, embedded Postgres; [`unit`]: one transaction and what happens with its commit;
-//!   [`batch`]: many callers, one transaction
+//!   `batch`: many callers, one transaction
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
 //! - [`task`]: background tasks and their supervisor
@@ -11,7 +11,7 @@
 //! - [`graphql`], [`http`]: the engine and the transports
 
 pub mod auth;
-pub mod batch;
+pub(crate) mod batch;
 pub mod clock;
 pub mod concept;
 pub mod config;
