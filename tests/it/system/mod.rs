@@ -1,0 +1,9 @@
+//! Whole servers, most of them as processes: commands, rights, hostile input, crashes, outages, load; and the documents
+//! that describe all this.
+
+mod commands;
+mod crash;
+mod documents;
+mod outage;
+mod rights;
+mod storm;
