@@ -3,7 +3,8 @@
 
 mod commands;
 mod crash;
-mod documents;
+mod documentation;
+mod hostile_documents;
 mod outage;
 mod rights;
 mod storm;

@@ -1,9 +1,8 @@
-//! Hostile documents and bodies against the running server, and the list of error codes.
+//! Hostile GraphQL documents and bodies against a running server.
 
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::json;
-use switchboard::platform::error::Code;
 use tokio::time::{Instant, timeout};
 
 use crate::support::app::{TestApp, service};
@@ -89,23 +88,4 @@ async fn bad_bodies_get_their_status() {
     }
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     assert_eq!(node.status("/live").await, 200);
-}
-
-#[test]
-fn the_readme_lists_every_error_code_and_no_other() {
-    let readme = include_str!("../../../README.md");
-    let errors = readme.split("## Errors").nth(1).unwrap().split("\n## ").next().unwrap();
-    let mut listed: Vec<&str> = errors
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
-        .flat_map(|cell| {
-            cell.split('`').filter(|code| code.len() > 2 && code.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
-        })
-        .collect();
-    let mut known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-    // Their order is the reader's affair.
-    listed.retain(|code| *code != "extensions.code");
-    listed.sort_unstable();
-    known.sort_unstable();
-    assert_eq!(listed, known);
 }
