@@ -165,7 +165,7 @@ async fn a_killed_server_loses_no_committed_row_and_the_next_one_starts() {
         let mut server = Command::new(env::current_exe().unwrap())
             .args([
                 "--exact",
-                "embedded::a_killed_server_loses_no_committed_row_and_the_next_one_starts",
+                "platform::embedded::a_killed_server_loses_no_committed_row_and_the_next_one_starts",
                 "--nocapture",
             ])
             .env(ROLE, &path)
