@@ -1,23 +1,36 @@
-//! Switchboard makes racy conversations safe.
+//! Switchboard makes racy conversations safe: one server on Postgres, with a GraphQL API.
 //!
-//! A code tour, in reading order:
+//! # A tour of the code, in reading order
 //!
-//! 1. [`error`]: one error type, a closed list of codes. [`config`]: every knob. [`clock`]: time and ids.
-//! 2. [`db`]: the pool, transactions, migrations, the embedded Postgres.
-//! 3. [`event`]: the log that every change is appended to, and its way to subscribers. The heart.
-//! 4. [`timer`]: what is to happen later, also after a crash.
-//! 5. [`auth`]: who is calling.
-//! 6. [`chat`]: the first concept that lives on all this: races of agents for a customer's chat.
-//! 7. [`graphql`]: the schema, the guard before it, and the one driver of all subscriptions.
-//! 8. [`http`]: the transports. [`app`]: the wiring. [`demo`]: data to try it with.
+//! 1. [`platform::error`], [`platform::config`], [`platform::clock`]: one error type with a closed list of codes, every
+//!    setting, time and ids.
+//! 2. [`platform::db`]: the pools, the migrations, the embedded Postgres.
+//! 3. [`platform::unit`]: the unit of work, one transaction and what happens with its commit. [`platform::batch`]: calls
+//!    that arrive together share a transaction.
+//! 4. [`platform::event`]: the log that every change is appended to. [`platform::subscription`]: how a client's stream is
+//!    made from it.
+//! 5. [`platform::timer`]: effects at a later time, also after a crash. [`platform::task`]: background tasks and their
+//!    supervisor.
+//! 6. [`platform::auth`]: from a token to a caller.
+//! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
+//!    API keys. [`audit`]: the query of the event log.
+//! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
+//! 9. [`schema`], [`router`], [`app`]: composition only. [`demo`]: data to try the server with.
 //!
-//! Data flows one way:
+//! Concepts import the platform; the platform imports no concept.
+//!
+//! # A mutation, and its way to subscribers
 //!
 //! ```text
-//! client ─► http ─► auth ─► <concept>/graphql.rs ─► <concept>/service.rs ─► <concept>/sql.rs ─► Postgres
-//!                                                        └─ event::append, same transaction, last statement
-//! Postgres ─ NOTIFY ─► event::listener ─► event::hub ─► graphql::subscribe ─► <concept>/graphql.rs ─► client
+//! client ─► http ─► auth ─► graphql ─► <concept>/graphql ─► <concept>/<verb>: lock, decide, write ─► <concept>/sql
+//!                                                                │                                       │
+//!                                                                ▼                                       ▼
+//!                                            unit: timers and events last, then commit ─────────────► Postgres
+//!
+//! Postgres ─ NOTIFY ─► event::listener ─► event::reader ─► event::hub ─► subscription ─► <concept>/feeds ─► client
 //! ```
+//!
+//! NOTIFY is a wake-up and carries no data: the reader reads the log.
 
 pub mod app;
 pub mod audit;

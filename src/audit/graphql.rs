@@ -1,4 +1,4 @@
-//! The log in the API: cursors, and the audit trail of a subject.
+//! The event log in the API: cursors, and the audit trail of a subject.
 
 use async_graphql::{
     Context, ID, InputValueError, InputValueResult, Json, Object, Scalar, ScalarType, SimpleObject, Value,
@@ -26,51 +26,51 @@ impl ScalarType for Cursor {
     }
 }
 
-/// Something that happened to a subject.
+/// A change of a subject, as the event log holds it.
 #[derive(Debug, SimpleObject)]
 #[graphql(name = "Event")]
 pub struct AuditEvent {
-    /// Resumes a stream of this subject after this event.
+    /// Resumes a subscription to this subject after this event.
     cursor: Cursor,
-    /// What changed: `chat`, `chat_race`, `messages`, `contract`, `api_key`.
+    /// The type of the record that changed: `chat`, `chat_race`, `messages`, `contract` or `api_key`.
     subject_type: String,
-    /// Which one.
+    /// The id of the record; for `messages` the id of the chat, for `chat_race` the key.
     subject_id: ID,
-    /// The subject's version after the change; no holes, no repeats.
+    /// The subject's version after the change. Versions of a subject have no holes and no repeats.
     version: i32,
-    /// What happened: `ChatStarted`.
+    /// The kind of change, such as `ChatStarted`.
     #[graphql(name = "type")]
     event_type: String,
-    /// `sub` of the caller; null for a timer.
+    /// The claim `sub` of the caller that made the change; null for a timer.
     actor: Option<ID>,
     /// The subject's record at this version.
     payload: Json<serde_json::Value>,
-    /// Database time of the change.
+    /// When the change was made, in database time.
     occurred_at: Datetime,
 }
 
-/// Where the log was before anything of this request was read. Noted before execution: fields of a query are
-/// resolved side by side, so that the resolver of `logCursor` would come too late for a sibling that has read already.
+/// The position of the log before anything of the request was read. It is taken before execution: the fields of a query
+/// are resolved concurrently, so the resolver of `logCursor` could run after a sibling that has read already.
 pub struct RequestStart(Option<Position>);
 
 impl RequestStart {
-    /// Notes it.
+    /// Takes the position from the hub.
     pub fn note(hub: &Hub) -> Self {
         Self(hub.position())
     }
 }
 
-/// The subject types that `events` searches when its argument names none.
+/// The subject types that `events` searches if its argument names none.
 pub struct SubjectTypes(pub Vec<&'static str>);
 
-/// Queries on the event log.
+/// Queries of the event log.
 #[derive(Default)]
 pub struct EventQuery;
 
 #[Object]
 impl EventQuery {
-    /// A place in the event log, taken before anything of this request is read: a subscription that begins `after`
-    /// it misses nothing that the request did not show.
+    /// The position of the event log before anything of this request is read. A subscription with `after` this cursor
+    /// receives every change that the results of the request do not contain.
     async fn log_cursor(&self, context: &Context<'_>) -> Result<Cursor> {
         context.data_unchecked::<Caller>().principal()?;
         match &context.data_unchecked::<RequestStart>().0 {
@@ -79,7 +79,8 @@ impl EventQuery {
         }
     }
 
-    /// What happened to one subject, oldest first, as long as events are kept. For the company's service and admin.
+    /// The changes of one subject, oldest first, for as long as events are kept. Only for the company's service and
+    /// admin.
     async fn events(
         &self,
         context: &Context<'_>,

@@ -1,4 +1,4 @@
-//! The flat records of races and chats: rows, event payloads, and what the API shows.
+//! The flat records of races and chats. The same record is the row, the payload of the events, and what the API shows.
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -16,58 +16,59 @@ pub(super) const MISS: &str = "miss";
 /// Purpose of the timer that expires a race.
 pub(super) const EXPIRE: &str = "expire";
 
-/// One offer of a race to one contract, and the conversation if its agent won. Tells by itself who may see it.
+/// One offer of a race to one contract, and the conversation once its agent has started it. It contains everything that
+/// decides which callers may see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatRecord {
-    /// The tenant.
+    /// First part of the key.
     pub company_id: Uuid,
-    /// The chat.
+    /// Unique; with 74 random bits, so that a caller who knows it was given it.
     pub id: Uuid,
-    /// Its race.
+    /// The key of the chat's race.
     pub key: Uuid,
-    /// The race's website.
+    /// The website of the race.
     pub website_id: Uuid,
-    /// Whom it is offered to.
+    /// The contract that it is offered to.
     pub contract_id: Uuid,
-    /// The contract's agent; follows the contract until the chat is finished.
+    /// The contract's agent. It follows the contract until the chat is finished.
     pub agent_id: Option<Uuid>,
-    /// The race's owner.
+    /// The owner of the race.
     pub visitor: String,
-    /// Where it stands.
+    /// Moves only forward, except that a withdrawn offer may become active again ([`reoffer`](super::reoffer)).
     pub status: ChatStatus,
-    /// It was not answered in the contract's time. A flag, never an end.
+    /// True once the agent has not started it within the contract's time. A flag, never an end.
     pub missed: bool,
-    /// Why it is over.
+    /// Set if and only if it is finished.
     pub close_reason: Option<CloseReason>,
-    /// What the customer asked.
+    /// The customer's request; becomes the first message.
     pub headline: String,
-    /// As the customer gave it.
+    /// The name that the customer gave.
     pub customer_name: String,
-    /// The customer's.
+    /// The customer's address: as the request gave it, otherwise that of the connection.
     pub ip_address: Option<IpNet>,
-    /// Remote address of the connection that asked.
+    /// The remote address of the connection that created it, whatever the request says.
     #[serde(default)]
     pub created_from: Option<IpNet>,
-    /// By the customer, 1 to 5.
+    /// The customer's rating, 1 to 5.
     pub rating: Option<i32>,
     /// When it is flagged missed, unless it is started or finished before.
     #[serde(with = "time::serde::rfc3339::option")]
     pub miss_at: Option<OffsetDateTime>,
-    /// Messages so far; the version of the subject `messages`.
+    /// The number of its messages; also the version of the subject `messages`.
     pub message_count: i32,
-    /// Raised at each change.
+    /// Raised by one at each change, under the race's lock or with the race's revision checked.
     pub version: i32,
-    /// When it was offered.
+    /// When it was offered, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
-    /// When it last changed.
+    /// When it last changed, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
-    /// When its agent answered.
+    /// When its agent started it, in database time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,
-    /// When it ended or was withdrawn.
+    /// When it was ended or withdrawn, in database time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub finished_at: Option<OffsetDateTime>,
 }
@@ -75,6 +76,7 @@ pub struct ChatRecord {
 impl Record for ChatRecord {
     const SUBJECT_TYPE: &'static str = CHAT;
 
+    /// First part of the key.
     fn company_id(&self) -> Uuid {
         self.company_id
     }
@@ -83,6 +85,7 @@ impl Record for ChatRecord {
         self.id
     }
 
+    /// Raised by one at each change, under the race's lock or with the race's revision checked.
     fn version(&self) -> i32 {
         self.version
     }
@@ -97,46 +100,46 @@ impl Record for ChatRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// The contract.
+    /// The contract as the request named it; it may not exist.
     pub contract_id: Uuid,
-    /// One of the API's error codes.
+    /// One of the error codes of the API.
     pub code: String,
-    /// What was wrong.
+    /// The reason, for people.
     pub message: String,
 }
 
-/// One customer request.
+/// One request of a customer: its row, and the payload of its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RaceRecord {
-    /// The tenant.
+    /// First part of the key.
     pub company_id: Uuid,
-    /// What its chats share; its id.
+    /// Its id, which all of its chats share.
     pub key: Uuid,
-    /// Where the customer asked.
+    /// The website that the customer is on.
     pub website_id: Uuid,
-    /// `sub` of the first creator.
+    /// The claim `sub` of the caller that created it.
     pub owner: String,
-    /// Where it stands.
+    /// Decided once; see [`rules`](super::rules).
     pub state: RaceState,
-    /// The chat that was started; kept after it ends.
+    /// The chat that was started. Kept after that chat ends.
     pub winner_id: Option<Uuid>,
-    /// Contracts that could not be offered the chat.
+    /// The contracts that could not be offered the chat.
     pub failures: Vec<Failure>,
-    /// A winner who vanishes gives way to the other offers.
+    /// True if the other offers go out again when the winner vanishes: a race of `createChatRace`.
     #[serde(default)]
     pub reoffers: bool,
-    /// When unanswered offers are withdrawn.
+    /// When its offers are withdrawn if no agent has started one.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
-    /// The agents of its chats, ascending: those who may see it.
+    /// The agents of its chats, ascending. They may see the race.
     pub agent_ids: Vec<Uuid>,
-    /// Raised at each change.
+    /// Raised by one at each change.
     pub version: i32,
-    /// When the customer asked.
+    /// When it was created, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
-    /// When it last changed.
+    /// When it last changed, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
 }
@@ -144,6 +147,7 @@ pub struct RaceRecord {
 impl Record for RaceRecord {
     const SUBJECT_TYPE: &'static str = RACE;
 
+    /// First part of the key.
     fn company_id(&self) -> Uuid {
         self.company_id
     }
@@ -152,6 +156,7 @@ impl Record for RaceRecord {
         self.key
     }
 
+    /// Raised by one at each change.
     fn version(&self) -> i32 {
         self.version
     }
@@ -161,24 +166,24 @@ impl Record for RaceRecord {
     }
 }
 
-/// A race and its chats as of one moment.
+/// A race and all of its chats, read at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Race {
-    /// The race.
+    /// `agent_ids` is kept in step with `chats`.
     pub record: RaceRecord,
     /// Its chats, oldest first.
     pub chats: Vec<ChatRecord>,
 }
 
 impl Race {
-    /// `record` with `chats`, who decide which agents may see it.
+    /// A race whose `agent_ids` are those of `chats`.
     pub(super) fn new(record: RaceRecord, chats: Vec<ChatRecord>) -> Self {
         let mut race = Self { record, chats };
         race.renew_agents();
         race
     }
 
-    /// To be called when chats were added or moved to another agent.
+    /// Derives `agent_ids` again. To be called after chats were added or moved to another agent.
     pub(super) fn renew_agents(&mut self) {
         self.record.agent_ids = self.agents();
     }
@@ -191,17 +196,17 @@ impl Race {
         agents
     }
 
-    /// The chat of this id.
+    /// Finds a chat by its id.
     pub fn chat(&self, id: Uuid) -> Option<&ChatRecord> {
         self.chats.iter().find(|chat| chat.id == id)
     }
 
-    /// The chat that is offered to this contract.
+    /// Finds the chat that is offered to a contract.
     pub fn chat_of(&self, contract_id: Uuid) -> Option<&ChatRecord> {
         self.chats.iter().find(|chat| chat.contract_id == contract_id)
     }
 
-    /// True while an offer other than `but` is out.
+    /// True while a chat other than `but` is offered and not started.
     pub(super) fn is_offered(&self, but: Option<Uuid>) -> bool {
         self.chats.iter().any(|chat| chat.status == ChatStatus::Active && Some(chat.id) != but)
     }

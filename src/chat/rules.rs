@@ -1,20 +1,20 @@
-//! The rules of a race as pure functions of what is known under its lock. No clock, no database.
+//! The rules of a race as pure functions of its state. They read no clock and no database.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Where an offer stands.
+/// The state of a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ChatStatus {
-    /// Offered to the contract's agent, not yet taken.
+    /// Offered to the contract's agent, not started.
     Active,
-    /// Being held. At most one of a race.
+    /// Started by its agent, not ended. At most one chat of a race is.
     Started,
-    /// Over.
+    /// Ended or withdrawn.
     Finished,
 }
 
@@ -29,19 +29,19 @@ impl ChatStatus {
     }
 }
 
-/// Why a chat is over.
+/// Why a chat is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
 #[graphql(name = "ChatCloseReason")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CloseReason {
-    /// It was held and ended, or its agent declined.
+    /// It was started and has ended, or its agent declined it.
     Completed,
     /// Another contract's agent won the race.
     Rescinded,
     /// The customer left.
     Canceled,
-    /// Nobody answered in time.
+    /// No agent started it in time.
     Expired,
 }
 
@@ -57,22 +57,22 @@ impl CloseReason {
     }
 }
 
-/// Where a race stands.
+/// The state of a race.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RaceState {
-    /// Offers are out, none is taken.
+    /// Chats are offered, none is started.
     Waiting,
-    /// An offer was taken. Stays so after that chat ends.
+    /// A chat was started. The state stays so after that chat ends.
     Won,
-    /// Nobody was on shift: no offer went out.
+    /// Nobody was on shift, so nothing was offered.
     Offline,
-    /// The customer left before an answer.
+    /// The customer left before an agent started a chat.
     Canceled,
-    /// The cap passed before an answer.
+    /// The time passed before an agent started a chat.
     Expired,
-    /// No offer could be made, or every one was declined.
+    /// No chat could be offered, or every agent declined.
     Failed,
 }
 
@@ -89,8 +89,8 @@ impl RaceState {
         }
     }
 
-    /// With what reason a chat that joins now is born finished; `None` while the race takes offers. A decision is
-    /// final: the offer that comes too late shares the fate of those that were withdrawn.
+    /// The reason with which a chat that joins now is created finished; `None` while the race takes offers. A decision
+    /// is final, so a late offer gets the reason of the offers that were withdrawn.
     pub const fn closes(self) -> Option<CloseReason> {
         match self {
             Self::Waiting | Self::Offline | Self::Failed => None,
@@ -101,13 +101,13 @@ impl RaceState {
     }
 }
 
-/// What became of an agent's answer.
+/// The outcome of `startChat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, async_graphql::Enum)]
 #[graphql(name = "StartChatOutcome")]
 pub enum StartOutcome {
     /// This call started the chat and decided the race.
     Started,
-    /// The chat was started before; an answer that was repeated.
+    /// The chat was started before; the call is a repeat.
     AlreadyStarted,
     /// Another chat of the race was started first.
     LostRace,
@@ -127,7 +127,7 @@ impl StartOutcome {
     }
 }
 
-/// What an answer to a chat in this state comes to.
+/// The outcome of starting a chat in this state.
 pub const fn start(status: ChatStatus, reason: Option<CloseReason>) -> StartOutcome {
     match (status, reason) {
         (ChatStatus::Active, _) => StartOutcome::Started,
@@ -137,26 +137,26 @@ pub const fn start(status: ChatStatus, reason: Option<CloseReason>) -> StartOutc
     }
 }
 
-/// Who ends a chat.
+/// The side on which a caller ends a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The visitor who asked.
+    /// The visitor that created the chat.
     Customer,
     /// The agent, or the company's server.
     Company,
 }
 
-/// What ending a chat comes to.
+/// The effect of ending a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// Why the chat is over.
+    /// The reason that the chat gets.
     pub reason: CloseReason,
-    /// What the race becomes; `None`: as it was.
+    /// The new state of the race; `None`: unchanged.
     pub race: Option<RaceState>,
 }
 
-/// What ending a chat in this state comes to, where `others_active` tells whether its race has other offers out.
-/// `None`: it is over already.
+/// The effect of ending a chat in this state; `None` if it is finished already. `others_active`: other chats of its
+/// race are offered.
 pub const fn end(status: ChatStatus, side: Side, others_active: bool) -> Option<End> {
     let (reason, race) = match (status, side) {
         (ChatStatus::Finished, _) => return None,
@@ -167,8 +167,8 @@ pub const fn end(status: ChatStatus, side: Side, others_active: bool) -> Option<
     Some(End { reason, race: if others_active { None } else { Some(race) } })
 }
 
-/// Whether a winner whose side ends the chat now, having written nothing, gives way to the other offers: soon after it
-/// answered, and before the race would have expired.
+/// True if the race reopens when the side of the winner ends the chat now and has written nothing: soon after the
+/// start, and before the race would have expired.
 pub fn gives_way(
     started_at: Option<OffsetDateTime>,
     expires_at: OffsetDateTime,
@@ -178,15 +178,15 @@ pub fn gives_way(
     !grace.is_zero() && now < expires_at && started_at.is_some_and(|started_at| now <= started_at + grace)
 }
 
-/// What canceling a race comes to.
+/// The outcome of `cancelChatRace`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, async_graphql::Enum)]
 #[graphql(name = "CancelRaceOutcome")]
 pub enum CancelOutcome {
-    /// This call canceled it: every offer is withdrawn.
+    /// This call canceled the race: every offer is withdrawn.
     Canceled,
-    /// An offer was taken first; that chat goes on.
+    /// A chat was started before. It goes on.
     AlreadyWon,
-    /// It was canceled or had expired before.
+    /// The race was canceled or had expired before.
     AlreadyClosed,
 }
 
@@ -201,7 +201,8 @@ impl CancelOutcome {
     }
 }
 
-/// What canceling a race in this state comes to. A race without offers is canceled too: none may join it later.
+/// The outcome of canceling a race in this state. A race without offers is canceled too, so that no chat can join it
+/// later.
 pub const fn cancel(state: RaceState) -> CancelOutcome {
     match state {
         RaceState::Waiting | RaceState::Offline | RaceState::Failed => CancelOutcome::Canceled,
@@ -210,8 +211,8 @@ pub const fn cancel(state: RaceState) -> CancelOutcome {
     }
 }
 
-/// What a race that is not decided becomes when somebody asked for offers: `active` of them are out now, and
-/// `failed` tells whether contracts were tried in vain.
+/// The new state of an undecided race after offers were requested. `active`: chats are offered now; `failed`: contracts
+/// could not be offered the chat.
 pub const fn opened(before: RaceState, active: bool, failed: bool) -> RaceState {
     match before {
         RaceState::Won | RaceState::Canceled | RaceState::Expired => before,
@@ -222,7 +223,7 @@ pub const fn opened(before: RaceState, active: bool, failed: bool) -> RaceState 
     }
 }
 
-/// The shift of a moment, by UTC: 1 = 00-08, 2 = 08-16, 3 = 16-24.
+/// The shift at a moment, in UTC: 1 = 00-08, 2 = 08-16, 3 = 16-24.
 pub fn shift_of(moment: OffsetDateTime) -> i32 {
     i32::from(moment.to_offset(time::UtcOffset::UTC).hour() / 8) + 1
 }

@@ -1,6 +1,6 @@
-//! The demo company: something to try the server with, always with two agents on shift.
+//! The demo company: data for trying the server, with two agents on every shift.
 //!
-//! Its ids are fixed, so that examples can name them. Creating it is repeatable and safe from several servers.
+//! Its ids are fixed, so that examples can name them. Creating it is idempotent, also from several servers at once.
 
 mod sql;
 
@@ -12,29 +12,29 @@ use crate::platform::{
     unit::{Unit, UnitOfWork, Verb},
 };
 
-/// The demo company.
+/// The id of the demo company.
 pub const COMPANY_ID: Uuid = uuid!("5b000000-0000-7000-8000-000000000001");
-/// Its website.
+/// The id of the company's only website.
 pub const WEBSITE_ID: Uuid = uuid!("5b000000-0000-7000-8000-000000000002");
-/// What the website's widget logs in with.
+/// The website's public key, for `consumerLogin`.
 pub const PUBLIC_KEY: Uuid = uuid!("5b000000-0000-7000-8000-000000000003");
-/// Its agents, by name.
+/// The names and ids of the agents. Each has a contract in every shift.
 pub const AGENTS: [(&str, Uuid); 2] =
     [("Ada", uuid!("5b000000-0000-7000-8000-0000000000a1")), ("Ben", uuid!("5b000000-0000-7000-8000-0000000000a2"))];
 /// Seconds until an unanswered demo chat is flagged missed.
 const MISS_TIME: i32 = 30;
 
-/// What the demo company consists of.
+/// The demo company and all that belongs to it. Its JSON is printed by `switchboard seed --json`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Demo {
-    /// The tenant.
+    /// [`COMPANY_ID`].
     pub company_id: Uuid,
-    /// Its website.
+    /// [`WEBSITE_ID`].
     pub website_id: Uuid,
-    /// For `consumerLogin`.
+    /// [`PUBLIC_KEY`].
     pub public_key: Uuid,
-    /// One for each agent and shift.
+    /// One contract for each agent and shift.
     pub contracts: Vec<DemoContract>,
 }
 
@@ -42,15 +42,15 @@ pub struct Demo {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DemoContract {
-    /// The contract.
+    /// Fixed, as all ids of the demo company.
     pub id: Uuid,
-    /// Who answers.
+    /// One of [`AGENTS`].
     pub agent_id: Uuid,
-    /// In which shift: 1, 2 or 3.
+    /// The shift: 1, 2 or 3.
     pub session: i32,
 }
 
-/// The demo company as it is created.
+/// The demo company with its fixed ids.
 pub fn demo() -> Demo {
     let base = uuid!("5b000000-0000-7000-8000-0000000000c0").as_u128();
     let contracts = (1..=3).flat_map(|session| AGENTS.map(|(_, agent_id)| (session, agent_id)));
@@ -68,13 +68,13 @@ impl Verb for Seed {
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<bool> {
         let created = sql::insert(unit.connection(), &demo()).await?;
-        // No event: what it inserts is there before anybody subscribes.
+        // No event: the rows exist before any client can subscribe to them.
         unit.mark_changed();
         Ok(created)
     }
 }
 
-/// Creates the demo company if it is absent; true if it was.
+/// Creates the demo company if it does not exist. True if it was created.
 pub async fn seed(work: &UnitOfWork) -> Result<bool> {
     work.run(&Seed).await
 }

@@ -1,4 +1,4 @@
-//! Inserts the demo company.
+//! The one statement of this folder: inserts the demo company.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{AGENTS, Demo, MISS_TIME};
 use crate::platform::error::Result;
 
-/// Inserts what is absent; true if the company was. A second inserter waits for the first and then finds everything.
+/// Inserts the rows that do not exist; true if the company did not. A concurrent call waits for the first one and then
+/// finds all rows.
 pub(super) async fn insert(connection: &mut PgConnection, demo: &Demo) -> Result<bool> {
     let company =
         sqlx::query!("insert into company (id, name) values ($1, 'Demo') on conflict do nothing", demo.company_id)

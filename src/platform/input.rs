@@ -1,4 +1,4 @@
-//! The bounds of what callers write. Each refusal is `BAD_USER_INPUT` and names the field as the client wrote it.
+//! Checks of callers' input. A value out of bounds is `BAD_USER_INPUT`; the message names the field as the client wrote it.
 
 use async_graphql::MaybeUndefined;
 
@@ -21,7 +21,7 @@ pub const LONGEST_MISS_TIME: i32 = 7 * 86_400;
 /// Longest life of a race, in seconds: a day.
 pub const LONGEST_RACE: i32 = 86_400;
 
-/// `value` without white space around it; 1 to `longest` characters, none of them a control character but those in
+/// Trims `value` and checks that it has 1 to `longest` characters, none of them a control character except those in
 /// `allowed`.
 fn bounded(field: &str, value: &str, longest: usize, allowed: &[char]) -> Result<String> {
     let value = value.trim();
@@ -35,22 +35,22 @@ fn bounded(field: &str, value: &str, longest: usize, allowed: &[char]) -> Result
     Ok(value.to_owned())
 }
 
-/// A name.
+/// Checks the name of a person or a thing: one line, 1 to [`LONGEST_NAME`] characters.
 pub fn name(field: &str, value: &str) -> Result<String> {
     bounded(field, value, LONGEST_NAME, &[])
 }
 
-/// A headline; may have several lines.
+/// Checks a headline: 1 to [`LONGEST_HEADLINE`] characters, line breaks allowed.
 pub fn headline(field: &str, value: &str) -> Result<String> {
     bounded(field, value, LONGEST_HEADLINE, &['\n', '\r', '\t'])
 }
 
-/// A message's text; may have several lines.
+/// Checks a message's text: 1 to [`LONGEST_TEXT`] characters, line breaks allowed.
 pub fn text(field: &str, value: &str) -> Result<String> {
     bounded(field, value, LONGEST_TEXT, &['\n', '\r', '\t'])
 }
 
-/// A value that may be kept or replaced, not cleared.
+/// Checks a value that may be kept or replaced but not cleared.
 pub fn kept<T>(field: &str, value: MaybeUndefined<T>) -> Result<Option<T>> {
     match value {
         MaybeUndefined::Undefined => Ok(None),
@@ -59,18 +59,18 @@ pub fn kept<T>(field: &str, value: MaybeUndefined<T>) -> Result<Option<T>> {
     }
 }
 
-/// A color, in whatever notation the widget understands.
+/// Checks a color: 1 to [`LONGEST_COLOR`] characters, in any notation that the widget understands.
 pub fn color(field: &str, value: &str) -> Result<String> {
     bounded(field, value, LONGEST_COLOR, &[])
 }
 
-/// The scheme and the rest of an http or https URL.
+/// Splits an http or https URL into its scheme and the rest.
 fn http(value: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = value.split_once("://")?;
     (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some((scheme, rest))
 }
 
-/// An http or https URL.
+/// Checks an http or https URL: at most [`LONGEST_URL`] characters.
 pub fn url(field: &str, value: &str) -> Result<String> {
     let value = bounded(field, value, LONGEST_URL, &[])?;
     let is_url = http(&value).is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with('/'))
@@ -78,7 +78,8 @@ pub fn url(field: &str, value: &str) -> Result<String> {
     if is_url { Ok(value) } else { Err(Error::invalid(field, "must be an http or https URL")) }
 }
 
-/// Browser origins: scheme, host and perhaps port, as browsers send them.
+/// Checks browser origins (scheme, host and perhaps port, as browsers send them), at most [`MOST_ORIGINS`]; returns
+/// them in lower case.
 pub fn origins(field: &str, values: &[String]) -> Result<Vec<String>> {
     if values.len() > MOST_ORIGINS {
         return Err(Error::invalid(field, format_args!("at most {MOST_ORIGINS}")));
@@ -106,17 +107,17 @@ fn origin(field: &str, value: &str) -> Result<String> {
     }
 }
 
-/// A rating.
+/// Checks a rating: 1 to 5.
 pub fn rating(field: &str, value: i32) -> Result<i32> {
     if (1..=5).contains(&value) { Ok(value) } else { Err(Error::invalid(field, "must be 1 to 5")) }
 }
 
-/// A shift: 1, 2 or 3.
+/// Checks a shift: 1, 2 or 3.
 pub fn shift(field: &str, value: i32) -> Result<i32> {
     if (1..=3).contains(&value) { Ok(value) } else { Err(Error::invalid(field, "must be 1, 2 or 3")) }
 }
 
-/// A price: finite, not negative.
+/// Checks a price: finite and not negative.
 pub fn amount(field: &str, value: f64) -> Result<f64> {
     if value.is_finite() && value >= 0.0 {
         Ok(value)
@@ -125,7 +126,7 @@ pub fn amount(field: &str, value: f64) -> Result<f64> {
     }
 }
 
-/// Seconds until a chat counts as missed; zero and minus one mean never.
+/// Checks the seconds until a chat counts as missed: -1 to [`LONGEST_MISS_TIME`]. Zero and -1 mean never.
 pub fn miss_time(field: &str, value: i32) -> Result<i32> {
     if (-1..=LONGEST_MISS_TIME).contains(&value) {
         Ok(value)
@@ -134,7 +135,7 @@ pub fn miss_time(field: &str, value: i32) -> Result<i32> {
     }
 }
 
-/// Seconds until a race expires.
+/// Checks the seconds until a race expires: 1 to [`LONGEST_RACE`].
 pub fn expires_in(field: &str, value: i32) -> Result<i32> {
     if (1..=LONGEST_RACE).contains(&value) {
         Ok(value)

@@ -1,15 +1,13 @@
 //! Tests of the whole product against a real Postgres, each on a database of its own.
+//!
+//! A folder for each concept (`chat`, `tenant`) and for what all of them stand on: `platform` (event log, timers, tasks,
+//! authentication, embedded Postgres), `transport` (HTTP and WebSocket), `system` (whole servers as processes: crashes,
+//! outages, commands, rights, documents). `support` holds what the tests share.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up may panic")]
 
-mod auth;
 mod chat;
-mod embedded;
-mod events;
-mod graphql_over_http;
-mod http_server;
-mod layers;
-mod race;
-mod server;
+mod platform;
 mod support;
-mod timers;
-mod websocket;
+mod system;
+mod tenant;
+mod transport;

@@ -1,4 +1,4 @@
-//! `createContract`. Its agent becomes known by it.
+//! `createContract`. It also creates the agent if the id is new.
 
 use uuid::Uuid;
 
@@ -16,28 +16,28 @@ use crate::{
     },
 };
 
-/// A contract about to be created; its bounds are checked.
+/// A contract to create. Its fields are within their bounds.
 #[derive(Debug, Clone)]
 pub struct NewContract {
-    /// Whose visitors it serves.
+    /// The website whose visitors it serves.
     pub website_id: Uuid,
-    /// Its shift.
+    /// 1, 2 or 3.
     pub shift: i32,
-    /// Whether it is offered chats.
+    /// Only active contracts are offered chats.
     pub status: ContractStatus,
-    /// Shown by the widget.
+    /// The name that the widget shows.
     pub name: Option<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows; not interpreted.
     pub color: Option<String>,
-    /// Price.
+    /// The agent's price; not interpreted.
     pub rate: Option<f64>,
-    /// Seconds until an unanswered chat is flagged missed.
+    /// Seconds until an unanswered chat is flagged missed; `None`, zero or negative: never.
     pub chat_miss_time: Option<i32>,
-    /// What a miss costs.
+    /// The cost of a missed chat; not interpreted.
     pub chat_miss_fee: Option<f64>,
-    /// Who answers; becomes known as an agent by this.
+    /// The agent who answers. An unknown id creates an agent.
     pub agent_id: Option<Uuid>,
-    /// The agent's name, where it is to be set.
+    /// Replaces the agent's name; `None` keeps it.
     pub agent_name: Option<String>,
 }
 

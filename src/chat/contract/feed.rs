@@ -1,4 +1,4 @@
-//! What the stream of contracts shows.
+//! The feed of contracts: which ones a subscription sends, and when.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// The streams `contractStatus` and `contractChanged`.
+/// The feed of the subscriptions `contractStatus` and `contractChanged`.
 #[derive(Debug, Clone)]
 pub struct ContractFeed {
-    /// Who reads.
+    /// Decides which contracts and which of their fields are sent.
     pub viewer: Viewer,
-    /// Whose contracts; the caller's own company if absent.
+    /// Must be the viewer's company if it is given; otherwise `NOT_FOUND`.
     pub company_id: Option<Uuid>,
-    /// Of which website.
+    /// Sends the contracts of this website only.
     pub website_id: Option<Uuid>,
 }
 
@@ -45,6 +45,7 @@ impl ContractFeed {
 impl Feed for ContractFeed {
     type Record = Arc<ContractRecord>;
 
+    /// Must be the viewer's company if it is given; otherwise `NOT_FOUND`.
     fn company_id(&self) -> Uuid {
         self.viewer.company_id()
     }
@@ -97,7 +98,7 @@ impl Feed for ContractFeed {
         let contract = event.record::<ContractRecord>()?;
         let before = event.before::<ContractRecord>()?.is_some_and(|before| self.shown(&before).is_some());
         let now = self.shown(&contract);
-        // A contract that leaves the stream is told as it is now; to who saw it before that is no secret.
+        // DELETE carries the contract as it is now. The reader saw it before, so its fields are no secret.
         Ok(feeds::operation(before, now.is_some()).map(|operation| (operation, now.unwrap_or(contract))))
     }
 }

@@ -1,4 +1,4 @@
-//! Finding contracts.
+//! Reads of contracts, restricted to what the caller may see.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// To what a caller's rights narrow a list of contracts: the website and the agent. `None`: it may see none.
+/// The website and the agent to which the caller's rights restrict a list of contracts. `None`: it may see none.
 pub(in crate::chat) fn narrowed(principal: &Principal) -> Option<(Option<Uuid>, Option<Uuid>)> {
     match principal.role {
         Role::Consumer => principal.website_id.map(|website| (Some(website), None)),
@@ -28,13 +28,13 @@ impl Chats {
         Ok(contract.filter(|contract| rights::sees_contract(principal, contract)).map(|contract| (*contract).clone()))
     }
 
-    /// Those of the contracts that the caller may see that pass `filter`.
+    /// The contracts that the caller may see and that match `filter`.
     pub async fn contracts(&self, principal: &Principal, filter: &ContractFilter) -> Result<Vec<ContractRecord>> {
         let Some(narrowed) = narrowed(principal) else { return Ok(Vec::new()) };
         sql::list(&mut *self.work.pool().acquire().await?, principal.company_id, filter, narrowed).await
     }
 
-    /// The company of a contract: for widgets without a token.
+    /// The company of a contract, for widgets without a token.
     ///
     /// # Errors
     /// `NOT_FOUND` for an unknown contract.

@@ -1,8 +1,12 @@
 //! Contracts: an agent's agreement to answer a website's chats in one shift.
 //!
-//! A contract's row is locked `for key share` by whoever offers it a chat, before the race, and `for update` by
-//! whoever gives it to another agent. The two exclude each other, so no chat is offered to an agent who has just
-//! left, and every unfinished chat moves along with its contract. All other changes leave offers undisturbed.
+//! Two locks on a contract's row keep its chats with its agent:
+//!
+//! - A verb that offers the contract a chat locks the row `for key share`, before the race.
+//! - A verb that changes the agent locks the row `for update`.
+//!
+//! The two exclude each other. So no chat is offered to an agent who has just left, and every unfinished chat moves with
+//! its contract. All other changes lock `for no key update`, which does not wait for offers.
 
 mod create;
 mod feed;
@@ -21,14 +25,14 @@ pub use update::ContractPatch;
 use super::CONTRACT;
 use crate::platform::unit::Record;
 
-/// Whether a contract is offered chats.
+/// Decides whether a contract is offered chats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum ContractStatus {
-    /// It is.
+    /// The contract is offered the chats of its shift.
     Active,
-    /// It is not.
+    /// The contract is offered no chats.
     Inactive,
 }
 
@@ -41,51 +45,51 @@ impl ContractStatus {
         }
     }
 
-    /// The status of this name.
+    /// Parses the name in the database and on the wire.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Active, Self::Inactive].into_iter().find(|status| status.as_str() == text)
     }
 }
 
-/// A contract as it is stored and streamed.
+/// A contract: its row, and the payload of its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContractRecord {
-    /// The tenant.
+    /// First part of the key.
     pub company_id: Uuid,
-    /// The contract.
+    /// Unique within the company; chats refer to it.
     pub id: Uuid,
-    /// Whose visitors it serves.
+    /// The website whose visitors it serves.
     pub website_id: Uuid,
-    /// Who answers.
+    /// The agent who answers.
     pub agent_id: Option<Uuid>,
-    /// Shown by the widget.
+    /// The name that the widget shows.
     pub name: Option<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows; not interpreted.
     pub color: Option<String>,
-    /// Price; carried, not interpreted.
+    /// The agent's price; not interpreted.
     pub rate: Option<f64>,
-    /// Whether it is offered chats.
+    /// Only active contracts are offered chats.
     pub status: ContractStatus,
     /// Shift by UTC: 1 = 00-08, 2 = 08-16, 3 = 16-24. Called `session` in the API and in the table.
     #[serde(rename = "session")]
     pub shift: i32,
-    /// Seconds until an unanswered chat is flagged missed; null, zero or negative: never.
+    /// Seconds until an unanswered chat is flagged missed; `None`, zero or negative: never.
     pub chat_miss_time: Option<i32>,
-    /// What a miss costs; carried, not interpreted.
+    /// The cost of a missed chat; not interpreted.
     pub chat_miss_fee: Option<f64>,
-    /// The company's own reference.
+    /// The company's reference to a job; not interpreted.
     pub job_id: Option<Uuid>,
-    /// The company's own reference.
+    /// The company's reference to a proposal; not interpreted.
     pub proposal_id: Option<Uuid>,
-    /// The agent left; the contract gets no more chats.
+    /// True once the agent has left. The contract is then offered no chats.
     pub agent_deleted: bool,
-    /// Raised at each change.
+    /// Raised by one at each change, under the row's lock.
     pub version: i32,
-    /// When it was created.
+    /// When it was created, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
-    /// When it last changed.
+    /// When it last changed, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
 }
@@ -96,13 +100,13 @@ impl ContractRecord {
         self.status == ContractStatus::Active && !self.agent_deleted
     }
 
-    /// When an offer that is made now is to be flagged missed; `None`: never.
+    /// When a chat that is offered at `now` is to be flagged missed; `None`: never.
     pub(super) fn miss_at(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let seconds = self.chat_miss_time.filter(|seconds| *seconds > 0)?;
         Some(now + Duration::seconds(seconds.into()))
     }
 
-    /// Without what is between the company and its agent: prices and references.
+    /// The record for callers outside the company: without prices and references.
     #[must_use]
     pub fn public(&self) -> Self {
         Self { rate: None, chat_miss_fee: None, job_id: None, proposal_id: None, ..self.clone() }
@@ -112,6 +116,7 @@ impl ContractRecord {
 impl Record for ContractRecord {
     const SUBJECT_TYPE: &'static str = CONTRACT;
 
+    /// First part of the key.
     fn company_id(&self) -> Uuid {
         self.company_id
     }
@@ -120,39 +125,40 @@ impl Record for ContractRecord {
         self.id
     }
 
+    /// Raised by one at each change, under the row's lock.
     fn version(&self) -> i32 {
         self.version
     }
 }
 
-/// Who answers chats.
+/// A person who answers chats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRecord {
-    /// The tenant.
+    /// First part of the key.
     pub company_id: Uuid,
-    /// Claim `agent_id` of its token.
+    /// The claim `agent_id` of the agent's token.
     pub id: Uuid,
-    /// Shown to customers.
+    /// The name that customers see.
     pub name: Option<String>,
 }
 
-/// Which contracts are wanted; what is absent matches all.
+/// Selects contracts. `None` matches all; the others must all match.
 #[derive(Debug, Clone, Default)]
 pub struct ContractFilter {
-    /// The one.
+    /// The contract with this id.
     pub id: Option<Uuid>,
-    /// Of this status; a text that is no status matches none.
+    /// Contracts of this status. A text that is no status matches none.
     pub status: Option<String>,
-    /// Of this shift.
+    /// Contracts of this shift.
     pub shift: Option<i32>,
-    /// Of this agent.
+    /// This agent's contracts.
     pub agent_id: Option<Uuid>,
-    /// Of this website.
+    /// This website's contracts.
     pub website_id: Option<Uuid>,
 }
 
 impl ContractFilter {
-    /// True if `contract` passes; the same test as the query's.
+    /// True if `contract` matches. The same test as in `list_contracts.sql`.
     pub fn admits(&self, contract: &ContractRecord) -> bool {
         self.id.is_none_or(|id| id == contract.id)
             && self.status.as_ref().is_none_or(|status| status == contract.status.as_str())

@@ -1,7 +1,8 @@
-//! `updateContract`. Where the agent changes, the contract's unfinished chats move to the new one in the same transaction.
+//! `updateContract`. If the agent changes, the contract's unfinished chats move to the new agent in the same transaction.
 //!
-//! The contract is locked `for update` then, which waits for everybody who is offering it a chat; any other change locks
-//! it `for no key update`, beside them. The races of its unfinished chats are locked after it.
+//! A change of agent locks the contract `for update`, which waits for the transactions that are offering it a chat. Any
+//! other change locks it `for no key update`, which does not wait for them. The races of the unfinished chats are locked
+//! after the contract.
 
 use async_graphql::MaybeUndefined;
 use uuid::Uuid;
@@ -20,26 +21,26 @@ use crate::{
     },
 };
 
-/// A change of a contract; its bounds are checked. Null clears, absent keeps.
+/// A change of a contract. Its fields are within their bounds. Undefined keeps a value, null clears it.
 #[derive(Debug, Clone, Default)]
 pub struct ContractPatch {
-    /// Its shift.
+    /// 1, 2 or 3.
     pub shift: Option<i32>,
-    /// Whether it is offered chats.
+    /// Only active contracts are offered chats.
     pub status: Option<ContractStatus>,
-    /// Shown by the widget.
+    /// The name that the widget shows.
     pub name: MaybeUndefined<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows.
     pub color: MaybeUndefined<String>,
-    /// Price.
+    /// The agent's price.
     pub rate: MaybeUndefined<f64>,
-    /// Seconds until an unanswered chat is flagged missed; holds for offers to come.
+    /// Seconds until an unanswered chat is flagged missed. Applies to chats that are offered later.
     pub chat_miss_time: MaybeUndefined<i32>,
-    /// What a miss costs.
+    /// The cost of a missed chat.
     pub chat_miss_fee: MaybeUndefined<f64>,
-    /// Who answers; unfinished chats move along.
+    /// The agent who answers. The unfinished chats move to the new agent.
     pub agent_id: MaybeUndefined<Uuid>,
-    /// The agent left.
+    /// True once the agent has left.
     pub agent_deleted: Option<bool>,
 }
 

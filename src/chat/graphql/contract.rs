@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// An agent's agreement to answer a website's chats in one shift.
+/// The object `Contract` of the schema.
 pub struct Contract(Arc<ContractRecord>);
 
 impl From<ContractRecord> for Contract {
@@ -38,24 +38,25 @@ impl From<Arc<ContractRecord>> for Contract {
     }
 }
 
+/// An agent's agreement to answer a website's chats in one shift.
 #[Object]
 impl Contract {
-    /// The contract.
+    /// Chats refer to it as `contractId`.
     async fn id(&self) -> Uuid {
         self.0.id
     }
 
-    /// Shown by the widget.
+    /// The name that the widget shows.
     async fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
-    /// Shown by the widget.
+    /// The color that the widget shows; the server does not interpret it.
     async fn color(&self) -> Option<&str> {
         self.0.color.as_deref()
     }
 
-    /// Price; carried, not interpreted.
+    /// The agent's price. The server stores it and never uses it.
     async fn rate(&self) -> Option<f64> {
         self.0.rate
     }
@@ -65,7 +66,7 @@ impl Contract {
         self.0.status.as_str()
     }
 
-    /// Shift: 1 = 00-08 UTC, 2 = 08-16, 3 = 16-24.
+    /// The shift: 1 = 00-08 UTC, 2 = 08-16, 3 = 16-24.
     async fn session(&self) -> i32 {
         self.0.shift
     }
@@ -75,69 +76,69 @@ impl Contract {
         self.0.chat_miss_time
     }
 
-    /// What a miss costs; carried, not interpreted.
+    /// The cost of a missed chat. The server stores it and never uses it.
     async fn chat_miss_fee(&self) -> Option<f64> {
         self.0.chat_miss_fee
     }
 
-    /// Whose visitors it serves.
+    /// The website whose visitors the contract serves.
     async fn website_id(&self) -> Uuid {
         self.0.website_id
     }
 
-    /// Who answers.
+    /// The agent who answers; null while there is none.
     async fn agent_id(&self) -> Option<Uuid> {
         self.0.agent_id
     }
 
-    /// Who answers.
+    /// The agent who answers; null while there is none.
     async fn agent(&self, context: &Context<'_>) -> Result<Option<Agent>> {
         let Some(id) = self.0.agent_id else { return Ok(None) };
         Ok(context.chats().loaders().agent(self.0.company_id, id).await?.map(Agent::from))
     }
 
-    /// The company's own reference.
+    /// The company's reference to a job. The server never uses it.
     async fn job_id(&self) -> Option<Uuid> {
         self.0.job_id
     }
 
-    /// The tenant.
+    /// The company that the contract belongs to.
     async fn company_id(&self) -> Uuid {
         self.0.company_id
     }
 
-    /// The company's own reference.
+    /// The company's reference to a proposal. The server never uses it.
     async fn proposal_id(&self) -> Option<Uuid> {
         self.0.proposal_id
     }
 
-    /// The agent left; the contract gets no more chats.
+    /// True once the agent has left. The contract is then offered no more chats.
     async fn agent_deleted(&self) -> bool {
         self.0.agent_deleted
     }
 
-    /// Raised by one at each change.
+    /// Starts at 1 and is raised by one at each change; a higher version is the newer state.
     async fn version(&self) -> i32 {
         self.0.version
     }
 
-    /// When it was created.
+    /// When the contract was created.
     async fn inserted_at(&self) -> Datetime {
         self.0.inserted_at.into()
     }
 
-    /// When it last changed.
+    /// When the contract last changed.
     async fn updated_at(&self) -> Datetime {
         self.0.updated_at.into()
     }
 }
 
-/// Who answers chats.
+/// A person who answers chats.
 #[derive(Debug, SimpleObject)]
 pub struct Agent {
-    /// Claim `agent_id` of its token.
+    /// The claim `agent_id` of the agent's token.
     id: Uuid,
-    /// Shown to customers.
+    /// The name that customers see.
     name: Option<String>,
 }
 
@@ -147,18 +148,18 @@ impl From<AgentRecord> for Agent {
     }
 }
 
-/// Which contracts; what is absent matches all.
+/// Selects contracts. An absent field matches all; the others must all match.
 #[derive(Debug, Clone, Default, InputObject)]
 pub struct ContractCondition {
-    /// The one.
+    /// The contract with this id.
     pub id: Option<Uuid>,
-    /// "active" or "inactive".
+    /// "active" or "inactive"; any other text matches none.
     pub status: Option<String>,
-    /// Of this shift.
+    /// Contracts of this shift, 1 to 3.
     pub session: Option<i32>,
-    /// Of this agent.
+    /// This agent's contracts.
     pub agent_id: Option<Uuid>,
-    /// Of this website.
+    /// This website's contracts.
     pub website_id: Option<Uuid>,
 }
 
@@ -169,28 +170,28 @@ impl From<ContractCondition> for ContractFilter {
     }
 }
 
-/// A contract's properties.
+/// The properties of a contract to create.
 #[derive(Debug, InputObject)]
 pub struct ContractInput {
-    /// Whose visitors it serves.
+    /// The website whose visitors the contract serves.
     website_id: Uuid,
-    /// Shift: 1 = 00-08 UTC, 2 = 08-16, 3 = 16-24.
+    /// The shift: 1 = 00-08 UTC, 2 = 08-16, 3 = 16-24.
     session: i32,
     /// "active" (the default) or "inactive".
     status: Option<String>,
-    /// Shown by the widget.
+    /// The name that the widget shows.
     name: Option<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows; the server does not interpret it.
     color: Option<String>,
-    /// Price; carried, not interpreted.
+    /// The agent's price. The server stores it and never uses it.
     rate: Option<f64>,
     /// Seconds until an unanswered chat is flagged missed; null, zero or negative: never.
     chat_miss_time: Option<i32>,
-    /// What a miss costs; carried, not interpreted.
+    /// The cost of a missed chat. The server stores it and never uses it.
     chat_miss_fee: Option<f64>,
-    /// Who answers; an id not known yet becomes an agent.
+    /// The agent who answers. An unknown id creates an agent.
     agent_id: Option<Uuid>,
-    /// The agent's name, shown to customers.
+    /// The agent's name, which customers see. Needs `agentId`.
     agent_name: Option<String>,
 }
 
@@ -222,44 +223,44 @@ impl ContractInput {
     }
 }
 
-/// A contract to create.
+/// The input of `createContract`.
 #[derive(Debug, InputObject)]
 pub struct CreateContractInput {
-    /// Its properties.
+    /// The contract to create.
     contract: ContractInput,
 }
 
-/// A contract that was created.
+/// The result of `createContract`.
 #[derive(SimpleObject)]
 pub struct CreateContractPayload {
-    /// The contract.
+    /// The new contract.
     contract: Contract,
 }
 
-/// What to change of a contract: null clears, absent keeps.
+/// The fields of a contract to change. An absent field keeps its value, null clears it.
 #[derive(Debug, InputObject)]
 pub struct ContractPatch {
-    /// Shift; cannot be cleared.
+    /// The shift, 1 to 3; cannot be cleared.
     session: MaybeUndefined<i32>,
     /// "active" or "inactive"; cannot be cleared.
     status: MaybeUndefined<String>,
-    /// Shown by the widget.
+    /// The name that the widget shows.
     name: MaybeUndefined<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows; the server does not interpret it.
     color: MaybeUndefined<String>,
-    /// Price.
+    /// The agent's price.
     rate: MaybeUndefined<f64>,
-    /// Seconds until an unanswered chat is flagged missed; holds for offers to come.
+    /// Seconds until an unanswered chat is flagged missed. Applies to chats that are offered later.
     chat_miss_time: MaybeUndefined<i32>,
-    /// What a miss costs.
+    /// The cost of a missed chat.
     chat_miss_fee: MaybeUndefined<f64>,
-    /// Who answers; unfinished chats move along.
+    /// The agent who answers. The unfinished chats move to the new agent.
     agent_id: MaybeUndefined<Uuid>,
-    /// The agent left; cannot be cleared.
+    /// True once the agent has left; cannot be cleared.
     agent_deleted: MaybeUndefined<bool>,
 }
 
-/// A value that may be kept, replaced or cleared, checked where there is one.
+/// Applies `check` to a value that is given; keeps null and absent.
 fn checked<T, U>(value: MaybeUndefined<T>, check: impl FnOnce(T) -> Result<U>) -> Result<MaybeUndefined<U>> {
     Ok(match value {
         MaybeUndefined::Undefined => MaybeUndefined::Undefined,
@@ -286,19 +287,19 @@ impl ContractPatch {
     }
 }
 
-/// A contract to change.
+/// Names a contract and what to change of it.
 #[derive(Debug, InputObject)]
 pub struct UpdateContractInput {
-    /// The contract.
+    /// The contract to change.
     id: Uuid,
-    /// What to change.
+    /// The fields to change: all of them, or none if one is refused.
     patch: ContractPatch,
 }
 
-/// A contract that was changed.
+/// The result of `updateContract`.
 #[derive(SimpleObject)]
 pub struct UpdateContractPayload {
-    /// The contract.
+    /// The contract after the change.
     contract: Contract,
 }
 
@@ -308,18 +309,18 @@ pub struct ContractQuery;
 
 #[Object]
 impl ContractQuery {
-    /// The present shift by the UTC clock: 1, 2 or 3; a contract's `session`.
+    /// The present shift, by the database's clock in UTC: 1, 2 or 3, as in `Contract.session`.
     async fn current_shift(&self, context: &Context<'_>) -> Result<i32> {
         context.principal()?;
         context.chats().current_shift().await
     }
 
-    /// A contract: to a visitor its website's, to an agent its own.
+    /// One contract. A visitor sees its website's contracts, an agent its own.
     async fn contract(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Contract>> {
         Ok(context.chats().contract(context.principal()?, id).await?.map(Contract::from))
     }
 
-    /// The contracts that the caller may see.
+    /// The contracts that the caller may see and that match the condition.
     async fn contracts(&self, context: &Context<'_>, condition: Option<ContractCondition>) -> Result<Vec<Contract>> {
         let filter = condition.unwrap_or_default().into();
         let contracts = context.chats().contracts(context.principal()?, &filter).await?;
@@ -333,7 +334,7 @@ pub struct ContractMutation;
 
 #[Object]
 impl ContractMutation {
-    /// Creates a contract. For the company's service and admin.
+    /// Creates a contract. Only for the company's service and admin.
     async fn create_contract(
         &self,
         context: &Context<'_>,
@@ -343,7 +344,8 @@ impl ContractMutation {
         Ok(CreateContractPayload { contract: contract.into() })
     }
 
-    /// Changes a contract. For the company's service and admin. A change of agent moves its unfinished chats along.
+    /// Changes a contract. Only for the company's service and admin. If the agent changes, its unfinished chats move to
+    /// the new agent.
     async fn update_contract(
         &self,
         context: &Context<'_>,
@@ -355,13 +357,14 @@ impl ContractMutation {
     }
 }
 
-/// Streams of contracts.
+/// Subscriptions to contracts.
 #[derive(Default)]
 pub struct ContractSubscription;
 
 #[Subscription]
 impl ContractSubscription {
-    /// The contracts that the caller may see, then every change.
+    /// The contracts that the caller may see and that match the arguments, then every change of them. With `after`: the
+    /// changes since that cursor instead of the present state.
     async fn contract_status(
         &self,
         context: &Context<'_>,

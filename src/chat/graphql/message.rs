@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// What was said in a chat.
+/// The object `Message` of the schema.
 pub struct Message(Arc<MessageRecord>);
 
 impl From<MessageRecord> for Message {
@@ -44,45 +44,46 @@ impl From<Arc<MessageRecord>> for Message {
     }
 }
 
+/// One message of a chat.
 #[Object]
 impl Message {
-    /// The message.
+    /// Unique within the chat; chosen by the client or by the server.
     async fn id(&self) -> Uuid {
         self.0.id
     }
 
-    /// Where.
+    /// The chat that the message was written into.
     async fn chat_id(&self) -> Uuid {
         self.0.chat_id
     }
 
-    /// What.
+    /// Up to 10,000 characters.
     async fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// Who, as shown.
+    /// The name to show beside the text.
     async fn author(&self) -> &str {
         &self.0.author
     }
 
-    /// Whether the agent's side wrote it.
+    /// True if the agent's side wrote the message.
     async fn is_agent(&self) -> bool {
         self.0.is_agent
     }
 
-    /// When.
+    /// When the message was written. A chat's messages are ordered by this time.
     async fn inserted_at(&self) -> Datetime {
         self.0.inserted_at.into()
     }
 
-    /// When it was last changed.
+    /// The same as `insertedAt`: messages never change.
     async fn updated_at(&self) -> Datetime {
         self.0.updated_at.into()
     }
 }
 
-/// Which part of a list: forward by `first` and `after`, or backward by `last` and `before`.
+/// The part of a list to read: forward with `first` and `after`, or backward with `last` and `before`.
 #[derive(Debug, Default)]
 pub(in crate::chat) struct Window {
     pub(in crate::chat) first: Option<i32>,
@@ -91,7 +92,7 @@ pub(in crate::chat) struct Window {
     pub(in crate::chat) before: Option<String>,
 }
 
-/// A page of a chat's messages, in the order in which they were written. The caller may see the chat.
+/// A page of a chat's messages, oldest first. The caller has checked that the chat may be seen.
 pub(in crate::chat) async fn messages(
     pool: &PgPool,
     chat: &ChatRecord,
@@ -117,14 +118,14 @@ pub(in crate::chat) async fn messages(
     Ok(page.into_connection(|message| Place { at: message.inserted_at, id: message.id }, Message::from))
 }
 
-/// Which messages.
+/// Selects messages.
 #[derive(Debug, Default, InputObject)]
 pub struct MessageCondition {
-    /// Of this chat; required.
+    /// The messages of this chat; required.
     chat_id: Option<Uuid>,
 }
 
-/// In which order.
+/// The order of a list of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum MessagesOrderBy {
     /// Oldest first.
@@ -133,7 +134,7 @@ pub enum MessagesOrderBy {
     InsertedAtDesc,
 }
 
-/// The chat and the order that were asked for: the first of several orders counts, oldest first unless told.
+/// The chat and the order that a request names. The first of several orders counts; the default is oldest first.
 pub(in crate::chat) fn chat_and_order(
     condition: Option<MessageCondition>,
     order_by: Option<Vec<MessagesOrderBy>>,
@@ -144,18 +145,18 @@ pub(in crate::chat) fn chat_and_order(
     Ok((chat_id, order))
 }
 
-/// A message's properties.
+/// A message to write.
 #[derive(Debug, InputObject)]
 pub struct MessageInput {
-    /// Made by the client: a repeat answers the message that is there.
+    /// Chosen by the client, so that a repeat returns the existing message instead of writing a second one.
     id: Option<Uuid>,
-    /// Where.
+    /// A started chat.
     chat_id: Uuid,
-    /// What; 1 to 10,000 characters.
+    /// 1 to 10,000 characters.
     text: String,
-    /// Who, as shown; 1 to 200 characters.
+    /// The name to show beside the text; 1 to 200 characters.
     author: String,
-    /// Whether the agent's side writes: never for a visitor, always for an agent, as given for the company.
+    /// True if the agent's side writes. A visitor must not set it; an agent need not; the company chooses.
     is_agent: Option<bool>,
 }
 
@@ -171,17 +172,17 @@ impl MessageInput {
     }
 }
 
-/// A message to write.
+/// The input of `createMessage`.
 #[derive(Debug, InputObject)]
 pub struct CreateMessageInput {
-    /// Its properties.
+    /// The message to write.
     message: MessageInput,
 }
 
-/// A message that was written, or was there.
+/// The result of `createMessage`.
 #[derive(SimpleObject)]
 pub struct CreateMessagePayload {
-    /// The message.
+    /// The new message, or the existing one that this call repeats.
     message: Message,
 }
 
@@ -191,8 +192,8 @@ pub struct MessageQuery;
 
 #[Object]
 impl MessageQuery {
-    /// A chat's newest messages, at most 1,000, in the order asked for; `Chat.messages` pages through all of them.
-    /// Knowing the chat's id is enough for a caller without a token.
+    /// A chat's newest messages, at most 1,000, in the order given; `Chat.messages` pages through all of them. A caller
+    /// without a token must know the chat's id.
     async fn messages(
         &self,
         context: &Context<'_>,
@@ -216,21 +217,22 @@ pub struct MessageMutation;
 
 #[Object]
 impl MessageMutation {
-    /// Writes a message into a chat that is being held. The headline need not be written: it is the first message
-    /// already, and a customer's first message that repeats it answers that one.
+    /// Writes a message into a started chat. The headline is the first message already: a customer's first message that
+    /// repeats it returns that message.
     async fn create_message(&self, context: &Context<'_>, input: CreateMessageInput) -> Result<CreateMessagePayload> {
         let message = context.chats().create_message(context.principal()?, input.message.checked()?).await?;
         Ok(CreateMessagePayload { message: message.into() })
     }
 }
 
-/// Streams of messages.
+/// Subscriptions to messages.
 #[derive(Default)]
 pub struct MessageSubscription;
 
 #[Subscription]
 impl MessageSubscription {
-    /// A chat's newest messages, at most 1,000, oldest first, then every one that is added.
+    /// A chat's newest messages, at most 1,000, oldest first, then every new one. With `after`: the messages since that
+    /// cursor.
     async fn message_added(
         &self,
         context: &Context<'_>,

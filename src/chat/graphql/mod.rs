@@ -34,16 +34,16 @@ pub struct ChatQuery(WebsiteQuery, ContractQuery, RaceQuery, MessageQuery);
 #[derive(Default, MergedObject)]
 pub struct ChatMutation(WebsiteMutation, RaceMutation, MessageMutation, ContractMutation);
 
-/// Streams of chats, races and contracts.
+/// Subscriptions to chats, races, messages and contracts.
 #[derive(Default, MergedSubscription)]
 pub struct ChatSubscription(RaceSubscription, MessageSubscription, ContractSubscription, WidgetSubscription);
 
-/// Accessors of the chat part.
+/// What the resolvers of this concept read from the context.
 trait ChatContextExt<'a> {
-    /// The service.
+    /// The verbs and reads of the concept.
     fn chats(&self) -> &'a Chats;
 
-    /// As whom the caller reads what hangs on a record of this company that it was shown.
+    /// The viewer for what belongs to a record of this company that the caller was already shown.
     fn viewer(&self, company_id: Uuid) -> Result<Viewer>;
 }
 

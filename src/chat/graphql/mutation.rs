@@ -1,4 +1,4 @@
-//! What may be done to chats and races in the API.
+//! The mutations of chats and races in the API.
 
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use uuid::Uuid;
@@ -19,18 +19,18 @@ use crate::{
     },
 };
 
-/// A chat's properties.
+/// The properties of a chat to create.
 #[derive(Debug, InputObject)]
 pub struct ChatInput {
-    /// Who asks; 1 to 200 characters.
+    /// The customer's name; 1 to 200 characters.
     customer_name: String,
-    /// What it is about; 1 to 2,000 characters. Becomes the first message when the chat starts.
+    /// The customer's request; 1 to 2,000 characters. It becomes the first message when the chat starts.
     headline: String,
-    /// Whom to ask.
+    /// The contract to offer the chat to.
     contract_id: Uuid,
-    /// The customer's; the connection's if absent.
+    /// The customer's address; default: the address of the connection.
     ip_address: Option<InternetAddress>,
-    /// The race to open or to join; the server makes one if absent.
+    /// The key of the race to open or to join; default: a new key.
     key: Option<Uuid>,
 }
 
@@ -53,35 +53,36 @@ fn request(
 /// A chat to create.
 #[derive(Debug, InputObject)]
 pub struct CreateChatInput {
-    /// Its properties.
+    /// The chat to create.
     chat: ChatInput,
 }
 
-/// A chat that was created, or was there.
+/// The result of `createChat`.
 #[derive(SimpleObject)]
 pub struct CreateChatPayload {
-    /// The chat.
+    /// The new chat, or the existing chat of this key and contract.
     chat: Chat,
 }
 
-/// A race to create.
+/// The properties of a race to create.
 #[derive(Debug, InputObject)]
 pub struct CreateChatRaceInput {
-    /// Who asks; 1 to 200 characters.
+    /// The customer's name; 1 to 200 characters.
     customer_name: String,
-    /// What it is about; 1 to 2,000 characters. Becomes the first message when a chat starts.
+    /// The customer's request; 1 to 2,000 characters. It becomes the first message when a chat starts.
     headline: String,
-    /// The customer's; the connection's if absent.
+    /// The customer's address; default: the address of the connection.
     ip_address: Option<InternetAddress>,
-    /// Where the customer asks; a visitor's own if absent. The company gives it unless it names contracts.
+    /// The website that the customer is on; default: the visitor's own. Required of the company unless `contractIds` is
+    /// given.
     website_id: Option<Uuid>,
-    /// Whose contracts: this shift's, the present one if absent.
+    /// Offer to the active contracts of this shift, 1 to 3; default: the present shift.
     session: Option<i32>,
-    /// These contracts instead of a shift's.
+    /// Offer to these contracts instead of a shift's.
     contract_ids: Option<Vec<Uuid>>,
-    /// The race to open or to add to; the server makes one if absent.
+    /// The key of the race to open or to add to; default: a new key.
     key: Option<Uuid>,
-    /// Seconds until unanswered offers are withdrawn, 1 to 86,400; the server's setting if absent.
+    /// Seconds until the offers expire, 1 to 86,400; default: the server's setting.
     expires_in_seconds: Option<i32>,
 }
 
@@ -101,71 +102,71 @@ impl CreateChatRaceInput {
     }
 }
 
-/// A race that was created, or was there.
+/// The result of `createChatRace`.
 #[derive(SimpleObject)]
 pub struct CreateChatRacePayload {
-    /// The race.
+    /// The new race, or the existing race of this key with the offers that were added.
     race: ChatRace,
 }
 
-/// A chat to answer.
+/// Names the chat to start.
 #[derive(Debug, InputObject)]
 pub struct StartChatInput {
-    /// The chat.
+    /// A chat that is offered to the calling agent.
     chat_id: Uuid,
 }
 
-/// What became of an answer.
+/// The result of `startChat`.
 #[derive(SimpleObject)]
 pub struct StartChatPayload {
-    /// Whether this call won.
+    /// Whether this agent holds the chat now.
     outcome: StartOutcome,
-    /// The chat.
+    /// The chat after the call.
     chat: Chat,
-    /// Its race.
+    /// The chat's race after the call.
     race: ChatRace,
 }
 
-/// A chat to end.
+/// Names the chat to end.
 #[derive(Debug, InputObject)]
 pub struct EndChatInput {
-    /// The chat.
+    /// A started chat, or an offer to withdraw or decline.
     chat_id: Uuid,
 }
 
-/// A chat that was ended, or was over.
+/// The result of `endChat`.
 #[derive(SimpleObject)]
 pub struct EndChatPayload {
-    /// The chat.
+    /// The chat, now FINISHED; unchanged if it was FINISHED before.
     chat: Chat,
 }
 
-/// A race to cancel.
+/// Names the race to cancel.
 #[derive(Debug, InputObject)]
 pub struct CancelChatRaceInput {
-    /// The race.
+    /// The race's key.
     key: Uuid,
 }
 
-/// What became of a cancel.
+/// The result of `cancelChatRace`.
 #[derive(SimpleObject)]
 pub struct CancelChatRacePayload {
-    /// Whether this call canceled it.
+    /// Whether this call canceled the race.
     outcome: CancelOutcome,
-    /// The race.
+    /// The race after the call.
     race: ChatRace,
 }
 
-/// What to change of a chat; absent keeps, and nothing here can be cleared.
+/// The fields of a chat to change. An absent field keeps its value; no field can be cleared.
 #[derive(Debug, InputObject)]
 pub struct ChatPatch {
-    /// STARTED: the agent answers. FINISHED: ends the chat, or takes back the offer.
+    /// STARTED starts the chat as `startChat` does, FINISHED ends it as `endChat` does.
     status: MaybeUndefined<ChatStatus>,
-    /// True: flags the chat missed if its time has passed.
+    /// True flags the chat missed if `missAt` has passed. False changes nothing.
     missed: MaybeUndefined<bool>,
-    /// What it is about; 1 to 2,000 characters.
+    /// The customer's request; 1 to 2,000 characters.
     headline: MaybeUndefined<String>,
-    /// Who asks; 1 to 200 characters.
+    /// The customer's name; 1 to 200 characters.
     customer_name: MaybeUndefined<String>,
 }
 
@@ -182,60 +183,60 @@ impl ChatPatch {
     }
 }
 
-/// A chat to change.
+/// Names a chat and what to change of it.
 #[derive(Debug, InputObject)]
 pub struct UpdateChatInput {
-    /// The chat.
+    /// The chat to change.
     id: Uuid,
-    /// What to change.
+    /// The fields to change: all of them, or none if one is refused.
     patch: ChatPatch,
 }
 
-/// A chat that was changed, or is as it was.
+/// The result of `updateChat` and `updateChatMissed`.
 #[derive(SimpleObject)]
 pub struct UpdateChatPayload {
-    /// The chat.
+    /// The chat after the call.
     chat: Chat,
 }
 
-/// A chat that may have been missed.
+/// Names a chat that may have been missed.
 #[derive(Debug, InputObject)]
 pub struct UpdateChatMissedInput {
-    /// The chat.
+    /// The chat to flag.
     chat_id: Uuid,
 }
 
-/// A rating.
+/// A rating of a chat.
 #[derive(Debug, InputObject)]
 pub struct RateInput {
-    /// Which chat.
+    /// A chat that was started.
     chat_id: Uuid,
-    /// 1 to 5.
+    /// From 1 to 5.
     rating: i32,
 }
 
-/// A rating to write.
+/// The input of `createRate`.
 #[derive(Debug, InputObject)]
 pub struct CreateRateInput {
-    /// Its properties.
+    /// The rating to write.
     rate: RateInput,
 }
 
-/// The customer's rating of a chat; one for each chat.
+/// The customer's rating of a chat. A chat has at most one.
 #[derive(Debug, SimpleObject)]
 pub struct Rate {
-    /// The chat's: it has one rating, whatever it is changed to.
+    /// The chat's id: a later rating replaces this one.
     id: Uuid,
-    /// Which chat.
+    /// The chat that was rated.
     chat_id: Uuid,
-    /// 1 to 5.
+    /// From 1 to 5.
     rating: i32,
 }
 
-/// A rating that was written.
+/// The result of `createRate`.
 #[derive(Debug, SimpleObject)]
 pub struct CreateRatePayload {
-    /// The rating.
+    /// The rating as it is stored now.
     rate: Rate,
 }
 
@@ -245,8 +246,8 @@ pub struct RaceMutation;
 
 #[Object]
 impl RaceMutation {
-    /// Asks one contract's agent. Calls with the same `key` share a race; one chat for each contract of a race, so a
-    /// repeat answers the chat that is there. In a race that is decided the chat is born FINISHED.
+    /// Offers a chat to one contract's agent. Calls with the same `key` share one race. A race has one chat for each
+    /// contract, so a repeat returns the existing chat. In a decided race the new chat is FINISHED from the start.
     async fn create_chat(&self, context: &Context<'_>, input: CreateChatInput) -> Result<CreateChatPayload> {
         let ChatInput { customer_name, headline, contract_id, ip_address, key } = input.chat;
         let request = request(context, "chat.", &headline, &customer_name, ip_address)?;
@@ -254,7 +255,8 @@ impl RaceMutation {
         Ok(CreateChatPayload { chat: chat.into() })
     }
 
-    /// Asks every agent on shift, or those named, at once. Nobody on shift: the race is OFFLINE and has no chats.
+    /// Offers a chat to every agent on shift at once, or to the contracts that are named. If nobody is on shift, the
+    /// race is OFFLINE and has no chats.
     async fn create_chat_race(
         &self,
         context: &Context<'_>,
@@ -264,19 +266,20 @@ impl RaceMutation {
         Ok(CreateChatRacePayload { race: race.record.into() })
     }
 
-    /// The agent answers. The first of a race wins; the others learn that they lost.
+    /// Starts a chat as its agent. The first agent of a race wins; for the others the outcome is LOST_RACE.
     async fn start_chat(&self, context: &Context<'_>, input: StartChatInput) -> Result<StartChatPayload> {
         let started = context.chats().start(context.principal()?, input.chat_id).await?;
         Ok(StartChatPayload { outcome: started.outcome, chat: started.chat.into(), race: started.race.into() })
     }
 
-    /// Ends a chat, or takes back an offer: its customer leaves, or its agent declines. A chat that is over already is
-    /// answered as it is.
+    /// Ends a started chat, or withdraws an offer: the customer leaves, or the agent declines. A chat that is FINISHED
+    /// is returned unchanged.
     async fn end_chat(&self, context: &Context<'_>, input: EndChatInput) -> Result<EndChatPayload> {
         Ok(EndChatPayload { chat: context.chats().end(context.principal()?, input.chat_id).await?.into() })
     }
 
-    /// The customer leaves: every offer is withdrawn. Once an agent has answered this changes nothing.
+    /// Withdraws every offer of a race because the customer leaves. After an agent has started a chat this changes
+    /// nothing.
     async fn cancel_chat_race(
         &self,
         context: &Context<'_>,
@@ -286,15 +289,15 @@ impl RaceMutation {
         Ok(CancelChatRacePayload { outcome, race: race.record.into() })
     }
 
-    /// Changes a chat, whole or not at all: STARTED is `startChat`, and CONFLICT if it loses; FINISHED is `endChat`;
-    /// `missed: true` flags a chat whose time has passed and changes nothing before, `false` changes nothing. The
-    /// headline and the customer's name may change until an agent has answered.
+    /// Changes a chat: all of the fields, or none. STARTED follows `startChat`, with CONFLICT if the chat loses;
+    /// FINISHED follows `endChat`. `missed: true` flags a chat whose `missAt` has passed, and changes nothing before.
+    /// Headline and customer name may change until an agent has started the chat.
     async fn update_chat(&self, context: &Context<'_>, input: UpdateChatInput) -> Result<UpdateChatPayload> {
         let chat = context.chats().update_chat(context.principal()?, input.id, input.patch.checked()?).await?;
         Ok(UpdateChatPayload { chat: chat.into() })
     }
 
-    /// As `updateChat` with `missed: true`.
+    /// The same as `updateChat` with `missed: true`.
     async fn update_chat_missed(
         &self,
         context: &Context<'_>,
@@ -305,7 +308,7 @@ impl RaceMutation {
         Ok(UpdateChatPayload { chat: chat.into() })
     }
 
-    /// The customer rates a chat that was held. A second rating replaces the first.
+    /// Rates a chat that was started, as its customer. A second rating replaces the first.
     async fn create_rate(&self, context: &Context<'_>, input: CreateRateInput) -> Result<CreateRatePayload> {
         let RateInput { chat_id, rating } = input.rate;
         let rating = input::rating("rate.rating", rating)?;

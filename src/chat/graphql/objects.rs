@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// One offer of a race to one contract, and the conversation if its agent won.
+/// The object `Chat` of the schema.
 pub struct Chat(Arc<ChatRecord>);
 
 impl From<ChatRecord> for Chat {
@@ -47,61 +47,63 @@ impl From<Arc<ChatRecord>> for Chat {
     }
 }
 
+/// An offer of one contract in a race, and the conversation once its agent has started it.
 #[Object]
 impl Chat {
-    /// The chat.
+    /// Unique; with 74 random bits, so that a caller who knows it was given it.
     async fn id(&self) -> Uuid {
         self.0.id
     }
 
-    /// Its race: all chats offered for the same customer request share it.
+    /// The key of the chat's race. All chats of one customer request share it.
     async fn key(&self) -> Uuid {
         self.0.key
     }
 
-    /// Where it stands.
+    /// ACTIVE until an agent starts it, then STARTED, at last FINISHED.
     async fn status(&self) -> ChatStatus {
         self.0.status
     }
 
-    /// It was not answered in the contract's time. A flag, never an end: a missed chat can still be started.
+    /// True once the agent has not started the chat within the contract's `chatMissTime`. A missed chat can still be
+    /// started.
     async fn missed(&self) -> bool {
         self.0.missed
     }
 
-    /// Why it is over.
+    /// Why the chat is FINISHED; null before.
     async fn close_reason(&self) -> Option<CloseReason> {
         self.0.close_reason
     }
 
-    /// What the customer asked.
+    /// The customer's request. It is also the first message once the chat has started.
     async fn headline(&self) -> &str {
         &self.0.headline
     }
 
-    /// As the customer gave it.
+    /// The name that the customer gave.
     async fn customer_name(&self) -> &str {
         &self.0.customer_name
     }
 
-    /// The customer's.
+    /// The customer's address: as the input gave it, otherwise that of the connection.
     async fn ip_address(&self) -> Option<InternetAddress> {
         self.0.ip_address.map(InternetAddress::from)
     }
 
-    /// Whom it is offered to.
+    /// The contract that the chat is offered to. It never changes.
     async fn contract_id(&self) -> Uuid {
         self.0.contract_id
     }
 
-    /// Whom it is offered to; null when it has gone to another agent since.
+    /// The contract that the chat is offered to; null if the caller may not see the contract any more.
     async fn contract(&self, context: &Context<'_>) -> Result<Option<Contract>> {
         let viewer = context.viewer(self.0.company_id)?;
         let contract = Box::pin(context.chats().loaders().contract(self.0.company_id, self.0.contract_id)).await?;
         Ok(contract.and_then(|contract| viewer.shown(&contract)).map(Contract::from))
     }
 
-    /// What was said, oldest first.
+    /// The messages, oldest first: forward with `first` and `after`, or backward with `last` and `before`.
     async fn messages(
         &self,
         context: &Context<'_>,
@@ -114,45 +116,44 @@ impl Chat {
         Box::pin(messages(context.data_unchecked::<PgPool>(), &self.0, window)).await
     }
 
-    /// By the customer, 1 to 5.
+    /// The customer's rating, 1 to 5.
     async fn rating(&self) -> Option<i32> {
         self.0.rating
     }
 
-    /// Raised by one at each change.
+    /// Starts at 1 and is raised by one at each change; a higher version is the newer state.
     async fn version(&self) -> i32 {
         self.0.version
     }
 
-    /// When it will be, or was, flagged missed; null if it never will.
+    /// When the chat will be, or was, flagged missed; null if it never will be.
     async fn miss_at(&self) -> Option<Datetime> {
         let may_be = self.0.missed || self.0.status == ChatStatus::Active;
         self.0.miss_at.filter(|_| may_be).map(Datetime::from)
     }
 
-    /// When it was offered.
+    /// When the chat was offered.
     async fn inserted_at(&self) -> Datetime {
         self.0.inserted_at.into()
     }
 
-    /// When it last changed.
+    /// When the chat last changed.
     async fn updated_at(&self) -> Datetime {
         self.0.updated_at.into()
     }
 
-    /// When its agent answered.
+    /// When the agent started the chat.
     async fn started_at(&self) -> Option<Datetime> {
         self.0.started_at.map(Datetime::from)
     }
 
-    /// When it ended or was withdrawn.
+    /// When the chat was ended or withdrawn.
     async fn finished_at(&self) -> Option<Datetime> {
         self.0.finished_at.map(Datetime::from)
     }
 }
 
-/// One customer request: its offers, and who won. An agent sees only its own chats in `chats` and `winner`, and no
-/// failures; `state` tells the rest.
+/// The object `ChatRace` of the schema.
 pub struct ChatRace(Arc<RaceRecord>);
 
 impl From<RaceRecord> for ChatRace {
@@ -176,36 +177,38 @@ impl ChatRace {
     }
 }
 
+/// One request of a customer: its chats, and which of them was started. An agent sees only its own chats in `chats` and
+/// `winner`, and no failures; `state` shows whether another agent has won.
 #[Object]
 impl ChatRace {
-    /// The key.
+    /// The same as `key`.
     async fn id(&self) -> ID {
         ID(self.0.key.to_string())
     }
 
-    /// What its chats share.
+    /// Names the race. All of its chats share it.
     async fn key(&self) -> Uuid {
         self.0.key
     }
 
-    /// Where it stands.
+    /// WAITING until an agent starts a chat, or until the race ends without one.
     async fn state(&self) -> RaceState {
         self.0.state
     }
 
-    /// Its chats that the caller may see, oldest first.
+    /// The chats of the race that the caller may see, oldest first.
     async fn chats(&self, context: &Context<'_>) -> Result<Vec<Chat>> {
         Ok(Box::pin(self.visible_chats(context)).await?.into_iter().map(Chat::from).collect())
     }
 
-    /// The chat that was started, if the caller may see it.
+    /// The chat that was started; null if there is none, or if the caller may not see it.
     async fn winner(&self, context: &Context<'_>) -> Result<Option<Chat>> {
         let Some(winner) = self.0.winner_id else { return Ok(None) };
         let chats = Box::pin(self.visible_chats(context)).await?;
         Ok(chats.into_iter().find(|chat| chat.id == winner).map(Chat::from))
     }
 
-    /// Contracts that could not be offered the chat.
+    /// The contracts that could not be offered the chat. Empty for agents.
     async fn failures(&self, context: &Context<'_>) -> Result<Vec<ChatFailure>> {
         if context.principal()?.role == Role::Agent {
             return Ok(Vec::new());
@@ -220,12 +223,12 @@ impl ChatRace {
             .collect())
     }
 
-    /// When unanswered offers are withdrawn; null while there are none, and once the race is decided.
+    /// When the offers expire; null unless the race is WAITING.
     async fn expires_at(&self) -> Option<Datetime> {
         (self.0.state == RaceState::Waiting).then(|| self.0.expires_at.into())
     }
 
-    /// Raised by one at each change.
+    /// Starts at 1 and is raised by one at each change; a higher version is the newer state.
     async fn version(&self) -> i32 {
         self.0.version
     }
@@ -234,10 +237,10 @@ impl ChatRace {
 /// A contract that could not be offered the chat.
 #[derive(Debug, SimpleObject)]
 pub struct ChatFailure {
-    /// The contract.
+    /// The contract as the request named it; it may not exist.
     contract_id: Uuid,
-    /// As `extensions.code` of an error.
+    /// One of the codes in `extensions.code` of errors.
     code: String,
-    /// What was wrong.
+    /// The reason, for people.
     message: String,
 }

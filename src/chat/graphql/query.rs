@@ -27,12 +27,13 @@ pub struct RaceQuery;
 
 #[Object]
 impl RaceQuery {
-    /// A chat: to a visitor its own, to an agent its contracts'; to a caller without a token the one whose id it knows.
+    /// One chat. A visitor sees its own chats, an agent those of its contracts; a caller without a token must know the
+    /// id.
     async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Chat>> {
         Ok(context.chats().chat_of_caller(context.caller(), id).await?.map(|(_, chat)| Chat::from(chat)))
     }
 
-    /// The chats that the caller may see and that pass, newest first.
+    /// The chats that the caller may see and that match the arguments, newest first.
     async fn chats(
         &self,
         context: &Context<'_>,
@@ -49,7 +50,7 @@ impl RaceQuery {
         Ok(found.into_connection(|chat| Place { at: chat.inserted_at, id: chat.id }, Chat::from))
     }
 
-    /// A race: to a visitor its own, to an agent those in which it has a chat.
+    /// One race. A visitor sees its own races, an agent those in which it has a chat.
     async fn chat_race(&self, context: &Context<'_>, key: Uuid) -> Result<Option<ChatRace>> {
         Ok(context.chats().race(context.principal()?, key).await?.map(|race| race.record.into()))
     }

@@ -1,4 +1,4 @@
-//! Streams of chats and races.
+//! Subscriptions to chats and races.
 
 use std::sync::Arc;
 
@@ -19,14 +19,15 @@ use crate::{
     },
 };
 
-/// Streams of chats and races.
+/// Subscriptions to chats and races.
 #[derive(Default)]
 pub struct RaceSubscription;
 
 #[Subscription]
 impl RaceSubscription {
-    /// The chats that the caller may see and that pass the filter, then every change. Without arguments: an inbox. A
-    /// chat that leaves the filter is told as DELETE.
+    /// The chats that the caller may see and that match the arguments, then every change of them. Without arguments it
+    /// is an inbox. A chat that stops matching is sent as DELETE. With `after`: the changes since that cursor instead
+    /// of the present state.
     async fn chat_status(
         &self,
         context: &Context<'_>,
@@ -42,7 +43,8 @@ impl RaceSubscription {
         Ok(source::shared(context, changes))
     }
 
-    /// One race, then every change of it.
+    /// One race as it is, then every change of it. With `after`: the changes since that cursor instead of the present
+    /// state.
     async fn chat_race(
         &self,
         context: &Context<'_>,

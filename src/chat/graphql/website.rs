@@ -12,32 +12,33 @@ use crate::{
     platform::{auth::Authenticator, error::Result, graphql::context::ContextExt as _, input},
 };
 
-/// Where a widget is embedded.
+/// The object `Website` of the schema.
 pub struct Website(WebsiteRecord);
 
+/// A website of the company, on which its widget is embedded.
 #[Object]
 impl Website {
-    /// The website; claim `user_id` of its visitors' tokens.
+    /// The claim `user_id` of its visitors' tokens.
     async fn id(&self) -> Uuid {
         self.0.id
     }
 
-    /// For people.
+    /// A name for people.
     async fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
-    /// Shown by the widget.
+    /// The logo that the widget shows.
     async fn logo_url(&self) -> Option<&str> {
         self.0.logo_url.as_deref()
     }
 
-    /// Shown by the widget.
+    /// The color of the widget; the server does not interpret it.
     async fn color(&self) -> Option<&str> {
         self.0.color.as_deref()
     }
 
-    /// Its contracts that the caller may see.
+    /// The contracts of the website that the caller may see and that match the condition.
     async fn contracts(&self, context: &Context<'_>, condition: Option<ContractCondition>) -> Result<Vec<Contract>> {
         let condition = condition.unwrap_or_default();
         if condition.website_id.is_some_and(|website| website != self.0.id) {
@@ -49,30 +50,30 @@ impl Website {
     }
 }
 
-/// Who logs in.
+/// Names the website that a visitor logs in to.
 #[derive(Debug, InputObject)]
 pub struct ConsumerLoginInput {
-    /// The website's, from its widget's page.
+    /// The website's public key, as its widget's page contains it.
     public_key: Uuid,
 }
 
 /// A visitor's token.
 #[derive(Debug, SimpleObject)]
 pub struct ConsumerLoginPayload {
-    /// Claims: `sub` (this visitor), `role` "consumer", `user_id` (the website), `company_id`, `exp`.
+    /// Its claims: `sub` (the visitor), `role` "consumer", `user_id` (the website), `company_id`, `exp`.
     jwt_token: String,
 }
 
-/// A website's properties.
+/// The properties of a website to create.
 #[derive(Debug, InputObject)]
 pub struct WebsiteInput {
-    /// For people.
+    /// A name for people.
     name: Option<String>,
-    /// Shown by the widget.
+    /// The logo that the widget shows.
     logo_url: Option<String>,
-    /// Shown by the widget.
+    /// The color of the widget; the server does not interpret it.
     color: Option<String>,
-    /// Browser origins that may call the API.
+    /// The browser origins whose pages may call the API, such as `https://shop.example`.
     allowed_origins: Option<Vec<String>>,
 }
 
@@ -88,19 +89,19 @@ impl WebsiteInput {
     }
 }
 
-/// A website to create.
+/// The input of `createWebsite`.
 #[derive(Debug, InputObject)]
 pub struct CreateWebsiteInput {
-    /// Its properties.
+    /// The website to create.
     website: WebsiteInput,
 }
 
-/// A website that was created.
+/// The result of `createWebsite`.
 #[derive(SimpleObject)]
 pub struct CreateWebsitePayload {
-    /// The website.
+    /// The new website.
     website: Website,
-    /// What its widget logs in with.
+    /// The key with which its widget logs visitors in.
     public_key: Uuid,
 }
 
@@ -110,7 +111,7 @@ pub struct WebsiteQuery;
 
 #[Object]
 impl WebsiteQuery {
-    /// A website: to a visitor its own, to an agent those it has a contract with.
+    /// One website. A visitor sees its own, an agent those that it has a contract with.
     async fn website(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Website>> {
         Ok(context.chats().website(context.principal()?, id).await?.map(Website))
     }
@@ -122,8 +123,8 @@ pub struct WebsiteMutation;
 
 #[Object]
 impl WebsiteMutation {
-    /// A visitor of a website gets its token. Open to anonymous callers, also beside a credential that is not valid. A
-    /// visitor with a still valid token of the same website stays who it is.
+    /// Issues a token to a visitor of a website. Works without a credential, and beside an invalid one. A visitor that
+    /// calls with a valid token of the same website keeps its identity.
     async fn consumer_login(&self, context: &Context<'_>, input: ConsumerLoginInput) -> Result<ConsumerLoginPayload> {
         let website = context.chats().website_of_key(input.public_key).await?;
         let visitor = visitor(context.caller(), &website);
@@ -132,7 +133,7 @@ impl WebsiteMutation {
         Ok(ConsumerLoginPayload { jwt_token })
     }
 
-    /// Creates a website. For the company's service and admin.
+    /// Creates a website. Only for the company's service and admin.
     async fn create_website(&self, context: &Context<'_>, input: CreateWebsiteInput) -> Result<CreateWebsitePayload> {
         let website = context.chats().create_website(context.principal()?, &input.website.checked()?).await?;
         Ok(CreateWebsitePayload { public_key: website.public_key, website: Website(website) })

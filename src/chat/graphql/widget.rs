@@ -1,15 +1,15 @@
-//! The streams that deployed chat widgets open: the present ones under older names and in simpler shapes.
+//! The subscriptions that deployed chat widgets use: older names and simpler shapes of the present ones.
 //!
-//! `chatChanged`, `onMessageAdded` and `contractChanged` send changes only: no SNAPSHOT, no READY, no repeats. Where the
-//! log does not reach back (a restored database), what is there comes as UPDATE with `resync: true`.
+//! `chatChanged`, `onMessageAdded` and `contractChanged` send changes only: no SNAPSHOT, no READY, no repeats. If the log
+//! has a gap (a restored database), they send each present record as UPDATE with `resync: true`.
 //!
-//! A widget in the field may lose its token on a socket. To a caller without one,
+//! A widget in the field may lose its token on a socket. A caller without a token receives:
 //!
-//! | stream | shows |
+//! | subscription | sends |
 //! | --- | --- |
-//! | `chat`, `messages`, `onMessageAdded` | the chat whose id it knows; ids are random and never listed to others |
-//! | `contractChanged` | of the company that it names what is public |
-//! | `chatChanged` | nothing, unless anonymous widgets are let in: then chats asked for from its own address |
+//! | `chat`, `messages`, `onMessageAdded` | the chat whose id the caller knows; ids are random and never listed to others |
+//! | `contractChanged` | the public fields of the contracts of the company that is named |
+//! | `chatChanged` | FORBIDDEN, unless the setting allows anonymous widgets: then the chats that were created from its own address |
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -42,7 +42,7 @@ use crate::{
     },
 };
 
-/// The status of this name, in any case.
+/// Parses a status, in upper or lower case.
 fn status(text: &str) -> Result<ChatStatus> {
     let known = [ChatStatus::Active, ChatStatus::Started, ChatStatus::Finished];
     known
@@ -51,11 +51,11 @@ fn status(text: &str) -> Result<ChatStatus> {
         .ok_or_else(|| Error::invalid("status", "must be ACTIVE, STARTED or FINISHED"))
 }
 
-/// As whom the caller reads `chatChanged`.
+/// The viewer of `chatChanged`.
 async fn widget(context: &Context<'_>, contract_id: Option<Uuid>) -> Result<Viewer> {
     let address = || context.client_address().ok_or_else(|| Error::forbidden("this needs a token"));
     match context.caller() {
-        // Development mode: whoever has no token is the demo company's service, and here a widget of its own.
+        // Development mode: a caller without a token is the demo company's service, but reads this stream as a widget.
         Caller::Known(principal) if principal.credential == Credential::Development => {
             Ok(Viewer::FromAddress { company_id: principal.company_id, address: address()? })
         }
@@ -68,23 +68,23 @@ async fn widget(context: &Context<'_>, contract_id: Option<Uuid>) -> Result<View
     }
 }
 
-/// The whole list as it grows: kept here, so that a message costs no query.
+/// The list of `messages` as it grows. It is kept in memory, so that a new message costs no query.
 #[derive(Default)]
 struct List {
     messages: VecDeque<Arc<MessageRecord>>,
-    /// The present state is being sent: the list is shown when it is complete.
+    /// True while the present state is being received: the list is sent when it is complete.
     begun: bool,
 }
 
 impl List {
-    /// Takes one change; true when the list is to be shown.
+    /// Applies one change. True when the list is to be sent.
     fn take(&mut self, change: Change<Arc<MessageRecord>>) -> bool {
         if change.operation == ChangeOperation::Snapshot && !self.begun {
             self.begun = true;
             self.messages.clear();
         }
         let Some(message) = change.record else {
-            // Complete; a chat without messages has sent nothing before.
+            // READY. A chat without messages has sent no SNAPSHOT before it.
             if !self.begun {
                 self.messages.clear();
             }
@@ -107,14 +107,14 @@ impl List {
     }
 }
 
-/// Streams of deployed widgets.
+/// Subscriptions of deployed widgets.
 #[derive(Default)]
 pub struct WidgetSubscription;
 
 #[Subscription]
 impl WidgetSubscription {
-    /// A chat as it is, then as it changes: a slow reader may get only the newest state. Null when the caller may not see it
-    /// any more.
+    /// A chat as it is, then at each change. A slow client may receive only the newest state. Null when the caller may
+    /// not see the chat any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
     async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<SourceRegistered<Option<Chat>>> {
         let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), id)).await?;
@@ -131,7 +131,7 @@ impl WidgetSubscription {
         Ok(source::own(context, states))
     }
 
-    /// A chat's newest messages, at most 1,000: the whole list at once, and again at every change.
+    /// A chat's newest messages, at most 1,000: the whole list at first, and again at each change.
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
     async fn messages(
         &self,
@@ -151,8 +151,9 @@ impl WidgetSubscription {
         Ok(source::own(context, lists.filter_map(future::ready)))
     }
 
-    /// Changes of the chats that the caller may see and that pass. A visitor is not told of offers that another agent's
-    /// win withdrew, and first of the started chat of its newest open race, if there is one.
+    /// Changes of the chats that the caller may see and that match the arguments. A visitor does not receive offers
+    /// that were withdrawn because another agent won. It first receives the started chat of its newest open race, if
+    /// there is one.
     #[graphql(deprecation = "for deployed widgets; use chatStatus")]
     async fn chat_changed(
         &self,
@@ -167,7 +168,7 @@ impl WidgetSubscription {
         Ok(source::shared(context, changes))
     }
 
-    /// Messages as they are added to a chat.
+    /// The messages of a chat as they are written.
     #[graphql(deprecation = "for deployed widgets; use messageAdded")]
     async fn on_message_added(
         &self,
@@ -179,7 +180,7 @@ impl WidgetSubscription {
         Ok(source::shared(context, changes))
     }
 
-    /// Changes of the contracts that the caller may see; without a token of the company that it names, without prices
+    /// Changes of the contracts that the caller may see. Without a token: of the company that is named, without prices
     /// and references.
     #[graphql(deprecation = "for deployed widgets; use contractStatus")]
     async fn contract_changed(

@@ -1,11 +1,12 @@
-//! `createMessage`: writes a message into a chat that is held.
+//! `createMessage`: writes a message into a started chat.
 //!
-//! The chat's row carries this decision, not the race's: a message neither starts nor ends anything. Whoever ends the chat
-//! changes that row, so a message either comes before the end or finds the chat over.
+//! The lock on the chat's row carries this decision, not the lock on the race's: a message neither starts nor ends
+//! anything. A verb that ends the chat changes the chat's row. So a message is either written before the end, or the
+//! call reads that the chat is over.
 //!
-//! A repeat with the client's id gets the message that is there, also after the chat is over. The customer's first
-//! message, if it has the text of the opening one, gets that one: deployed widgets write the headline themselves once an
-//! agent has accepted.
+//! A repeat with the client's id returns the existing message, also after the chat is over. If the customer's first message
+//! has the text of the opening message, the call returns the opening message: deployed widgets write the headline
+//! themselves once an agent has started the chat.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -35,18 +36,18 @@ use crate::{
     },
 };
 
-/// A message about to be written; its bounds are checked.
+/// A message to write. Its fields are within their bounds.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
-    /// Made by the client: a repeat gets the message that is there.
+    /// Chosen by the client, so that a repeat returns the existing message.
     pub id: Option<Uuid>,
-    /// The chat that it is written into.
+    /// The chat to write into.
     pub chat_id: Uuid,
-    /// The words.
+    /// 1 to 10,000 characters.
     pub text: String,
-    /// The name that is shown beside them.
+    /// The name to show beside the text.
     pub author: String,
-    /// Whether the agent's side writes; decided by the role for visitors and agents.
+    /// True if the agent's side writes. The role decides for visitors and agents, the value for the company.
     pub is_agent: Option<bool>,
 }
 
@@ -55,7 +56,7 @@ pub struct NewMessage {
 pub(in crate::chat) struct CreateMessage {
     principal: Principal,
     new: NewMessage,
-    /// The client's, or made before the first try, so that a second one recognizes the message.
+    /// The client's id, or one made before the first run, so that a second run recognizes the message.
     id: Uuid,
     is_agent: bool,
 }
@@ -93,7 +94,7 @@ impl Batched for CreateMessage {
             for written in sql::write(unit.connection(), company_id, &changed).await? {
                 unwritten.remove(&written);
             }
-            // Also without an event: an echo was noted, perhaps.
+            // Committed also without an event, because an echo may have been stored.
             unit.mark_changed();
         }
         for chat in chats.into_iter().filter(|chat| !unwritten.contains(&chat.row.id)) {
@@ -108,7 +109,7 @@ impl Batched for CreateMessage {
     }
 }
 
-/// Reads what `calls` decide on: their chats, and the messages that they may repeat.
+/// Reads what `calls` decide on: their chats, and the existing messages that they may repeat.
 async fn read(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -118,7 +119,7 @@ async fn read(
     let ids: Vec<Uuid> = calls.iter().map(|call| call.new.chat_id).collect();
     let chats = sql::read_chats(connection, company_id, &ids).await?;
     let mut chats: BTreeMap<Uuid, ChatDraft> = chats.into_iter().map(|row| (row.id, ChatDraft::new(row))).collect();
-    // On the locked path a call may run for the second time, so that its message may be there under the server's id.
+    // On the locked path a call may run for the second time. Then its message may exist under the server's id.
     let may_repeat = |call: &&Arc<CreateMessage>| call.new.id.is_some() || path == WritePath::Locked;
     let (in_chats, known_ids): (Vec<Uuid>, Vec<Uuid>) =
         calls.iter().filter(may_repeat).map(|call| (call.new.chat_id, call.id)).unzip();
@@ -145,7 +146,7 @@ async fn read(
     Ok(chats)
 }
 
-/// A chat and what calls have added to it so far.
+/// A chat and what the calls of a batch have added to it so far.
 struct ChatDraft {
     row: ChatRow,
     /// The messages that were written before, also by earlier calls of this batch, by the ids of the calls.
@@ -199,13 +200,13 @@ impl ChatDraft {
         Ok(Ok(message))
     }
 
-    /// The message that the call gets instead of writing one; `None` if it is to be written.
+    /// The existing message that the call repeats; `None` if the call writes a new one.
     fn judge(&mut self, call: &CreateMessage, message: &MessageRecord) -> Result<Option<MessageRecord>> {
         if !rights::sees_message(&call.principal, message) {
             return Err(Error::not_found("chat"));
         }
         if let Some(known) = self.known.get(&call.id) {
-            // Under another id than its own an opening message was echoed: of that only the text is the client's.
+            // An opening message was echoed under this id. Only its text comes from the client, so only the text is compared.
             let is_echo = known.id != call.id;
             let is_same = known.text == call.new.text && known.is_agent == call.is_agent;
             if is_same && (is_echo || known.author == call.new.author) {
@@ -228,11 +229,11 @@ impl ChatDraft {
     }
 
     fn added_count(&self) -> i32 {
-        // At most a batch's calls.
+        // At most as many as a batch has calls.
         i32::try_from(self.added.len()).unwrap_or(i32::MAX)
     }
 
-    /// The message as it would be written. Messages of one batch are a microsecond apart, so that their order is kept.
+    /// The message that the call writes. Messages of one batch are a microsecond apart, which keeps their order.
     fn message(&self, CreateMessage { new, id, is_agent, .. }: &CreateMessage) -> MessageRecord {
         let row = &self.row;
         let at = row.now + Duration::microseconds(self.added_count().into());
@@ -253,7 +254,7 @@ impl ChatDraft {
     }
 }
 
-/// On whose side the caller writes. A visitor is never the agent, an agent always; the company may be either.
+/// True if the caller writes on the agent's side. A visitor never does, an agent always does, the company chooses.
 fn is_agent(principal: &Principal, asked: Option<bool>) -> Result<bool> {
     rights::may(principal, Action::WriteMessage)?;
     let is_agent = asked.unwrap_or(false) || principal.role == Role::Agent;
@@ -264,7 +265,7 @@ fn is_agent(principal: &Principal, asked: Option<bool>) -> Result<bool> {
 }
 
 impl Chats {
-    /// Writes a message into a chat that is held; see the module.
+    /// Writes a message into a started chat; see the module.
     ///
     /// # Errors
     /// `FORBIDDEN` for a visitor that writes as the agent and for participants; `NOT_FOUND` for a chat that the caller

@@ -1,4 +1,4 @@
-//! What streams of messages show.
+//! The feed of messages.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::{
     },
 };
 
-/// The messages of one chat.
+/// The feed of the messages of one chat.
 #[derive(Debug, Clone)]
 pub struct MessageFeed {
-    /// Who reads.
+    /// Decides which messages are sent.
     pub viewer: Viewer,
-    /// Which chat.
+    /// The chat whose messages are sent.
     pub chat_id: Uuid,
 }
 
@@ -52,7 +52,7 @@ impl Feed for MessageFeed {
         Box::pin(async move {
             let chat = self.chat(connection).await?;
             let newest = sql::page(connection, &chat, None, None, true, MOST).await?;
-            // The newest is the last of as many as the chat counts; none is ever taken away.
+            // The newest message has the number `message_count`: messages are never deleted.
             let versions = (1..=chat.message_count).rev();
             let mut messages: Vec<_> = newest
                 .into_iter()

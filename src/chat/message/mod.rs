@@ -1,4 +1,4 @@
-//! Messages of a chat. The first is the headline: written by the transaction that starts the chat, exactly once.
+//! Messages of a chat. The first is the headline. The transaction that starts the chat writes it, exactly once.
 
 mod create;
 mod feed;
@@ -15,43 +15,44 @@ pub use feed::MessageFeed;
 use super::{MESSAGES, record::ChatRecord};
 use crate::platform::{clock, unit::Record};
 
-/// Most messages in a plain list and in a stream's present state: the newest. `Chat.messages` pages through all.
+/// Most messages of a plain list and of a subscription's present state: the newest. `Chat.messages` pages through all.
 pub const MOST: usize = 1_000;
 
-/// One message. Carries the parties of its chat, so that its event alone decides who sees it.
+/// One message: its row, and the payload of its event. It contains the parties of its chat, so that rights are decided
+/// from the event alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageRecord {
-    /// The chat's company.
+    /// The company of the chat; first part of the key.
     pub company_id: Uuid,
     /// The chat that it was written into.
     pub chat_id: Uuid,
-    /// Unique within the chat; may be made by the client.
+    /// Unique within the chat; chosen by the client or by the server.
     pub id: Uuid,
-    /// The chat's website.
+    /// The website of the chat.
     pub website_id: Uuid,
     /// The chat's agent when the message was written.
     pub agent_id: Option<Uuid>,
-    /// The chat's visitor.
+    /// The visitor of the chat.
     pub visitor: String,
-    /// The words.
+    /// 1 to 10,000 characters.
     pub text: String,
-    /// The name that is shown beside them.
+    /// The name to show beside the text.
     pub author: String,
     /// True if the agent's side wrote it.
     pub is_agent: bool,
-    /// The headline, written when the chat started.
+    /// True for the headline, which is written when the chat starts.
     pub opening: bool,
-    /// Database time.
+    /// When it was written, in database time. Orders the messages of a chat.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
-    /// Messages are never changed, so this is `inserted_at`.
+    /// The same as `inserted_at`: messages never change.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
 }
 
 impl MessageRecord {
-    /// The first message of a chat that starts: its headline.
+    /// The first message of a chat, made from its headline when it starts.
     pub(super) fn opening(chat: &ChatRecord, now: OffsetDateTime) -> Self {
         Self {
             company_id: chat.company_id,

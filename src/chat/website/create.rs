@@ -1,4 +1,4 @@
-//! Creating and finding websites.
+//! `createWebsite`, reads of websites, and the identity of visitors.
 
 use uuid::Uuid;
 
@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// Who logs in: a visitor with a still valid token of the same website stays who it is, so that it keeps its chats.
+/// The identity of a visitor that logs in. A caller with a valid token of the same website keeps its identity, and so
+/// its chats.
 pub(in crate::chat) fn visitor(caller: &Caller, website: &WebsiteRecord) -> String {
     let known = match caller {
         Caller::Known(principal)
@@ -27,7 +28,7 @@ pub(in crate::chat) fn visitor(caller: &Caller, website: &WebsiteRecord) -> Stri
         }
         _ => None,
     };
-    // Random throughout: who logged in when is nobody's business.
+    // All bits random: an id with a time would show when the visitor logged in.
     known.unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
@@ -58,7 +59,7 @@ impl Chats {
         website.ok_or_else(|| Error::not_found("website"))
     }
 
-    /// The website, if the caller may see it: a visitor its own, an agent those it has a contract with.
+    /// The website, if the caller may see it. A visitor sees its own, an agent those that it has a contract with.
     pub async fn website(&self, principal: &Principal, id: Uuid) -> Result<Option<WebsiteRecord>> {
         let mut connection = self.work.pool().acquire().await?;
         let sees = match principal.role {
@@ -73,14 +74,14 @@ impl Chats {
         if sees { sql::find(&mut connection, principal.company_id, id).await } else { Ok(None) }
     }
 
-    /// Creates a website with a public key of its own.
+    /// Creates a website with a new public key.
     ///
     /// # Errors
     /// `FORBIDDEN` for all but the company.
     #[tracing::instrument(name = "website.create", skip_all)]
     pub async fn create_website(&self, principal: &Principal, new: &NewWebsite) -> Result<WebsiteRecord> {
         rights::may(principal, Action::Administer)?;
-        // Random throughout: keys are found across companies, and none may be guessed from another.
+        // All bits random: keys are looked up across companies, and none may be guessed from another.
         let verb = CreateWebsite { company_id: principal.company_id, public_key: Uuid::new_v4(), new };
         self.work.run(&verb).await
     }

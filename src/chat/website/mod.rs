@@ -9,32 +9,32 @@ use uuid::Uuid;
 pub(super) use create::visitor;
 pub use origins::WebsiteOrigins;
 
-/// A website.
+/// A site on which the widget is embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebsiteRecord {
-    /// The tenant.
+    /// First part of the key.
     pub company_id: Uuid,
-    /// Claim `user_id` of its visitors' tokens.
+    /// The claim `user_id` of its visitors' tokens.
     pub id: Uuid,
-    /// What its widget logs in with.
+    /// The key with which its widget logs visitors in; unique among all companies.
     pub public_key: Uuid,
-    /// For people.
+    /// A name for people.
     pub name: Option<String>,
-    /// Shown by the widget.
+    /// The logo that the widget shows.
     pub logo_url: Option<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows; not interpreted.
     pub color: Option<String>,
 }
 
-/// A website about to be created; its bounds are checked.
+/// A website to create. Its fields are within their bounds.
 #[derive(Debug, Clone, Default)]
 pub struct NewWebsite {
-    /// For people.
+    /// A name for people.
     pub name: Option<String>,
-    /// Shown by the widget.
+    /// The logo that the widget shows.
     pub logo_url: Option<String>,
-    /// Shown by the widget.
+    /// The color that the widget shows; not interpreted.
     pub color: Option<String>,
-    /// Browser origins that may call the API.
+    /// The browser origins whose pages may call the API, in lower case.
     pub allowed_origins: Vec<String>,
 }

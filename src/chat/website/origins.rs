@@ -1,6 +1,6 @@
-//! Which web pages the websites list, for CORS. Asked at every call of a page, so answers are kept for a short time:
-//! a new website's page may call within seconds, and an origin that nobody lists costs a query now and then, not one
-//! for each request.
+//! The origins that the websites list, for CORS. Every request of a web page needs this check, so its results are cached
+//! for a short time. A new website's pages may call within seconds, and an unlisted origin costs a query now and then
+//! instead of one for each request.
 
 use std::{
     sync::Arc,
@@ -14,13 +14,13 @@ use sqlx::PgPool;
 use super::sql;
 use crate::platform::{error::Result, http::OriginPolicy};
 
-/// How long a yes holds.
+/// How long a listed origin is cached.
 const LISTED_KEPT: Duration = Duration::from_mins(1);
-/// How long a no holds: somebody may be setting up a website.
+/// How long an unlisted origin is cached: short, because it may be that of a website which is being set up.
 const UNLISTED_KEPT: Duration = Duration::from_secs(2);
-/// Origins that are remembered. Anybody may send any, so the least used are forgotten.
+/// Most cached origins. A client may send any origin, so the least used ones are evicted.
 const REMEMBERED: usize = 1_000;
-/// No browser sends a longer one.
+/// Longest origin that is looked up, in bytes. No browser sends a longer one.
 const LONGEST: usize = 300;
 
 /// The origins that the websites of all companies list. Cheap to clone.
@@ -31,12 +31,13 @@ pub struct WebsiteOrigins {
 }
 
 impl WebsiteOrigins {
-    /// Of the websites in this database.
+    /// Reads the websites of this database.
     pub fn new(pool: PgPool) -> Self {
         Self { pool, known: Arc::new(Cache::new(REMEMBERED)) }
     }
 
-    /// Whether any website lists `origin`, given in lower case. While the database is away only what is remembered.
+    /// True if any website lists `origin`, which is in lower case. While the database is away, only cached origins are
+    /// true.
     pub async fn list(&self, origin: &str) -> bool {
         let known = self.known.get(origin);
         if let Some((listed, at)) = known

@@ -6,18 +6,18 @@ use uuid::Uuid;
 use super::Caller;
 use crate::platform::error::Result;
 
-/// Who is calling.
+/// The caller, as its credential proves.
 #[derive(Debug, SimpleObject)]
 pub struct Viewer {
-    /// `sub`: the visitor, agent user, participant or server user.
+    /// The claim `sub`: the visitor, the agent's user, the participant or the server.
     id: ID,
-    /// consumer, agent, participant, service or admin.
+    /// "consumer", "agent", "participant", "service" or "admin".
     role: &'static str,
-    /// The tenant.
+    /// The company that the caller belongs to. Nothing of another company is reachable.
     company_id: Uuid,
-    /// A visitor's website.
+    /// Of a visitor: the website that it logged in to.
     website_id: Option<Uuid>,
-    /// An agent's id.
+    /// Of an agent: the id that contracts refer to.
     agent_id: Option<Uuid>,
 }
 
@@ -27,7 +27,7 @@ pub struct ViewerQuery;
 
 #[Object]
 impl ViewerQuery {
-    /// Who is calling, as its credential proves.
+    /// The caller, as its credential proves.
     async fn viewer(&self, context: &Context<'_>) -> Result<Viewer> {
         let principal = context.data_unchecked::<Caller>().principal()?;
         Ok(Viewer {

@@ -36,6 +36,4 @@ mod types;
 mod variables;
 
 #[cfg(test)]
-mod engine_tests;
-#[cfg(test)]
 mod fixture;

@@ -14,7 +14,7 @@ use crate::platform::error::{Error, Result};
 
 /// Rows of a page when the request does not give a size.
 pub const DEFAULT_SIZE: usize = 20;
-/// The largest number of rows that a request may ask for.
+/// Most rows of a page.
 pub const LARGEST: usize = 100;
 
 /// The page size that `value` of the argument `first` or `last` gives.
@@ -32,9 +32,9 @@ pub fn size(argument: &str, value: Option<i32>) -> Result<usize> {
 /// The position of a row in a list ordered by (time, id). Its text form is the page's cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The first sort key.
+    /// The time of the row: the first sort key.
     pub at: OffsetDateTime,
-    /// The second sort key, unique.
+    /// The id of the row: the second sort key, unique in the list.
     pub id: Uuid,
 }
 
@@ -67,9 +67,9 @@ impl fmt::Display for Place {
 pub struct Page<T> {
     /// In the order of the list, also for a page that was read backward.
     pub items: Vec<T>,
-    /// `hasPreviousPage`.
+    /// True if rows precede this page: `hasPreviousPage`.
     pub behind: bool,
-    /// `hasNextPage`.
+    /// True if rows follow this page: `hasNextPage`.
     pub ahead: bool,
 }
 
@@ -89,7 +89,7 @@ impl<T> Page<T> {
         Self { items: found, behind, ahead }
     }
 
-    /// The connection type of the API.
+    /// Converts the page to the connection type of the API.
     pub fn into_connection<N: OutputType>(
         self,
         place: impl Fn(&T) -> Place,

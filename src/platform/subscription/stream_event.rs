@@ -7,7 +7,7 @@ use async_graphql::{OutputType, SimpleObject, TypeName};
 use super::{Change, ChangeOperation};
 use crate::platform::event::Cursor;
 
-/// A message of a stream. Its type is named after the record's: `ChatEvent` has a `Chat`.
+/// A message of a subscription. Its type is named after the record: a `ChatEvent` has a `Chat`.
 #[derive(SimpleObject)]
 #[graphql(name_type)]
 pub struct StreamEvent<T: OutputType> {
@@ -15,9 +15,9 @@ pub struct StreamEvent<T: OutputType> {
     operation: ChangeOperation,
     /// The record as it is after the change; null on READY.
     record: Option<T>,
-    /// Resumes the stream after this message.
+    /// Resumes the subscription after this message, as the argument `after`.
     cursor: Cursor,
-    /// True when the state is sent again because changes are missing in between.
+    /// True when the present state is sent again because the log does not hold all changes in between.
     resync: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Every query on timers.
+//! The statements of the scheduler and of tests on the table `timer`. A unit of work sets and clears timers itself.
 
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{NewTimer, Timer};
 use crate::platform::error::Result;
 
-/// Sets `timers`; one already set for the same subject and purpose is replaced. The subjects are locked.
+/// Sets `timers`. A timer of the same subject and purpose is replaced. The caller holds the locks of the subjects.
 pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<()> {
     if timers.is_empty() {
         return Ok(());
@@ -35,7 +35,7 @@ pub async fn set(connection: &mut PgConnection, timers: &[NewTimer]) -> Result<(
     Ok(())
 }
 
-/// At most `limit` timers that are due, the longest due first. Takes no lock.
+/// Reads at most `limit` due timers, the longest due first. Takes no lock.
 pub(super) async fn due(connection: &mut PgConnection, limit: i64) -> Result<Vec<Timer>> {
     // The clock as a sub-select: a volatile function in the condition itself would keep the index from being used.
     let timers = sqlx::query_as!(
@@ -51,7 +51,7 @@ pub(super) async fn due(connection: &mut PgConnection, limit: i64) -> Result<Vec
     Ok(timers)
 }
 
-/// The database's time, and when the next timer comes due.
+/// Reads the database's time, and when the next timer is due.
 pub(super) async fn next_due(connection: &mut PgConnection) -> Result<(OffsetDateTime, Option<OffsetDateTime>)> {
     let row = sqlx::query!(
         r#"select switchboard.now() as "now!",
@@ -62,7 +62,8 @@ pub(super) async fn next_due(connection: &mut PgConnection) -> Result<(OffsetDat
     Ok((row.now, row.next))
 }
 
-/// Locks the timer's row; true if it is the setting that was seen and due. The subject is already locked.
+/// Locks the timer's row. True if the row is still the one that was read and it is due. The caller holds the subject's
+/// lock.
 pub(super) async fn lock_due(connection: &mut PgConnection, timer: &Timer) -> Result<bool> {
     let due = sqlx::query_scalar!(
         r#"select token = $5 and due_at <= switchboard.now() as "due!" from timer
@@ -79,7 +80,7 @@ pub(super) async fn lock_due(connection: &mut PgConnection, timer: &Timer) -> Re
     Ok(due.unwrap_or(false))
 }
 
-/// Deletes the setting that fired; one set by the effect itself stays.
+/// Deletes the timer that fired. A timer that its effect has set in its place stays.
 pub(super) async fn delete(connection: &mut PgConnection, timer: &Timer) -> Result<()> {
     sqlx::query!(
         "delete from timer
@@ -95,7 +96,7 @@ pub(super) async fn delete(connection: &mut PgConnection, timer: &Timer) -> Resu
     Ok(())
 }
 
-/// Puts a failed timer off: one second, doubled at each failure, at most `most`.
+/// Delays a failed timer: by one second, doubled at each failure, at most `most`.
 pub(super) async fn put_off(connection: &mut PgConnection, timer: &Timer, most: Duration) -> Result<()> {
     sqlx::query!(
         "update timer

@@ -1,22 +1,24 @@
-//! What went wrong before this server decided: each failure of the systems that it replaces, by name.
+//! Each failure of the systems that this server replaces, shown not to happen here.
 
 use serde_json::{Value, json};
 use switchboard::demo;
 use uuid::Uuid;
 
-use super::{HEADLINE, WRITE, agent_of, ask, ask_one, new_visitor, race, start, texts, won, write};
+use super::{
+    HEADLINE, WRITE, agent_of, create_chat, create_race, create_won_race, new_visitor, race, start, texts, write,
+};
 use crate::support::app::TestApp;
 
 const UPDATE: &str = "mutation($id: UUID!, $patch: ChatPatch!) {
     updateChat(input: {id: $id, patch: $patch}) { chat { status missed missAt version } } }";
 
 #[tokio::test]
-async fn each_browser_decides_the_winner_itself() {
+async fn the_server_decides_the_winner_not_each_browser() {
     let app = TestApp::new().await;
     let nodes = [app.node().await, app.node().await];
     let eve = new_visitor();
     for _ in 0..5 {
-        let asked = ask(&nodes[0], &eve).await;
+        let asked = create_race(&nodes[0], &eve).await;
         let [first, second] = [0, 1].map(|index| asked["chats"][index].clone());
         // The visitor's browser has no say.
         let patch = json!({ "id": first["id"], "patch": { "status": "STARTED" } });
@@ -34,11 +36,11 @@ async fn each_browser_decides_the_winner_itself() {
 }
 
 #[tokio::test]
-async fn losers_stay_open_for_ever() {
+async fn the_offers_that_lost_are_closed() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let (asked, chat) = won(&node, &eve).await;
+    let (asked, chat) = create_won_race(&node, &eve).await;
     let decided = race(&node, &eve, &asked["key"]).await;
     assert_eq!(decided["state"], "WON");
     assert_eq!(decided["winner"]["id"], chat["id"]);
@@ -46,23 +48,23 @@ async fn losers_stay_open_for_ever() {
     // One that joins too late is born withdrawn.
     let taken: Vec<&Value> = (0..2).map(|index| &asked["chats"][index]["contract"]["id"]).collect();
     let free = demo::demo().contracts.into_iter().find(|contract| !taken.contains(&&json!(contract.id))).unwrap();
-    let late = ask_one(&node, &eve, &free.id.to_string(), asked["key"].as_str()).await;
+    let late = create_chat(&node, &eve, &free.id.to_string(), asked["key"].as_str()).await;
     assert_eq!((&late["status"], &late["closeReason"]), (&json!("FINISHED"), &json!("RESCINDED")));
 }
 
 #[tokio::test]
-async fn a_listener_filtered_only_by_contract_adopts_another_customers_chat() {
+async fn a_listener_filtered_by_contract_never_sees_another_customers_chat() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let (eve, mallory) = (new_visitor(), new_visitor());
     let contract = demo::demo().contracts[0].id.to_string();
-    let own = ask_one(&node, &mallory, &contract, None).await;
+    let own = create_chat(&node, &mallory, &contract, None).await;
     start(&node, &agent_of(&own), &own).await;
     let document = "subscription($contract: UUID) { chatChanged(contractId: $contract) { operation record { id } } }";
     let mut stream = node.subscribe(&mallory, document, json!({ "contract": contract })).await;
     assert_eq!(stream.event().await["record"]["id"], own["id"], "its own started chat first");
     // Another customer's chat of the same contract: asked, started, ended.
-    let other = ask_one(&node, &eve, &contract, None).await;
+    let other = create_chat(&node, &eve, &contract, None).await;
     start(&node, &agent_of(&other), &other).await;
     super::end(&node, &eve, &other).await;
     super::end(&node, &mallory, &own).await;
@@ -70,11 +72,11 @@ async fn a_listener_filtered_only_by_contract_adopts_another_customers_chat() {
 }
 
 #[tokio::test]
-async fn timers_live_in_the_tab_and_restart_at_each_change() {
+async fn timers_run_on_the_server_and_do_not_restart_at_changes() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let asked = ask(&node, &eve).await;
+    let asked = create_race(&node, &eve).await;
     let chat = &asked["chats"][0];
     let missed = json!({ "id": chat["id"], "patch": { "missed": true } });
     // The tab's clock ran fast: nothing changes, and it is no error.
@@ -93,13 +95,13 @@ async fn timers_live_in_the_tab_and_restart_at_each_change() {
 }
 
 #[tokio::test]
-async fn cancel_never_reaches_the_server() {
+async fn a_cancel_withdraws_every_offer() {
     let app = TestApp::new().await;
     let nodes = [app.node().await, app.node().await];
     let eve = new_visitor();
     let cancel = "mutation($key: UUID!) { cancelChatRace(input: {key: $key}) { outcome race { state
         chats { status closeReason } } } }";
-    let asked = ask(&nodes[0], &eve).await;
+    let asked = create_race(&nodes[0], &eve).await;
     let key = json!({ "key": asked["key"] });
     let agent = agent_of(&asked["chats"][0]);
     assert_eq!(nodes[1].code(&agent, cancel, key.clone()).await, "FORBIDDEN");
@@ -117,7 +119,7 @@ async fn cancel_never_reaches_the_server() {
     assert_eq!(timers, 0, "no timer is left of it");
     // Canceling and answering at once: one of the two, never both.
     for _ in 0..5 {
-        let asked = ask(&nodes[0], &eve).await;
+        let asked = create_race(&nodes[0], &eve).await;
         let chat = asked["chats"][0].clone();
         let (token, key) = (agent_of(&chat), json!({ "key": asked["key"] }));
         let (started, canceled) = tokio::join!(start(&nodes[0], &token, &chat), nodes[1].fields(&eve, cancel, key));
@@ -130,11 +132,11 @@ async fn cancel_never_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn the_first_message_is_lost_or_doubled_around_a_crash() {
+async fn the_first_message_is_written_once_whatever_the_widget_repeats() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let (_, chat) = won(&node, &eve).await;
+    let (_, chat) = create_won_race(&node, &eve).await;
     assert_eq!(texts(&node, &eve, &chat).await, [HEADLINE], "written by whoever starts the chat, not by the widget");
     // The widget writes it all the same, crashes, and writes it again; with an id of its own, or without.
     let [own_id, other_id] = [(); 2].map(|()| Uuid::new_v4());

@@ -4,7 +4,7 @@ use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use serde_json::json;
 use switchboard::demo;
 
-use super::{agent_of, ask, ask_one, end, new_visitor, won};
+use super::{agent_of, create_chat, create_race, create_won_race, end, new_visitor};
 use crate::support::app::{TestApp, service};
 
 const UPDATE: &str = "mutation($id: UUID!, $patch: ChatPatch!) {
@@ -14,11 +14,11 @@ const RATE: &str =
     rate { id rating } } }";
 
 #[tokio::test]
-async fn a_patch_is_whole_or_nothing_and_by_the_same_rules() {
+async fn an_update_applies_all_of_its_fields_or_none_by_the_rules_of_the_other_mutations() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let asked = ask(&node, &eve).await;
+    let asked = create_race(&node, &eve).await;
     let [first, second] = [0, 1].map(|index| asked["chats"][index].clone());
     let patch = |chat: &serde_json::Value, patch| json!({ "id": chat["id"], "patch": patch });
     let words = json!({ "headline": "It is very late", "customerName": "Eve M." });
@@ -46,7 +46,7 @@ async fn a_chat_has_one_rating() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let (asked, chat) = won(&node, &eve).await;
+    let (asked, chat) = create_won_race(&node, &eve).await;
     let rate = |chat: &serde_json::Value, rating| json!({ "chat": chat["id"], "rating": rating });
     assert_eq!(node.code(&eve, RATE, rate(&asked["chats"][1], 5)).await, "CONFLICT", "it was never started");
     assert_eq!(node.code(&agent_of(&chat), RATE, rate(&chat, 5)).await, "FORBIDDEN");
@@ -59,11 +59,11 @@ async fn a_chat_has_one_rating() {
 }
 
 #[tokio::test]
-async fn the_address_is_the_connections_or_what_a_trusted_proxy_vouches_for() {
+async fn the_client_address_comes_from_the_connection_or_from_a_trusted_proxy() {
     let app = TestApp::new().await;
     let contract = demo::demo().contracts[0].id.to_string();
     let plain = app.node().await;
-    let asked = ask_one(&plain, &new_visitor(), &contract, None).await;
+    let asked = create_chat(&plain, &new_visitor(), &contract, None).await;
     assert_eq!(asked["ipAddress"], "127.0.0.1");
     let behind = app.node_with(&["--trusted-proxies", "127.0.0.0/8"]).await;
     let document = format!(
@@ -82,7 +82,7 @@ async fn the_address_is_the_connections_or_what_a_trusted_proxy_vouches_for() {
 }
 
 #[tokio::test]
-async fn pages_of_a_website_may_call() {
+async fn pages_of_a_websites_allowed_origins_may_call() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let allowed = async |origin: &str| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use switchboard::demo;
 
-use super::{agent_of, ask, ask_one, new_visitor, start, won, write};
+use super::{agent_of, create_chat, create_race, create_won_race, new_visitor, start, write};
 use crate::support::app::{TestApp, agent, service};
 
 fn ids(nodes: &Value) -> Vec<String> {
@@ -17,7 +17,7 @@ async fn chats_come_newest_first_in_pages_that_neither_skip_nor_repeat() {
     let contracts = demo::demo().contracts;
     let mut asked = Vec::new();
     for _ in 0..5 {
-        let chat = ask_one(&node, &new_visitor(), &contracts[0].id.to_string(), None).await;
+        let chat = create_chat(&node, &new_visitor(), &contracts[0].id.to_string(), None).await;
         asked.insert(0, chat["id"].as_str().unwrap().to_owned());
     }
     let document = "query($status: [ChatStatus!], $contract: UUID, $website: UUID, $first: Int, $after: String) {
@@ -31,7 +31,7 @@ async fn chats_come_newest_first_in_pages_that_neither_skip_nor_repeat() {
         found.extend(ids(&page["nodes"]));
         after = page["pageInfo"]["endCursor"].clone();
         // One that is asked meanwhile is newer than the page and moves nothing.
-        ask_one(&node, &new_visitor(), &contracts[1].id.to_string(), None).await;
+        create_chat(&node, &new_visitor(), &contracts[1].id.to_string(), None).await;
         if page["pageInfo"]["hasNextPage"] == false {
             break;
         }
@@ -53,7 +53,7 @@ async fn a_chats_messages_page_both_ways() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let (_, chat) = won(&node, &eve).await;
+    let (_, chat) = create_won_race(&node, &eve).await;
     for text in ["1", "2", "3", "4"] {
         write(&node, &eve, &chat, text).await;
     }
@@ -80,11 +80,11 @@ async fn a_chats_messages_page_both_ways() {
 }
 
 #[tokio::test]
-async fn an_inbox_is_told_when_a_chat_leaves_its_filter() {
+async fn a_chat_that_leaves_an_inboxs_filter_is_sent_as_delete() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let asked = ask(&node, &eve).await;
+    let asked = create_race(&node, &eve).await;
     let [first, second] = [0, 1].map(|index| asked["chats"][index].clone());
     let document = "subscription($status: ChatStatus) { chatStatus(status: $status) {
         operation record { id status closeReason } } }";

@@ -3,19 +3,19 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{HEADLINE, WRITE, agent_of, ask, end, new_visitor, texts, won, write};
+use super::{HEADLINE, WRITE, agent_of, create_race, create_won_race, end, new_visitor, texts, write};
 use crate::support::app::{TestApp, service};
 
 #[tokio::test]
-async fn only_a_started_chat_takes_messages_and_roles_decide_the_side() {
+async fn only_a_started_chat_takes_messages_and_the_role_decides_the_side() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let asked = ask(&node, &eve).await;
+    let asked = create_race(&node, &eve).await;
     let waiting = &asked["chats"][1];
     let early = json!({ "chat": waiting["id"], "text": "Hello?" });
     assert_eq!(node.code(&eve, WRITE, early).await, "CONFLICT");
-    let (_, chat) = won(&node, &eve).await;
+    let (_, chat) = create_won_race(&node, &eve).await;
     let as_agent = json!({ "chat": chat["id"], "text": "Free money", "agent": true });
     assert_eq!(node.code(&eve, WRITE, as_agent).await, "FORBIDDEN");
     assert_eq!(write(&node, &eve, &chat, "  two  \n words ").await["text"], "two  \n words");
@@ -35,11 +35,11 @@ async fn only_a_started_chat_takes_messages_and_roles_decide_the_side() {
 }
 
 #[tokio::test]
-async fn bounds_name_the_field() {
+async fn an_argument_out_of_bounds_is_refused_with_its_name() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let (_, chat) = won(&node, &eve).await;
+    let (_, chat) = create_won_race(&node, &eve).await;
     let rate = "mutation($chat: UUID!, $rating: Int!) { createRate(input: {rate: {chatId: $chat, rating: $rating}}) {
         rate { id chatId rating } } }";
     let update = "mutation($chat: UUID!, $patch: ChatPatch!) { updateChat(input: {id: $chat, patch: $patch}) {
@@ -66,12 +66,12 @@ async fn bounds_name_the_field() {
 }
 
 #[tokio::test]
-async fn a_message_comes_before_the_end_or_not_at_all() {
+async fn a_message_that_meets_the_end_is_written_before_it_or_refused() {
     let app = TestApp::new().await;
     let nodes = [app.node().await, app.node().await];
     let eve = new_visitor();
     for _ in 0..10 {
-        let (_, chat) = won(&nodes[0], &eve).await;
+        let (_, chat) = create_won_race(&nodes[0], &eve).await;
         let agent = agent_of(&chat);
         let message = |text: &str| json!({ "chat": chat["id"], "text": text });
         let (one, _, two) = tokio::join!(
@@ -100,11 +100,11 @@ async fn a_message_comes_before_the_end_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn message_added_begins_resumes_and_goes_on() {
+async fn message_added_sends_the_state_resumes_and_follows_changes() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let eve = new_visitor();
-    let (_, chat) = won(&node, &eve).await;
+    let (_, chat) = create_won_race(&node, &eve).await;
     let document = "subscription($chat: UUID!, $after: Cursor) {
         messageAdded(chatId: $chat, after: $after) { operation record { text isAgent } cursor resync } }";
     let mut stream = node.subscribe(&eve, document, json!({ "chat": chat["id"] })).await;

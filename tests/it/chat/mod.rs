@@ -1,13 +1,24 @@
-//! The chat race as widgets, consoles and companies' servers use it, through the API.
+//! Races and chats. Tests that use [`company`] call the verbs in this process; the others go through the API of
+//! running servers.
 
 mod ancestors;
+mod batches;
+mod company;
+mod contracts;
+mod deadlines;
 mod edits;
+mod interleaved;
 mod lists;
 mod messages;
+mod offers;
 mod reoffer;
+mod resolvers;
+mod story;
 mod streams;
+mod timers;
 mod visitors;
 mod widgets;
+mod winner;
 
 use std::time::Duration;
 
@@ -33,8 +44,8 @@ pub(crate) fn agent_of(chat: &Value) -> String {
     agent(chat["contract"]["agent"]["id"].as_str().unwrap().parse().unwrap())
 }
 
-/// A visitor asks everybody on shift; the race with its chats.
-pub(crate) async fn ask(node: &Node, visitor: &str) -> Value {
+/// Creates a race of all contracts on shift as a visitor; returns the race with its chats.
+pub(crate) async fn create_race(node: &Node, visitor: &str) -> Value {
     let document = "mutation($headline: String!) {
         createChatRace(input: {customerName: \"Eve\", headline: $headline}) {
             race { key state expiresAt version chats { id status version missAt contract { id agent { id } } } } } }";
@@ -44,8 +55,8 @@ pub(crate) async fn ask(node: &Node, visitor: &str) -> Value {
     race
 }
 
-/// One offer as the deployed widget makes it.
-pub(crate) async fn ask_one(node: &Node, visitor: &str, contract_id: &str, key: Option<&str>) -> Value {
+/// Creates one chat as the deployed widget does; returns it.
+pub(crate) async fn create_chat(node: &Node, visitor: &str, contract_id: &str, key: Option<&str>) -> Value {
     let document = "mutation($contract: UUID!, $key: UUID, $headline: String!) {
         createChat(input: {chat: {customerName: \"Eve\", headline: $headline, contractId: $contract, key: $key}}) {
             chat { id key status closeReason version ipAddress contract { agent { id } } } } }";
@@ -53,14 +64,14 @@ pub(crate) async fn ask_one(node: &Node, visitor: &str, contract_id: &str, key: 
     node.fields(visitor, document, variables).await["createChat"]["chat"].take()
 }
 
-/// An agent answers; the outcome.
+/// Starts a chat as an agent; returns the outcome.
 pub(crate) async fn start(node: &Node, token: &str, chat: &Value) -> String {
     let document = "mutation($id: UUID!) { startChat(input: {chatId: $id}) { outcome } }";
     let data = node.fields(token, document, json!({ "id": chat["id"] })).await;
     data["startChat"]["outcome"].as_str().unwrap().to_owned()
 }
 
-/// Ends a chat; its status afterwards.
+/// Ends a chat; returns its status.
 pub(crate) async fn end(node: &Node, token: &str, chat: &Value) -> String {
     let document = "mutation($id: UUID!) { endChat(input: {chatId: $id}) { chat { status } } }";
     let data = node.fields(token, document, json!({ "id": chat["id"] })).await;
@@ -78,7 +89,7 @@ pub(crate) const WRITE: &str = "mutation($id: UUID, $chat: UUID!, $text: String!
     createMessage(input: {message: {id: $id, chatId: $chat, text: $text, author: \"Eve\", isAgent: $agent}}) {
         message { id chatId text author isAgent insertedAt updatedAt } } }";
 
-/// Writes a message; the message.
+/// Writes a message; returns it.
 pub(crate) async fn write(node: &Node, token: &str, chat: &Value, text: &str) -> Value {
     let data = node.fields(token, WRITE, json!({ "chat": chat["id"], "text": text })).await;
     data["createMessage"]["message"].clone()
@@ -91,21 +102,21 @@ pub(crate) async fn texts(node: &Node, token: &str, chat: &Value) -> Vec<String>
     data["messages"].as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A race that has been won by its first chat's agent: the race, and the winning chat.
-pub(crate) async fn won(node: &Node, visitor: &str) -> (Value, Value) {
-    let race = ask(node, visitor).await;
+/// Creates a race that the agent of its first chat wins; returns the race and the winning chat.
+pub(crate) async fn create_won_race(node: &Node, visitor: &str) -> (Value, Value) {
+    let race = create_race(node, visitor).await;
     let chat = race["chats"][0].clone();
     assert_eq!(start(node, &agent_of(&chat), &chat).await, "STARTED");
     (race, chat)
 }
 
-/// Repeats `act` until the stream, which says nothing when it begins to listen, tells of one of them.
-pub(crate) async fn heard(stream: &mut Subscription, field: &str, mut act: impl AsyncFnMut(usize)) -> Value {
+/// Repeats `act` until the stream sends an event of one of them. The stream sends nothing when it has begun to listen.
+pub(crate) async fn event_after(stream: &mut Subscription, field: &str, mut act: impl AsyncFnMut(usize)) -> Value {
     for turn in 0..50 {
         act(turn).await;
         if let Ok(event) = timeout(Duration::from_millis(200), stream.event()).await {
             return event;
         }
     }
-    panic!("nothing was heard on {field}");
+    panic!("no event on {field}");
 }

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{agent_of, ask_one, end, new_visitor, race, start, texts, won, write};
+use super::{agent_of, create_chat, create_won_race, end, new_visitor, race, start, texts, write};
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn a_vanished_winner_gives_way_to_the_other_offers() {
+async fn the_race_reopens_when_its_winner_vanishes() {
     let app = TestApp::new().await;
     let nodes = [app.node().await, app.node().await];
     let eve = new_visitor();
-    let (asked, chat) = won(&nodes[0], &eve).await;
+    let (asked, chat) = create_won_race(&nodes[0], &eve).await;
     let other = &asked["chats"][1];
     let document = "subscription { chatStatus(status: ACTIVE) { operation record { id version } } }";
     let mut inbox = nodes[1].subscribe(&agent_of(other), document, json!({})).await;
@@ -35,34 +35,34 @@ async fn a_race_is_not_reopened_for_other_reasons() {
     let node = app.node().await;
     let eve = new_visitor();
     let state = async |asked: &Value| race(&node, &eve, &asked["key"]).await["state"].as_str().unwrap().to_owned();
-    let (asked, chat) = won(&node, &eve).await;
+    let (asked, chat) = create_won_race(&node, &eve).await;
     end(&node, &eve, &chat).await;
     assert_eq!(state(&asked).await, "WON", "the customer left");
-    let (asked, chat) = won(&node, &eve).await;
+    let (asked, chat) = create_won_race(&node, &eve).await;
     write(&node, &eve, &chat, "Anybody?").await;
     write(&node, &agent_of(&chat), &chat, "Yes").await;
     end(&node, &agent_of(&chat), &chat).await;
     assert_eq!(state(&asked).await, "WON", "the agent wrote");
     let contracts = [0, 1].map(|index| asked["chats"][index]["contract"]["id"].as_str().unwrap().to_owned());
-    let first = ask_one(&node, &eve, &contracts[0], None).await;
-    ask_one(&node, &eve, &contracts[1], first["key"].as_str()).await;
+    let first = create_chat(&node, &eve, &contracts[0], None).await;
+    create_chat(&node, &eve, &contracts[1], first["key"].as_str()).await;
     start(&node, &agent_of(&first), &first).await;
     end(&node, &agent_of(&first), &first).await;
     assert_eq!(state(&first).await, "WON", "widgets in the field make their races themselves");
-    let (asked, chat) = won(&node, &eve).await;
+    let (asked, chat) = create_won_race(&node, &eve).await;
     app.advance(31).await;
     end(&node, &agent_of(&chat), &chat).await;
     assert_eq!(state(&asked).await, "WON", "too late");
 }
 
 #[tokio::test]
-async fn reopening_races_with_cancel_and_with_the_cap() {
+async fn reopening_respects_a_concurrent_cancel_and_the_time_limit() {
     let app = TestApp::new().await;
     let nodes = [app.node().await, app.node().await];
     let eve = new_visitor();
     let cancel = "mutation($key: UUID!) { cancelChatRace(input: {key: $key}) { outcome } }";
     for _ in 0..8 {
-        let (asked, chat) = won(&nodes[0], &eve).await;
+        let (asked, chat) = create_won_race(&nodes[0], &eve).await;
         let other = &asked["chats"][1];
         let (loser, winner) = (agent_of(other), agent_of(&chat));
         let (_, outcome, canceled) = tokio::join!(
@@ -84,7 +84,7 @@ async fn reopening_races_with_cancel_and_with_the_cap() {
         assert!(consistent, "{outcome} {canceled} {now}");
     }
     // The cap holds for what was offered again: it is withdrawn when the race would have ended anyway.
-    let (asked, chat) = won(&nodes[0], &eve).await;
+    let (asked, chat) = create_won_race(&nodes[0], &eve).await;
     end(&nodes[0], &agent_of(&chat), &chat).await;
     assert_eq!(race(&nodes[0], &eve, &asked["key"]).await["state"], "WAITING");
     let document = "subscription($key: UUID!) { chatRace(key: $key) { operation record { state } } }";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{agent_of, ask, new_visitor, start};
+use super::{agent_of, create_race, new_visitor, start};
 use crate::support::app::{TestApp, service};
 
 const RACE: &str = "subscription($key: UUID!) { chatRace(key: $key) {
@@ -15,11 +15,11 @@ fn chats(event: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn what_is_made_once_for_many_readers_is_made_for_each_kind_of_reader() {
+async fn a_shared_rendering_shows_each_reader_only_what_it_may_see() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let visitor = new_visitor();
-    let race = ask(&node, &visitor).await;
+    let race = create_race(&node, &visitor).await;
     let key = json!({ "key": race["key"] });
     let (first, second) = (&race["chats"][0], &race["chats"][1]);
     let readers =

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::{WRITE, agent_of, end, new_visitor, start, won, write};
+use super::{WRITE, agent_of, create_won_race, end, new_visitor, start, write};
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn no_field_answers_another_visitors_chat() {
+async fn no_field_returns_another_visitors_chat() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let (eve, mallory) = (new_visitor(), new_visitor());
-    let (race, chat) = won(&node, &eve).await;
+    let (race, chat) = create_won_race(&node, &eve).await;
     let variables = json!({ "id": chat["id"], "key": race["key"], "chat": chat["id"], "text": "Hi",
         "contract": chat["contract"]["id"] });
     for (document, field) in [
@@ -70,11 +70,11 @@ async fn no_field_answers_another_visitors_chat() {
 }
 
 #[tokio::test]
-async fn no_stream_tells_of_another_visitors_chat() {
+async fn no_subscription_sends_another_visitors_chat() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let (eve, mallory) = (new_visitor(), new_visitor());
-    let (own_race, own) = won(&node, &mallory).await;
+    let (own_race, own) = create_won_race(&node, &mallory).await;
     let variables = json!({ "contract": own["contract"]["id"] });
     let mut streams = Vec::new();
     for (field, document) in [
@@ -100,7 +100,7 @@ async fn no_stream_tells_of_another_visitors_chat() {
         streams.push((document, stream));
     }
     // All that can happen to another's chats of the same contracts.
-    let (race, chat) = won(&node, &eve).await;
+    let (race, chat) = create_won_race(&node, &eve).await;
     write(&node, &eve, &chat, "secret").await;
     end(&node, &agent_of(&chat), &chat).await;
     start(&node, &agent_of(&race["chats"][1]), &race["chats"][1]).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use switchboard::demo;
 
-use super::{HEADLINE, agent_of, ask_one, end, heard, new_visitor, start, won, write};
+use super::{HEADLINE, agent_of, create_chat, create_won_race, end, event_after, new_visitor, start, write};
 use crate::support::app::{Node, TestApp, service};
 
 const UPDATE_CONTRACT: &str = "mutation($id: UUID!, $patch: ContractPatch!) {
@@ -13,7 +13,7 @@ const UPDATE_CONTRACT: &str = "mutation($id: UUID!, $patch: ContractPatch!) {
 async fn story(node: &Node, reader: &str) {
     let eve = new_visitor();
     let contract = demo::demo().contracts[0].id.to_string();
-    let chat = ask_one(node, &eve, &contract, None).await;
+    let chat = create_chat(node, &eve, &contract, None).await;
     let variables = json!({ "chatId": chat["id"] });
     let document = "subscription($chatId: UUID!) { chat(id: $chatId) { id status version contract { agent { id } } } }";
     let mut present = node.subscribe(reader, document, variables.clone()).await;
@@ -31,7 +31,7 @@ async fn story(node: &Node, reader: &str) {
     let mut added = node.subscribe(reader, document, variables.clone()).await;
     let agent = agent_of(&chat);
     let text = |turn: usize| format!("message {turn}");
-    let first = heard(&mut added, "onMessageAdded", async |turn| {
+    let first = event_after(&mut added, "onMessageAdded", async |turn| {
         write(node, &agent, &chat, &text(turn)).await;
     })
     .await;
@@ -51,7 +51,7 @@ async fn story(node: &Node, reader: &str) {
 }
 
 #[tokio::test]
-async fn a_widgets_story_with_a_token_and_without() {
+async fn a_deployed_widget_works_with_a_token_and_without() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let contract = demo::demo().contracts[0].id;
@@ -65,12 +65,12 @@ async fn a_widgets_story_with_a_token_and_without() {
 }
 
 #[tokio::test]
-async fn a_slow_widget_is_told_the_newest_of_its_chat_and_a_fast_one_every_change() {
+async fn a_slow_widget_receives_the_newest_state_of_its_chat_and_a_fast_one_every_change() {
     const CHANGES: usize = 60;
     let app = TestApp::new().await;
     let node = app.node_with(&["--subscription-queue", "4", "--send-queue", "1024", "--send-timeout", "60s"]).await;
     let eve = new_visitor();
-    let chat = ask_one(&node, &eve, &demo::demo().contracts[0].id.to_string(), None).await;
+    let chat = create_chat(&node, &eve, &demo::demo().contracts[0].id.to_string(), None).await;
     // Each message is larger than what the kernel takes for a socket at a time, or the slow one would not be slow.
     let large: Vec<String> = (0..90).map(|number| format!("copy{number}: headline")).collect();
     let document =
@@ -105,14 +105,14 @@ async fn chat_changed_begins_with_the_started_chat_and_hides_withdrawn_offers() 
     let node = app.node().await;
     let eve = new_visitor();
     // An older conversation that goes on, and the newest, which was won before the widget subscribed.
-    won(&node, &eve).await;
-    let (_, chat) = won(&node, &eve).await;
+    create_won_race(&node, &eve).await;
+    let (_, chat) = create_won_race(&node, &eve).await;
     let document = "subscription { chatChanged { operation record { id status } cursor resync } }";
     let mut stream = node.subscribe(&eve, document, json!({})).await;
     let first = stream.event().await;
     assert_eq!((&first["operation"], &first["record"]["id"]), (&json!("UPDATE"), &chat["id"]));
     // The next win withdraws an offer: the widget hears of the offers and of the win, not of the withdrawal.
-    let (race, next) = won(&node, &eve).await;
+    let (race, next) = create_won_race(&node, &eve).await;
     end(&node, &eve, &next).await;
     let events = stream.until(|event| event["record"]["status"] == "FINISHED").await;
     let told: Vec<(&Value, &Value)> =
@@ -123,15 +123,15 @@ async fn chat_changed_begins_with_the_started_chat_and_hides_withdrawn_offers() 
     assert!(events.iter().all(|event| event["operation"] != "SNAPSHOT" && event["operation"] != "READY"));
     // The agents' own view keeps the withdrawal.
     let mut agents = node.subscribe(&agent_of(&race["chats"][1]), document, json!({})).await;
-    let rescinded = heard(&mut agents, "chatChanged", async |_| {
-        won(&node, &new_visitor()).await;
+    let rescinded = event_after(&mut agents, "chatChanged", async |_| {
+        create_won_race(&node, &new_visitor()).await;
     })
     .await;
     assert_ne!(rescinded["operation"], "SNAPSHOT");
 }
 
 #[tokio::test]
-async fn without_a_token_chat_changed_needs_the_setting_and_shows_ones_own_address() {
+async fn chat_changed_without_a_token_needs_the_setting_and_shows_the_callers_own_address_only() {
     let app = TestApp::new().await;
     let (closed, open) =
         (app.node().await, app.node_with(&["--anonymous-widgets", "--trusted-proxies", "127.0.0.1"]).await);
@@ -152,7 +152,7 @@ async fn without_a_token_chat_changed_needs_the_setting_and_shows_ones_own_addre
         .json(&json!({ "query": elsewhere, "variables": variables }));
     let other: Value = request.send().await.unwrap().json().await.unwrap();
     let other = other["data"]["createChat"]["chat"].clone();
-    let own = ask_one(&open, &new_visitor(), &contract, None).await;
+    let own = create_chat(&open, &new_visitor(), &contract, None).await;
     start(&open, &agent_of(&own), &own).await;
     let mut stream = open.subscribe("", document, variables).await;
     assert_eq!(stream.event().await["record"]["id"], own["id"]);
@@ -163,7 +163,7 @@ async fn without_a_token_chat_changed_needs_the_setting_and_shows_ones_own_addre
 }
 
 #[tokio::test]
-async fn contract_changed_tells_strangers_what_is_public() {
+async fn contract_changed_sends_anonymous_callers_public_fields_only() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let contract = demo::demo().contracts[0].id;
@@ -177,7 +177,7 @@ async fn contract_changed_tells_strangers_what_is_public() {
     assert_eq!(foreign["errors"][0]["extensions"]["code"], "NOT_FOUND");
     for (token, rate_is_shown) in [(String::new(), false), (service(), true)] {
         let mut stream = node.subscribe(&token, document, company.clone()).await;
-        let event = heard(&mut stream, "contractChanged", async |turn| {
+        let event = event_after(&mut stream, "contractChanged", async |turn| {
             let patch =
                 json!({ "rate": f64::from(u32::try_from(turn).unwrap()) + 0.5, "color": format!("red {turn}") });
             node.fields(&service(), UPDATE_CONTRACT, json!({ "id": contract, "patch": patch })).await;
@@ -190,7 +190,7 @@ async fn contract_changed_tells_strangers_what_is_public() {
 }
 
 #[tokio::test]
-async fn a_widget_keeps_its_name_for_months_and_comes_back_with_a_bad_token() {
+async fn a_consumer_token_lives_for_months_and_a_bad_token_does_not_prevent_login() {
     let app = TestApp::new().await;
     let node = app.node().await;
     let login = "mutation($key: UUID!) { consumerLogin(input: {publicKey: $key}) { jwtToken } }";

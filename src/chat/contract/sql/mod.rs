@@ -6,15 +6,15 @@ use uuid::Uuid;
 use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract};
 use crate::platform::{clock, error::Result};
 
-/// Most contracts in one answer. A company has one for each agent and shift; a list that is longer is a mistake.
+/// Most contracts of one list. A company has one for each agent and shift.
 const MOST: i64 = 10_000;
 
-/// The company of a contract, whichever it is: a caller without a token belongs to none.
+/// The company of a contract. The contract may be of any company, because a caller without a token belongs to none.
 pub(super) async fn company_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<Uuid>> {
     Ok(sqlx::query_scalar!("select company_id from contract where id = $1", id).fetch_optional(connection).await?)
 }
 
-/// Those of these contracts that are there. Takes no lock.
+/// Reads the contracts of these ids that exist. Takes no lock.
 pub(in crate::chat) async fn find_many(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -24,7 +24,7 @@ pub(in crate::chat) async fn find_many(
     Ok(contracts.fetch_all(connection).await?)
 }
 
-/// The active contracts of a website's shift, at most `limit`. Takes no lock.
+/// Reads at most `limit` active contracts of a website's shift. Takes no lock.
 pub(in crate::chat) async fn on_shift(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -43,7 +43,8 @@ pub(in crate::chat) async fn on_shift(
     Ok(contracts.fetch_all(connection).await?)
 }
 
-/// Contracts that pass `filter` and, where given, are this website's and this agent's (the caller's rights).
+/// Reads the contracts that match `filter` and, where given, the website and the agent to which the caller's rights
+/// restrict it.
 pub(in crate::chat) async fn list(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -66,14 +67,14 @@ pub(in crate::chat) async fn list(
     Ok(contracts.fetch_all(connection).await?)
 }
 
-/// Locks these contracts as they are until the transaction ends. Ascending; before any race.
+/// Locks these contracts `for key share` until the transaction ends, in ascending order. Callers lock races after this.
 pub(in crate::chat) async fn lock_share(connection: &mut PgConnection, company_id: Uuid, ids: &[Uuid]) -> Result<()> {
     sqlx::query_file!("src/chat/contract/sql/lock_contracts.sql", company_id, ids).fetch_all(connection).await?;
     Ok(())
 }
 
-/// Locks one contract and reads it under the lock: `for update` to give it to another agent, which waits for everybody
-/// who is offering it a chat; else beside them.
+/// Locks one contract and reads it under the lock: `for update` to change its agent, which waits for transactions that
+/// offer it a chat; otherwise `for no key update`, which does not.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -89,11 +90,11 @@ pub(super) async fn lock(
             .fetch_optional(&mut *connection)
             .await?;
     }
-    // In a statement of its own: the lock may have waited, and its snapshot is older.
+    // In a statement of its own: the lock may have waited, and the snapshot of its statement is older.
     Ok(find_many(connection, company_id, &[id]).await?.pop())
 }
 
-/// Makes an agent known; a name replaces the one before, no name keeps it.
+/// Creates an agent, or replaces its name if one is given.
 pub(super) async fn upsert_agent(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -104,7 +105,7 @@ pub(super) async fn upsert_agent(
     Ok(())
 }
 
-/// Inserts a contract. Its website and agent are there.
+/// Inserts a contract. Its website and agent exist.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -128,7 +129,7 @@ pub(super) async fn insert(
     Ok(contract.fetch_one(connection).await?)
 }
 
-/// Writes what can change of a contract and raises its version. It is locked.
+/// Writes the fields of a contract that can change and raises its version. The caller holds its lock.
 pub(super) async fn update(connection: &mut PgConnection, contract: &ContractRecord) -> Result<ContractRecord> {
     let updated = sqlx::query_file_as!(
         ContractRecord,
@@ -148,7 +149,7 @@ pub(super) async fn update(connection: &mut PgConnection, contract: &ContractRec
     Ok(updated.fetch_one(connection).await?)
 }
 
-/// Those of these agents that are known.
+/// Reads the agents of these ids that exist.
 pub(in crate::chat) async fn find_agents(
     connection: &mut PgConnection,
     company_id: Uuid,

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What a message's decision needs of its chat, with the database's time.
+/// The fields of a chat that a message's decision needs, and the database's time.
 pub(super) struct ChatRow {
     pub(super) now: OffsetDateTime,
     pub(super) company_id: Uuid,
@@ -27,32 +27,32 @@ pub(super) struct ChatRow {
     pub(super) version: i32,
 }
 
-/// What calls add to a chat.
+/// What the calls of a batch add to a chat.
 pub(super) struct ChatWrite<'a> {
     pub(super) id: Uuid,
-    /// The version that was read.
+    /// The version that was read; a premise of the write.
     pub(super) version: i32,
-    /// The number of messages that was read.
+    /// The number of messages that was read; a premise of the write.
     pub(super) messages_read: i32,
     pub(super) added: &'a [MessageRecord],
-    /// The client's id under which the opening message was written again.
+    /// The id under which the client wrote the opening message again.
     pub(super) echo: Option<Uuid>,
     pub(super) changes: &'a Changes,
 }
 
-/// Locks chats, ascending: the only lock that writers of messages take.
+/// Locks chats in ascending order: the only lock that writers of messages take.
 pub(super) async fn lock_chats(connection: &mut PgConnection, company_id: Uuid, ids: &[Uuid]) -> Result<()> {
     sqlx::query_file!("src/chat/message/sql/lock_chats.sql", company_id, ids).fetch_all(connection).await?;
     Ok(())
 }
 
-/// Those of these chats that are there. Takes no lock.
+/// Reads the chats of these ids that exist. Takes no lock.
 pub(super) async fn read_chats(connection: &mut PgConnection, company_id: Uuid, ids: &[Uuid]) -> Result<Vec<ChatRow>> {
     let chats = sqlx::query_file_as!(ChatRow, "src/chat/message/sql/read_chats.sql", company_id, ids);
     Ok(chats.fetch_all(connection).await?)
 }
 
-/// Messages that were written before under the ids beside their chats, or echoed under them; each with that id.
+/// Reads the messages that were written, or echoed, under these ids in the chats beside them; each with that id.
 pub(super) async fn known_messages(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -82,7 +82,7 @@ pub(super) async fn known_messages(
     Ok(messages.collect())
 }
 
-/// The opening messages of those of these chats in which the customer has written nothing else.
+/// Reads the opening messages of those of these chats in which the customer has written nothing else.
 pub(super) async fn opening_messages(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -93,7 +93,8 @@ pub(super) async fn opening_messages(
     Ok(messages.fetch_all(connection).await?)
 }
 
-/// Adds messages, with their events, to those of these chats that are still as they were read. Returns which.
+/// Adds messages and their events to those of these chats that are unchanged since they were read. Returns the chats
+/// that were written.
 pub(super) async fn write(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -146,7 +147,7 @@ pub(super) async fn write(
     Ok(written.fetch_all(connection).await?)
 }
 
-/// At most `limit` messages of a chat between two places, both outside: oldest first, or newest first.
+/// Reads at most `limit` messages of a chat between two places, both excluded: oldest first, or newest first.
 pub(in crate::chat) async fn page(
     connection: &mut PgConnection,
     chat: &ChatRecord,

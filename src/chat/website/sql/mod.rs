@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{NewWebsite, WebsiteRecord};
 use crate::platform::{clock, error::Result};
 
-/// One website.
+/// Reads one website of the company.
 pub(in crate::chat) async fn find(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -16,13 +16,13 @@ pub(in crate::chat) async fn find(
     Ok(website.fetch_optional(connection).await?)
 }
 
-/// The website whose widget logs in with this key, of whatever company.
+/// Reads the website of a public key, of any company.
 pub(super) async fn find_by_key(connection: &mut PgConnection, public_key: Uuid) -> Result<Option<WebsiteRecord>> {
     let website = sqlx::query_file_as!(WebsiteRecord, "src/chat/website/sql/find_website_by_key.sql", public_key);
     Ok(website.fetch_optional(connection).await?)
 }
 
-/// True if pages of this origin, in lower case, may call for any website of any company.
+/// True if a website of any company lists this origin. The origin is in lower case.
 pub(super) async fn allows_origin(connection: &mut PgConnection, origin: &str) -> Result<bool> {
     let allows = sqlx::query_file_scalar!("src/chat/website/sql/allows_origin.sql", origin);
     Ok(allows.fetch_one(connection).await?)
@@ -39,7 +39,7 @@ pub(super) async fn agent_serves(
     Ok(serves.fetch_one(connection).await?)
 }
 
-/// Inserts a website.
+/// Inserts a website with its allowed origins.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     company_id: Uuid,

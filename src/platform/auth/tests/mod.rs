@@ -1,5 +1,5 @@
 //! Valid and invalid tokens of every kind against a whole [`Authenticator`]. API keys need a database: see
-//! `tests/it/auth.rs`.
+//! `tests/it/platform/auth.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rotation;

@@ -1,0 +1,283 @@
+//! The hub routes the events of this process's one reader to the queues of its subscriptions.
+//!
+//! ```text
+//! reader ── deliver(events, read) ──► routes: (company, subject type) ─┬─ all
+//!                                                                      ├─ by subject id
+//!                                                                      └─ by a field's text ──► EventQueue
+//! ```
+//!
+//! The cost of an event grows with the number of subscriptions that are interested in it, not with the number of all
+//! subscriptions. Queues that get the same events of a read share one [`Delivery`].
+//!
+//! A subscription that registers before it reads the state misses nothing: every event that is committed after the
+//! state was read comes in a later read of the log, and that read is delivered to the registered queue.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use uuid::Uuid;
+
+pub use super::queue::{Delivery, EventQueue, Read, Received};
+use super::{Event, Position};
+
+/// Which events a subscription's queue gets. The concept's feed then decides which of them the client is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interest {
+    /// Only events of this company.
+    pub company_id: Uuid,
+    /// Only subjects of this type.
+    pub subject_type: &'static str,
+    /// Which subjects of the type.
+    pub scope: Scope,
+}
+
+/// Which subjects of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every subject of the company.
+    All,
+    /// The subject with this id.
+    Subject(String),
+    /// Subjects whose record has, or had before the change, this text in this field.
+    Field(&'static str, String),
+}
+
+/// A registration with the hub; ends when dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Hub,
+    id: u64,
+    interests: Vec<Interest>,
+    queue: Arc<EventQueue>,
+}
+
+impl Subscription {
+    /// The queue that the hub fills.
+    pub fn queue(&self) -> &EventQueue {
+        &self.queue
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut routes = self.hub.routes();
+        for interest in &self.interests {
+            routes.remove(interest, self.id);
+        }
+        metrics::gauge!("switchboard_hub_subscriptions").decrement(1.0);
+    }
+}
+
+/// Queues by the id of their subscription.
+type Queues = HashMap<u64, Arc<EventQueue>>;
+
+/// The subscriptions of one company to one subject type.
+#[derive(Debug, Default)]
+struct TypeRoutes {
+    all: Queues,
+    by_subject: HashMap<String, Queues>,
+    by_field: HashMap<&'static str, HashMap<String, Queues>>,
+}
+
+impl TypeRoutes {
+    fn queues(&mut self, scope: &Scope) -> &mut Queues {
+        match scope {
+            Scope::All => &mut self.all,
+            Scope::Subject(id) => self.by_subject.entry(id.clone()).or_default(),
+            Scope::Field(field, value) => self.by_field.entry(field).or_default().entry(value.clone()).or_default(),
+        }
+    }
+
+    fn remove_empty(&mut self, scope: &Scope) {
+        match scope {
+            Scope::All => {}
+            Scope::Subject(id) => {
+                self.by_subject.remove(id);
+            }
+            Scope::Field(field, value) => {
+                if let Some(values) = self.by_field.get_mut(field) {
+                    values.remove(value);
+                    if values.is_empty() {
+                        self.by_field.remove(field);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.by_subject.is_empty() && self.by_field.is_empty()
+    }
+
+    /// The queues that get `event`; one that has several interests in it comes several times.
+    fn interested<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (&'a u64, &'a Arc<EventQueue>)> {
+        let by_subject = self.by_subject.get(&event.subject_id).into_iter().flatten();
+        let by_field = self
+            .by_field
+            .iter()
+            .flat_map(move |(field, values)| event.values_of(field).filter_map(|value| values.get(value)).flatten());
+        self.all.iter().chain(by_subject).chain(by_field)
+    }
+
+    fn every_queue(&self) -> impl Iterator<Item = &Arc<EventQueue>> {
+        let by_field = self.by_field.values().flat_map(HashMap::values);
+        let scopes = std::iter::once(&self.all).chain(self.by_subject.values()).chain(by_field);
+        scopes.flat_map(HashMap::values)
+    }
+}
+
+/// One event of a read that one queue gets.
+struct Wanted {
+    queue_id: u64,
+    queue: Arc<EventQueue>,
+    /// The event's index in the read.
+    event: usize,
+}
+
+#[derive(Debug, Default)]
+struct Routes {
+    by_type: HashMap<(Uuid, String), TypeRoutes>,
+    /// Queues of this process's own caches, which follow a subject type in every company.
+    all_companies: HashMap<&'static str, Arc<EventQueue>>,
+}
+
+impl Routes {
+    fn add(&mut self, interest: &Interest, id: u64, queue: &Arc<EventQueue>) {
+        let of_type = self.by_type.entry((interest.company_id, interest.subject_type.to_owned())).or_default();
+        of_type.queues(&interest.scope).insert(id, Arc::clone(queue));
+    }
+
+    fn remove(&mut self, interest: &Interest, id: u64) {
+        let key = (interest.company_id, interest.subject_type.to_owned());
+        let Some(of_type) = self.by_type.get_mut(&key) else { return };
+        let queues = of_type.queues(&interest.scope);
+        queues.remove(&id);
+        if queues.is_empty() {
+            of_type.remove_empty(&interest.scope);
+        }
+        if of_type.is_empty() {
+            self.by_type.remove(&key);
+        }
+    }
+
+    /// Which queues get which of `events`: sorted by queue, each event once per queue, in the order of the read.
+    fn wanted(&self, events: &[Arc<Event>]) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            let Some(of_type) = self.by_type.get(&(event.company_id, event.subject_type.clone())) else { continue };
+            wanted.extend(of_type.interested(event).map(|(id, queue)| Wanted {
+                queue_id: *id,
+                queue: Arc::clone(queue),
+                event: index,
+            }));
+        }
+        wanted.sort_unstable_by_key(|wanted| (wanted.queue_id, wanted.event));
+        // Several interests of one subscription may match the same event.
+        wanted.dedup_by_key(|wanted| (wanted.queue_id, wanted.event));
+        wanted
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    routes: Mutex<Routes>,
+    /// The reader's position; `None` before its first read.
+    position: Mutex<Option<Position>>,
+    next_id: AtomicU64,
+}
+
+/// Routes the events of this process's reader to its subscriptions. Clones share the same routes.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+    queue_capacity: usize,
+}
+
+impl Hub {
+    /// A hub whose queues hold `queue_capacity` events each.
+    pub fn new(queue_capacity: usize) -> Self {
+        Self { shared: Arc::default(), queue_capacity }
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.shared.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_queue(&self) -> Arc<EventQueue> {
+        Arc::new(EventQueue::new(self.queue_capacity))
+    }
+
+    /// Registers a subscription. From now on each event that matches any of `interests` enters its queue once.
+    pub fn subscribe(&self, interests: Vec<Interest>) -> Subscription {
+        let queue = self.new_queue();
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut routes = self.routes();
+        for interest in &interests {
+            routes.add(interest, id, &queue);
+        }
+        drop(routes);
+        metrics::gauge!("switchboard_hub_subscriptions").increment(1.0);
+        Subscription { hub: self.clone(), id, interests, queue }
+    }
+
+    /// A queue of all events about subjects of `subject_type`, whatever their company. For this process's own caches,
+    /// never for a caller. A second call for the same type returns the same queue.
+    pub fn subscribe_all_companies(&self, subject_type: &'static str) -> Arc<EventQueue> {
+        Arc::clone(self.routes().all_companies.entry(subject_type).or_insert_with(|| self.new_queue()))
+    }
+
+    /// Routes the events of one read of the log, then moves the position to its end.
+    pub(super) fn deliver(&self, events: Vec<Event>, read: Read) {
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+        let read = Arc::new(read);
+        let delivery = |events| Arc::new(Delivery { events, read: Arc::clone(&read) });
+        let routes = self.routes();
+        for event in &events {
+            if let Some(queue) = routes.all_companies.get(event.subject_type.as_str()) {
+                queue.push(delivery(vec![Arc::clone(event)]));
+            }
+        }
+        let wanted = routes.wanted(&events);
+        drop(routes);
+        // Many subscriptions of one subject get the same events: neighbours share one delivery.
+        let mut previous: Option<(&[Wanted], Arc<Delivery>)> = None;
+        for wanted in wanted.chunk_by(|one, next| one.queue_id == next.queue_id) {
+            let chosen = || wanted.iter().map(|wanted| wanted.event);
+            let same = previous.filter(|(others, _)| others.iter().map(|other| other.event).eq(chosen()));
+            let delivery = match same {
+                Some((_, delivery)) => delivery,
+                None => delivery(chosen().map(|event| Arc::clone(&events[event])).collect()),
+            };
+            wanted[0].queue.push(Arc::clone(&delivery));
+            previous = Some((wanted, delivery));
+        }
+        self.set_position(read.after.clone());
+    }
+
+    pub(super) fn set_position(&self, position: Position) {
+        *self.shared.position.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    }
+
+    /// The reader's position: all of its events have been delivered, and any later read of the database includes them.
+    /// `None` before the reader's first read.
+    pub fn position(&self) -> Option<Position> {
+        self.shared.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes every subscription send its present state again, because the log has a gap or another history.
+    pub(super) fn resync_all(&self) {
+        let routes = self.routes();
+        let subscribed = routes.by_type.values().flat_map(TypeRoutes::every_queue);
+        for queue in subscribed.chain(routes.all_companies.values()) {
+            queue.request_resync();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

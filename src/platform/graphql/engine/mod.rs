@@ -1,0 +1,285 @@
+//! What transports call: prepare a request, execute it, or subscribe.
+//!
+//! ```text
+//! prepare:   bytes ─► cache of documents ─► operationName ─► variables ─► page sizes ─► Prepared | Refusal
+//! execute:   credential, introspection ─► executor ─► codes, log, metrics
+//! subscribe: credential ─► the resolver's source ─► each message executed (source.rs) or shared (render_cache.rs)
+//! ```
+//!
+//! Guarantees:
+//! - Every document that async-graphql executes has passed the guard, so the settings bound its time, memory and stack.
+//! - A document is parsed and validated once. A request whose document is cached costs the check of its variables and a
+//!   clone of one operation.
+//! - A query or mutation ends within the execution timeout, at worst with `UNAVAILABLE`. A half-open connection to the
+//!   database would otherwise hold it until TCP gives up.
+//! - A panic in a resolver fails its own request with `INTERNAL_SERVER_ERROR`, never the connection.
+//! - Every error carries `extensions.code`; text of internal faults is not sent.
+
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_graphql::{
+    Name, ObjectType, Request, Response, SchemaBuilder, ServerError, SubscriptionType, Variables,
+    parser::types::OperationType,
+};
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::time::timeout;
+
+use super::{
+    document::{Document, DocumentCache, Operation},
+    error_response::{self, Refusal},
+    executor::{self, Executor},
+    guard::Guard,
+    render_cache::{MessageKey, SelectionKey},
+    response::OperationResponse,
+    source::{Message, Root, RootValue, SourceSlot},
+    types::Types,
+    variables,
+};
+use crate::platform::{
+    auth::{Caller, ClientAddress},
+    config::GuardSettings,
+    error::{Code, Error},
+};
+
+/// One GraphQL request, as a transport read it.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphqlRequest {
+    /// The document's text.
+    pub query: String,
+    /// Selects one of the document's operations; required when there are several.
+    #[serde(default)]
+    pub operation_name: Option<String>,
+    /// Values of the operation's variables; not checked yet.
+    #[serde(default)]
+    pub variables: Variables,
+}
+
+/// A request whose document is valid, with its operation selected and its variables checked.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For the executor; carries the parsed document.
+    request: Request,
+    /// Query, mutation or subscription.
+    pub operation: OperationType,
+    /// True when callers with a refused credential may run it (`consumerLogin`).
+    pub open: bool,
+    plan: Arc<Operation>,
+    /// Variables without a value.
+    absent: HashSet<Name>,
+}
+
+impl Prepared {
+    /// Adds the client's address, for resolvers.
+    #[must_use]
+    pub fn from(mut self, address: Option<ClientAddress>) -> Self {
+        if let Some(address) = address {
+            self.request = self.request.data(address);
+        }
+        self
+    }
+}
+
+/// Executes GraphQL for all transports. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    executor: Box<dyn Executor>,
+    add_context: Box<dyn Fn(Request) -> Request + Send + Sync>,
+    types: Types,
+    guard: Guard,
+    documents: DocumentCache,
+    execution_timeout: Duration,
+    sdl: String,
+}
+
+impl Engine {
+    /// An engine for the schema that `build` makes; `build` is called twice (see `executor`). `add_context` runs for
+    /// each execution before any field is resolved, and may add data for the resolvers.
+    ///
+    /// # Panics
+    /// When the schema's own SDL does not parse.
+    pub fn new<Q, M, S>(
+        build: impl Fn() -> SchemaBuilder<Root<Q>, M, S>,
+        settings: &GuardSettings,
+        add_context: impl Fn(Request) -> Request + Send + Sync + 'static,
+    ) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        let executor = executor::new(build);
+        let sdl = executor.sdl();
+        Self {
+            shared: Arc::new(Shared {
+                types: Types::read(&sdl),
+                guard: Guard::new(settings),
+                documents: DocumentCache::new(settings.document_cache),
+                execution_timeout: settings.execution_timeout,
+                executor,
+                add_context: Box::new(add_context),
+                sdl,
+            }),
+        }
+    }
+
+    /// The schema in the schema definition language.
+    pub fn sdl(&self) -> &str {
+        &self.shared.sdl
+    }
+
+    /// Guards, parses and validates `request`, using the cache of documents, and checks its variables.
+    pub fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, Refusal> {
+        catch_unwind(AssertUnwindSafe(|| self.shared.prepare(request)))
+            .unwrap_or_else(|panic| Err(error_response::refuse_panic("graphql prepare", &*panic)))
+    }
+
+    /// Runs a query or mutation to its end. Errors in the response carry `extensions.code`.
+    pub async fn execute(&self, prepared: Prepared, caller: &Caller) -> Response {
+        if let Err(error) = check_caller(&prepared, caller) {
+            return error_response::refuse_error(&error).response;
+        }
+        if prepared.operation == OperationType::Subscription {
+            let message = "a subscription needs a transport that streams, such as a WebSocket";
+            return error_response::refuse(Code::BadUserInput, message, vec![]).response;
+        }
+        let Prepared { request, plan, .. } = prepared;
+        let started = Instant::now();
+        let execution = self.shared.executor.execute((self.shared.add_context)(request).data(caller.clone()));
+        let execution = timeout(self.shared.execution_timeout, AssertUnwindSafe(execution).catch_unwind());
+        let response = match execution.await {
+            Ok(Ok(response)) => error_response::finish(response, &plan.executable, &self.shared.types),
+            Ok(Err(panic)) => error_response::refuse_panic(&plan.label, &*panic).response,
+            Err(elapsed) => error_response::refuse_error(&Error::unavailable(elapsed)).response,
+        };
+        metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
+        metrics::histogram!("switchboard_graphql_operation_seconds", labels(&plan))
+            .record(started.elapsed().as_secs_f64());
+        response
+    }
+
+    /// Runs any operation as a stream of responses: one for a query or mutation, any number for a subscription. After
+    /// a panic the stream ends with the response for it.
+    pub fn stream(&self, prepared: Prepared, caller: &Caller) -> BoxStream<'static, OperationResponse> {
+        if prepared.operation != OperationType::Subscription {
+            let (engine, caller) = (self.clone(), caller.clone());
+            return stream::once(async move { engine.execute(prepared, &caller).await.into() }).boxed();
+        }
+        if let Err(error) = check_caller(&prepared, caller) {
+            return stream::once(async move { error_response::refuse_error(&error).response.into() }).boxed();
+        }
+        let Prepared { request, plan, absent, .. } = prepared;
+        metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
+        let selection = Arc::new(SelectionKey::new(plan, &request.variables, absent, caller.clone()));
+        let label = Arc::clone(&selection.operation.label);
+        AssertUnwindSafe(self.subscribe(request, selection))
+            .catch_unwind()
+            .map(move |response| {
+                response.unwrap_or_else(|panic| error_response::refuse_panic(&label, &*panic).response.into())
+            })
+            .boxed()
+    }
+
+    fn subscribe(
+        &self,
+        request: Request,
+        selection: Arc<SelectionKey>,
+    ) -> impl Stream<Item = OperationResponse> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        let slot = SourceSlot::new(Arc::clone(&selection));
+        let request = (shared.add_context)(request).data(selection.caller.clone()).data(slot.clone());
+        let mut opening = shared.executor.subscribe(request);
+        // This state lives as long as the subscription, so it is kept small: the future of one message is boxed.
+        async_stream::stream! {
+            // A response instead of a source: the subscription is refused.
+            while let Some(response) = opening.next().await {
+                yield error_response::finish(response, &selection.operation.executable, &shared.types).into();
+            }
+            drop(opening);
+            let Some(mut source) = slot.take() else { return };
+            while let Some(message) = source.next().await {
+                yield match message {
+                    Message::Rendered(text) => OperationResponse::Json(text),
+                    Message::Unrendered(value, key) => Box::pin(shared.render(&selection, value, key)).await,
+                };
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Executes one message of a subscription. With a key, the response is kept for equal selections.
+    async fn render(
+        &self,
+        selection: &Arc<SelectionKey>,
+        value: RootValue,
+        key: Option<MessageKey>,
+    ) -> OperationResponse {
+        let request = (self.add_context)(selection.request()).data(selection.caller.clone()).data(value);
+        let response = self.executor.execute(request).await;
+        let response = error_response::finish(response, &selection.operation.executable, &self.types);
+        match key {
+            Some(key) => selection.insert(key, response),
+            None => response.into(),
+        }
+    }
+
+    fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, Refusal> {
+        let text = request.query.as_str();
+        self.guard.check_bytes(text)?;
+        let document = self.documents.get_or_prepare(text, || {
+            Document::prepare(text, &self.guard, &self.types, |document| self.executor.validate(document.clone()))
+        })?;
+        let operation = document.operation(request.operation_name.as_deref())?;
+        let definitions = &operation.definition().variable_definitions;
+        let variables = variables::coerce(definitions, request.variables, &self.types).map_err(|problems| {
+            let errors = problems.into_iter().map(|problem| ServerError::new(problem.node, Some(problem.pos)));
+            error_response::refuse_all(Code::BadUserInput, errors.collect())
+        })?;
+        if operation.paged_by_variable {
+            self.guard.check_pages(&operation.executable, &self.types, &variables.values)?;
+        }
+        let mut executable = operation.executable.clone();
+        variables::omit_absent(&mut executable, &variables.absent);
+        let mut request = Request::new(String::new()).variables(variables.values);
+        request.set_parsed_query(executable);
+        let (open, plan) = (operation.open, Arc::clone(operation));
+        Ok(Prepared { request, operation: operation.ty, open, plan, absent: variables.absent })
+    }
+}
+
+/// Refuses a caller whose credential was refused (except for open operations), and introspection by anonymous callers.
+/// Each field checks its own rights in its resolver.
+fn check_caller(prepared: &Prepared, caller: &Caller) -> Result<(), Error> {
+    match caller {
+        Caller::Known(_) => Ok(()),
+        Caller::Refused(_) | Caller::Unavailable(_) if prepared.open => Ok(()),
+        Caller::Anonymous if !prepared.plan.introspects => Ok(()),
+        _ => caller.principal().map(|_| ()),
+    }
+}
+
+/// The operation's type and its first root field: a bounded number of label values, as both are names of the schema.
+fn labels(plan: &Operation) -> Vec<metrics::Label> {
+    let operation = match plan.ty {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
+    };
+    vec![metrics::Label::new("operation", operation), metrics::Label::new("field", Arc::clone(&plan.label))]
+}
+
+#[cfg(test)]
+mod tests;

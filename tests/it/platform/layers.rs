@@ -1,0 +1,42 @@
+//! The platform is below the concepts: no file of it imports a concept or the application that composes them.
+
+use std::{fs, path::Path};
+
+#[test]
+fn the_platform_imports_no_concept() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let lib = fs::read_to_string(source.join("lib.rs")).unwrap();
+    let declared = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let above: Vec<&str> = declared.filter(|module| *module != "platform").collect();
+    assert!(above.contains(&"chat") && above.contains(&"concepts"), "the modules of the crate were not found");
+    let mut folders = vec![source.join("platform")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files += 1;
+                let text = fs::read_to_string(&path).unwrap();
+                for import in imports(&text) {
+                    assert!(!above.contains(&import), "{} imports {import}", path.display());
+                }
+            }
+        }
+    }
+    assert!(files > 50, "only {files} files found");
+}
+
+/// The first name of each path that starts with `crate::`; of `crate::{…}` all names within the braces.
+fn imports(text: &str) -> impl Iterator<Item = &str> {
+    text.split("crate::").skip(1).flat_map(|rest| {
+        let list = rest.strip_prefix('{').unwrap_or(rest);
+        let end = if list.len() < rest.len() { list.find("};") } else { list.find(|c| !is_name(c)) };
+        list[..end.unwrap_or(list.len())].split(|c| !is_name(c))
+    })
+}
+
+fn is_name(c: char) -> bool {
+    c == '_' || c.is_ascii_alphanumeric()
+}
