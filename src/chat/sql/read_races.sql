@@ -8,10 +8,12 @@ with
 moment as materialized (
     select switchboard.now() as now
 ),
-wanted as (
+wanted as materialized (
     select unnest($2::uuid[]) as key
     union
-    select chat.key from chat where chat.company_id = $1 and chat.id = any($3)
+    select chat.key
+    from unnest($3::uuid[]) as asked (id)
+    join chat on chat.company_id = $1 and chat.id = asked.id
 )
 select
     moment.now as "now!",
@@ -27,12 +29,14 @@ select
     race.revision as "race_revision?",
     race.inserted_at as "race_inserted_at?",
     race.updated_at as "race_updated_at?",
-    -- Asked only of a chat that is held: whether its agent vanished in silence.
-    chat.status = 'STARTED' and exists (
-        select 1
+    -- Needed only of a chat that is held: whether its agent vanished in silence. Not "exists", which the planner may turn
+    -- into a hash of all messages of the company.
+    case when chat.status = 'STARTED' then (
+        select true
         from chat_message as message
         where message.company_id = $1 and message.chat_id = chat.id and message.is_agent
-    ) as "agent_wrote?",
+        limit 1
+    ) end as "agent_wrote?",
     chat.id as "id?",
     chat.contract_id as "contract_id?",
     chat.agent_id as "agent_id?",
@@ -54,6 +58,7 @@ select
     chat.finished_at as "finished_at?"
 from moment
 left join (
-    wanted join chat_race as race on race.company_id = $1 and race.key = wanted.key
+    wanted
+    join chat_race as race on race.company_id = $1 and race.key = wanted.key
+    left join chat on chat.company_id = $1 and chat.key = race.key
 ) on true
-left join chat on chat.company_id = $1 and chat.key = race.key

@@ -43,10 +43,10 @@ changed_chat as (
 ),
 held_contract as materialized (
     select contract.id, contract.version
-    from contract
-    where contract.company_id = $1 and contract.id = any($15)
+    from (select distinct contract_id as id from premise) as wanted
+    join contract on contract.company_id = $1 and contract.id = wanted.id
     order by contract.id
-    for key share skip locked
+    for key share of contract skip locked
 ),
 -- Races whose contracts are as they were read.
 sound as materialized (

@@ -60,9 +60,15 @@ impl Pools {
     pub fn new(options: &PgConnectOptions, settings: &DatabaseSettings) -> Self {
         let batches = settings.database_connections / 2;
         // A batch's statements look rows up by keys, for any number of rows, so one plan fits every call: planning
-        // again would cost more than most of them take to run. Newly inserted rows are newer than any statistics, so a
-        // plan that is kept must never read a whole table, however small it looked.
-        let plan_once = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+        // again would cost more than most of them take to run. The plan is made when the tables may still be empty, and
+        // kept: it must be nested loops over index lookups, never a scan of what looked small then.
+        let plan_once = [
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
+        ];
         Self {
             requests: pool(options.clone(), settings, settings.database_connections - batches),
             batches: pool(options.clone().options(plan_once), settings, batches),

@@ -20,5 +20,5 @@ select
     contract.version,
     contract.inserted_at,
     contract.updated_at
-from contract
-where contract.company_id = $1 and contract.id = any($2)
+from unnest($2::uuid[]) as wanted (id)
+join contract on contract.company_id = $1 and contract.id = wanted.id

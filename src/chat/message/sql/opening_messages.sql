@@ -15,11 +15,13 @@ select
     message.opening,
     message.inserted_at,
     message.updated_at
-from chat
+from (select distinct unnest($2::uuid[]) as id) as wanted
+join chat on chat.company_id = $1 and chat.id = wanted.id
 join chat_message as message on message.company_id = chat.company_id and message.chat_id = chat.id and message.opening
-where chat.company_id = $1 and chat.id = any($2)
-    and not exists (
-        select 1
-        from chat_message as other
-        where other.company_id = $1 and other.chat_id = chat.id and not other.opening and not other.is_agent
-    )
+-- Not "not exists", which the planner may turn into a hash of all messages of the company.
+where (
+    select true
+    from chat_message as other
+    where other.company_id = $1 and other.chat_id = chat.id and not other.opening and not other.is_agent
+    limit 1
+) is null

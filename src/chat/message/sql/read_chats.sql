@@ -18,4 +18,5 @@ select
     chat.message_count,
     chat.version
 from moment
-join chat on chat.company_id = $1 and chat.id = any($2)
+cross join (select distinct unnest($2::uuid[]) as id) as wanted
+join chat on chat.company_id = $1 and chat.id = wanted.id
