@@ -6,10 +6,10 @@
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
 
-run: ## serve demo data on 127.0.0.1:4000 in development mode (release build); installs what is missing
+run: ## serve demo data on 127.0.0.1:4000 in development mode (optimized, quick to build); installs what is missing
 	@.ci/setup
 	@.ci/web --if-possible
-	SWITCHBOARD_DEV=true cargo run --release --bin switchboard -- serve
+	SWITCHBOARD_DEV=true cargo run --profile local --bin switchboard -- serve
 
 test: ## run all tests: Rust, then the Node clients; installs what is missing
 	@.ci/setup --node
@@ -20,7 +20,7 @@ test: ## run all tests: Rust, then the Node clients; installs what is missing
 web: ## build GraphiQL, to be embedded by the next build of the server; needs Node
 	@.ci/web
 
-bench: ## measure, with limits and peers for comparison (release build; several minutes; ARGS="--rounds 1" and others)
+bench: ## measure beside limits and peers (release build; about 25 minutes; ARGS="--rounds 1 --seconds 1 --warm 1": 3)
 	@.ci/setup --node
 	@ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn); cargo bench --bench load -- $(ARGS)
 

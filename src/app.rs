@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool ── services ── schema ── engine ── http ── clients
-//!   │        └ notifier, alarm
+//!   │        └ notifier, waker
 //!   └── background tasks: notifier, listener, reader ─► hub ─► subscriptions
 //!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
 //! ```
@@ -17,12 +17,13 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     audit::graphql::RequestStart,
-    chat::{self, Chats, website::WebsiteOrigins},
+    chat::website::WebsiteOrigins,
+    concepts::{self, Services},
     demo,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
         clock::Clock,
-        config::{EventSettings, Settings},
+        config::EventSettings,
         db,
         error::{Error, Result},
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
@@ -34,7 +35,7 @@ use crate::{
         unit::UnitOfWork,
     },
     router::router,
-    schema,
+    settings::Settings,
 };
 
 /// Longest wait for the background tasks to end and the pool to close.
@@ -47,7 +48,7 @@ pub struct App {
     /// Stops the server: `drain` first, `now` if that takes too long.
     pub shutdown: Shutdown,
     /// Wakes the scheduler; for tests that moved the database's clock.
-    pub alarm: TimerWaker,
+    pub waker: TimerWaker,
     /// The clock of the authenticator and of `/api/time`; tests move it.
     pub clock: Clock,
     /// True while the reader can read the event log.
@@ -76,18 +77,22 @@ impl App {
         let pools = db::Pools::new(&options, &settings.database);
         let pool = pools.requests.clone();
         let clock = Clock::default();
-        let (notifier, alarm) = (LogNotifier::default(), TimerWaker::default());
+        let (notifier, waker) = (LogNotifier::default(), TimerWaker::default());
         let hub = Hub::new(settings.event.subscription_queue);
         let demo_service = development.then(|| Arc::new(demo_service()));
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
-        let work = UnitOfWork::new(pools.clone(), notifier.clone(), alarm.clone());
-        let chats = Chats::new(work.clone(), settings.chat.clone());
-        let scheduler = Scheduler::new(work, alarm.clone(), chat::timer_handlers());
+        let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
+        let (mut timers, mut background) = (Vec::new(), Vec::new());
+        for concept in concepts::all() {
+            timers.extend(concept.timers);
+            background.extend(concept.tasks);
+        }
+        let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
-        let mut background = event_tasks(&settings.event, &options, &notifier, &hub, set_live);
+        background.extend(event_tasks(&settings.event, &options, &notifier, &hub, set_live));
         background.push({
             let (authenticator, revocations) = (authenticator.clone(), hub.subscribe_all_companies(api_key::SUBJECT));
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
@@ -96,11 +101,9 @@ impl App {
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
-        let engine = Engine::new(
-            || schema::schema(&sources, &chats, &authenticator),
-            &settings.guard,
-            move |request| request.data(RequestStart::note(&hub)),
-        );
+        let services = Services::new(&work, &settings, sources, authenticator.clone());
+        let engine =
+            Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {
             engine,
             authenticator,
@@ -129,7 +132,7 @@ impl App {
             let (settings, shutdown) = (settings.http, shutdown.clone());
             tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
         };
-        Ok(Self { address, shutdown, alarm, clock, live, tasks, serving, pools })
+        Ok(Self { address, shutdown, waker, clock, live, tasks, serving, pools })
     }
 
     /// Waits until the server has stopped, because of its [`Shutdown`] or of a failed background task. Returns how many

@@ -1,4 +1,4 @@
-//! A client that costs next to nothing, and the closed loop that drives a server with many of them.
+//! An HTTP client that uses little CPU, and the closed loop that drives a server with many of them.
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
@@ -14,10 +14,10 @@ use crate::{
     report::Run,
 };
 
-/// Makes the requests, one at a time; `None` when there are no more.
+/// Returns the next request; `None` when there are no more.
 pub(crate) type Requests = Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
 
-/// A POST of JSON on a connection that is kept.
+/// A POST of JSON on a persistent connection.
 pub(crate) fn post(path: &str, token: &str, body: &str) -> Vec<u8> {
     let authorization = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
     format!(
@@ -28,12 +28,12 @@ pub(crate) fn post(path: &str, token: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A GET on a connection that is kept.
+/// A GET on a persistent connection.
 pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// One connection.
+/// One persistent connection; sends one request at a time.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
@@ -47,7 +47,7 @@ impl Client {
         Ok(Self { stream, buffer: Vec::with_capacity(4_096) })
     }
 
-    /// Sends a request and reads the answer, which must be a success without GraphQL errors; its body.
+    /// Sends a request and returns the body of the response. Any status but 200 and any GraphQL error is an error.
     pub(crate) async fn call(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
@@ -61,13 +61,13 @@ impl Client {
         };
         let body = &self.buffer[head..end];
         if &self.buffer[9..12] != b"200" || body.windows(9).any(|word| word == b"\"errors\":") {
-            return Err(format!("refused: {}", String::from_utf8_lossy(&self.buffer)).into());
+            return Err(format!("a request failed: {}", String::from_utf8_lossy(&self.buffer)).into());
         }
         Ok(body)
     }
 }
 
-/// Where the body of an answer begins and ends, once all of it is there.
+/// The bounds of the body; `None` while the response is incomplete.
 fn whole(buffer: &[u8]) -> Result<Option<(usize, usize)>> {
     let Some(head) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let text = std::str::from_utf8(&buffer[..head])?;
@@ -81,8 +81,8 @@ fn whole(buffer: &[u8]) -> Result<Option<(usize, usize)>> {
     Ok(buffer.ends_with(b"0\r\n\r\n").then_some((head, buffer.len())))
 }
 
-/// `connections` clients, each sending its next request when the last is answered, for `limit` or until there are no
-/// more requests.
+/// Runs `connections` clients for `limit` or until there are no more requests. Each sends its next request when it has
+/// the response to the last.
 pub(crate) async fn drive(server: &Server, connections: usize, limit: Duration, requests: &Requests) -> Result<Run> {
     let mut clients = Vec::new();
     for _ in 0..connections {

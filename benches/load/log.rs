@@ -1,6 +1,7 @@
 //! Events through the log: writers append, one subscription receives every event, in order.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -8,40 +9,80 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use switchboard::{
     demo,
     platform::event::{self, NewEvent, Subject},
 };
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::{
     Arguments, Result,
-    delivery::{record_of, subscribed},
     process::{Server, watched},
-    report::{Table, aim, us},
-    socket::contains,
-    stage::Stage,
+    ratio::{Aim, Figure, Ratios, Spread},
+    report::{Table, median, us},
+    socket::{Socket, contains},
+    stage::{BASELINE, Build, SWITCHBOARD, Stage},
+    subscriber::{record_of, subscribe},
 };
 
-/// Silence after which what has not come will not come.
+/// Events in one transaction.
+const SIZES: [i32; 3] = [1, 10, 50];
+/// Silence after which the run counts what is missing as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Sessions that append at once.
 const WRITERS: u32 = 8;
-/// Headline of the records that are appended: what other parts left behind may come due meanwhile.
+/// How often the servers are notified of new events, as a server that writes would do it.
+const NOTIFY_EVERY: Duration = Duration::from_millis(2);
+/// Headline of the appended records. It tells them from events that other parts left to come due.
 const HEADLINE: &str = "appended by the load";
+const TITLE: &str = "Events through the log, 8 writers, one subscriber of all";
+
+/// The results of one turn.
+#[derive(Debug, Clone)]
+struct Measured {
+    /// Events a second until the last commit.
+    appended: f64,
+    /// Events a second until the last message.
+    received: f64,
+    /// From the last commit to the last message.
+    behind: Duration,
+    /// Server CPU time for one event.
+    cpu: Duration,
+}
+
+/// The turns by size and build, in the order of the rounds.
+type Turns = BTreeMap<(i32, &'static str), Vec<Measured>>;
 
 pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> {
-    let columns = ["", "appended/s", "received/s", "last received after the last commit, ms", "server CPU us"];
-    let mut table = Table::new("Events through the log, 8 writers, one subscriber of all", &columns);
-    let mut best = 0.0_f64;
-    for size in [1, 10, 50] {
-        let server = stage.switchboard().await?;
-        let measured = Box::pin(stream(arguments, stage, &server, size)).await?;
-        server.stop().await?;
-        best = best.max(measured.received);
+    let mut turns = Turns::new();
+    for round in 1..=arguments.rounds {
+        eprintln!("load: log: round {round} of {}", arguments.rounds);
+        for size in SIZES {
+            for build in &stage.builds {
+                let server = build.serve().await?;
+                let measured = Box::pin(stream(arguments, stage, (build, &server), (round, size))).await?;
+                server.stop().await?;
+                turns.entry((size, build.name)).or_default().push(measured);
+            }
+        }
+    }
+    print_table(&turns);
+    print_ratios(&turns);
+    Ok(())
+}
+
+fn print_table(turns: &Turns) {
+    let columns = ["", "", "appended/s", "received/s", "last received after the last commit, ms", "server CPU us"];
+    let mut table = Table::new(TITLE, &columns);
+    for (size, name) in SIZES.into_iter().flat_map(|size| [(size, SWITCHBOARD), (size, BASELINE)]) {
+        let rounds = turns.get(&(size, name)).map_or(&[][..], Vec::as_slice);
+        let Some(measured) = median(rounds, |measured| measured.received) else { continue };
         table.row([
             format!("{size} in a transaction"),
+            name.to_owned(),
             format!("{:.0}", measured.appended),
             format!("{:.0}", measured.received),
             format!("{:.1}", measured.behind.as_secs_f64() * 1e3),
@@ -49,116 +90,145 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
         ]);
     }
     table.print();
-    aim("events/s, committed, read and received", best, 10_000.0, true);
-    Ok(())
 }
 
-struct Measured {
-    appended: f64,
-    received: f64,
-    behind: Duration,
-    cpu: Duration,
+fn print_ratios(turns: &Turns) {
+    let mut ratios = Ratios::new("Events through the log", SIZES.map(|size| format!("{size} in a transaction")));
+    let rounds = |size, name| turns.get(&(size, name)).map_or(&[][..], Vec::as_slice).iter();
+    let received = SIZES.map(|size| Spread::of(rounds(size, SWITCHBOARD).map(|measured| measured.received).collect()));
+    let best = received.iter().copied().max_by(|one, other| {
+        let median = |value: &Option<Spread>| value.map_or(0.0, |value| value.median);
+        median(one).total_cmp(&median(other))
+    });
+    let verdict = Aim::AtLeast(10_000.0).verdict(best.as_slice());
+    ratios.row_with_verdict("events/s, committed, read and received; the best size", &received, verdict);
+    let compared: [(&str, Figure<Measured>); 3] = [
+        ("appended/s", |measured| measured.appended),
+        ("received/s", |measured| measured.received),
+        ("CPU an event", |measured| measured.cpu.as_secs_f64()),
+    ];
+    for (title, value) in compared {
+        let values =
+            SIZES.map(|size| Spread::ratio(rounds(size, SWITCHBOARD).map(value), rounds(size, BASELINE).map(value)));
+        ratios.row(&format!("new / old: {title}"), &values, None);
+    }
+    ratios.print();
 }
 
-async fn stream(arguments: &Arguments, stage: &Stage, server: &Server, size: i32) -> Result<Measured> {
-    let prefix = format!("log-{size}-");
-    stage.offer(&prefix, WRITERS).await?;
-    let chats = stage.offered(&prefix, WRITERS).await?;
-    // A filter by race would hear of one chat; the company's own service hears of all.
-    let mut socket = subscribed(server, &stage.token, json!({})).await?;
-    let until = Instant::now() + arguments.turn();
+async fn stream(
+    arguments: &Arguments,
+    stage: &Stage,
+    (build, server): (&Build, &Server),
+    (round, size): (u32, i32),
+) -> Result<Measured> {
+    let chats = build.database.offer(&format!("log-{}-{size}-{round}-", build.name), WRITERS).await?;
+    // The company's own server receives the events of all its chats.
+    let socket = subscribe(server, &stage.token, json!({})).await?;
     let appended = Arc::new(AtomicU64::new(0));
-    let write = async {
-        let mut writers = Vec::new();
-        for chat in chats {
-            let mut connection = stage.connect().await?;
-            let mut record = record_of(&mut connection, chat).await?;
-            record["headline"] = json!(HEADLINE);
-            let appended = Arc::clone(&appended);
-            writers.push(tokio::spawn(async move {
-                let mut version = 1;
-                while Instant::now() < until {
-                    append(&mut connection, chat, &record, version, size).await?;
-                    version += size;
-                    appended.fetch_add(u64::try_from(size)?, Ordering::Relaxed);
-                }
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(connection.close().await?)
-            }));
-        }
+    let notifying = notify(build.database.connect().await?, Arc::clone(&appended));
+    let (began, until) = (Instant::now(), Instant::now() + arguments.turn());
+    let mut writers = Vec::new();
+    for chat in chats {
+        let mut connection = build.database.connect().await?;
+        let mut record = record_of(&mut connection, chat).await?;
+        record["headline"] = json!(HEADLINE);
+        let writer = Writer { connection, chat, record, size, appended: Arc::clone(&appended) };
+        writers.push(tokio::spawn(writer.write(until)));
+    }
+    let receiving = tokio::spawn(receive(socket, Arc::clone(&appended), until));
+    let work = async {
         for writer in writers {
             writer.await??;
         }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Instant::now())
+        let written = Instant::now();
+        let (count, last) = receiving.await??;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((written, count, last))
     };
-    let rung = Arc::clone(&appended);
-    let mut notifier = stage.connect().await?;
-    // As the notifier of a server that writes would.
-    let ringing = tokio::spawn(async move {
-        let mut told = 0;
+    let (done, _, cpu) = watched(server, work).await?;
+    notifying.abort();
+    let (written, count, last) = done?;
+    let total = appended.load(Ordering::Relaxed);
+    if count != total {
+        return Err(format!("{total} events were appended but {count} received").into());
+    }
+    let counted = f64::from(u32::try_from(count)?);
+    Ok(Measured {
+        appended: counted / written.duration_since(began).as_secs_f64(),
+        received: counted / last.duration_since(began).as_secs_f64(),
+        behind: last.saturating_duration_since(written),
+        cpu: cpu / u32::try_from(count)?.max(1),
+    })
+}
+
+/// Notifies the servers while the count grows.
+fn notify(mut connection: PgConnection, appended: Arc<AtomicU64>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut notified = 0;
         loop {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            let now = rung.load(Ordering::Relaxed);
-            if now != told {
-                told = now;
-                let notify = sqlx::query("select pg_notify('switchboard_event', 'load')").execute(&mut notifier);
+            tokio::time::sleep(NOTIFY_EVERY).await;
+            let now = appended.load(Ordering::Relaxed);
+            if now != notified {
+                notified = now;
+                let notify = sqlx::query("select pg_notify('switchboard_event', 'load')").execute(&mut connection);
                 if notify.await.is_err() {
                     return;
                 }
             }
         }
-    });
-    let total = Arc::clone(&appended);
-    let began = Instant::now();
-    let receive = tokio::spawn(async move {
-        let (mut count, mut last) = (0_u64, Instant::now());
-        loop {
-            // All have come once the writers' time is up and nothing is missing.
-            let over = Instant::now() > until + Duration::from_millis(500);
-            if over && (count >= total.load(Ordering::Relaxed) || last.elapsed() > PATIENCE) {
-                return Ok::<_, Box<dyn std::error::Error + Send + Sync>>((count, last));
-            }
-            let Some(message) = socket.next_within(Duration::from_millis(100)).await? else { continue };
-            if contains(&message, "\"UPDATE\"") && contains(&message, HEADLINE) {
-                (count, last) = (count + 1, Instant::now());
-            }
-        }
-    });
-    let work = async { (write.await, receive.await) };
-    let ((written, received), _, cpu) = watched(server, work).await?;
-    ringing.abort();
-    let (written, (count, last)) = (written?, received??);
-    let total = appended.load(Ordering::Relaxed);
-    if count != total {
-        return Err(format!("{total} events were appended but {count} received").into());
-    }
-    let (behind, counted) = (last.saturating_duration_since(written), f64::from(u32::try_from(count)?));
-    Ok(Measured {
-        appended: counted / written.duration_since(began).as_secs_f64(),
-        received: counted / last.duration_since(began).as_secs_f64(),
-        behind,
-        cpu: cpu / u32::try_from(count)?.max(1),
     })
 }
 
-async fn append(
-    connection: &mut PgConnection,
-    chat: uuid::Uuid,
-    record: &serde_json::Value,
-    version: i32,
+/// Counts the messages until all events have arrived; returns the count and the time of the last one.
+async fn receive(mut socket: Socket, appended: Arc<AtomicU64>, until: Instant) -> Result<(u64, Instant)> {
+    let (mut count, mut last) = (0_u64, Instant::now());
+    loop {
+        // The writers have stopped half a second after their time, so the count of appended events is final.
+        let over = Instant::now() > until + Duration::from_millis(500);
+        if over && (count >= appended.load(Ordering::Relaxed) || last.elapsed() > PATIENCE) {
+            return Ok((count, last));
+        }
+        let Some(message) = socket.next_within(Duration::from_millis(100)).await? else { continue };
+        if contains(&message, "\"UPDATE\"") && contains(&message, HEADLINE) {
+            (count, last) = (count + 1, Instant::now());
+        }
+    }
+}
+
+/// Appends events about one chat.
+struct Writer {
+    connection: PgConnection,
+    chat: Uuid,
+    record: Value,
     size: i32,
-) -> Result<()> {
-    let events: Vec<NewEvent> = (version + 1..=version + size)
-        .map(|version| NewEvent {
-            company_id: demo::COMPANY_ID,
-            subject: Subject::new("chat", chat),
-            version,
-            event_type: "ChatMissed",
-            actor: None,
-            payload: record.to_string(),
-            previous: Some(format!("{{\"version\":{}}}", version - 1)),
-        })
-        .collect();
-    let mut transaction = connection.begin().await?;
-    event::append(&mut transaction, &events).await?;
-    Ok(transaction.commit().await?)
+    appended: Arc<AtomicU64>,
+}
+
+impl Writer {
+    async fn write(mut self, until: Instant) -> Result<()> {
+        let mut version = 1;
+        while Instant::now() < until {
+            self.append(version).await?;
+            version += self.size;
+            self.appended.fetch_add(u64::try_from(self.size)?, Ordering::Relaxed);
+        }
+        Ok(self.connection.close().await?)
+    }
+
+    /// One transaction with the events that follow `version`.
+    async fn append(&mut self, version: i32) -> Result<()> {
+        let events: Vec<NewEvent> = (version + 1..=version + self.size)
+            .map(|version| NewEvent {
+                company_id: demo::COMPANY_ID,
+                subject: Subject::new("chat", self.chat),
+                version,
+                event_type: "ChatMissed",
+                actor: None,
+                payload: self.record.to_string(),
+                previous: Some(format!("{{\"version\":{}}}", version - 1)),
+            })
+            .collect();
+        let mut transaction = self.connection.begin().await?;
+        event::append(&mut transaction, &events).await?;
+        Ok(transaction.commit().await?)
+    }
 }

@@ -1,30 +1,47 @@
-//! The load program: what Switchboard does in a second, beside its limits and its peers, in one run.
+//! The load program: measures Switchboard beside its limits and its peer, in one run.
 //!
 //! ```text
 //! this process ── starts ──► Postgres (throw-away, fsync on)
 //!   │    │         starts ──► switchboard (the release binary) ┐
-//!   │    │         starts ──► plain handlers (this program)    ├─ measured from outside: /proc/PID
+//!   │    │         starts ──► an older switchboard (--baseline)├─ measured from outside: /proc/PID
+//!   │    │         starts ──► plain handlers (this program)    │
 //!   │    └──────── starts ──► PostGraphile (benches/peers)     ┘
-//!   └─ load over loopback, one contender after the other, round after round ──► a table on standard output
+//!   └─ load over loopback, one contender after the other, round after round ──► tables on standard output
 //! ```
 //!
-//! Everything is bounded in count and time, talks to the loopback only and is removed at the end. Contenders take
-//! turns within each round, so that what else the machine does falls on all of them; the median of the rounds is
-//! reported. The load shares the machine with what it measures: trust ratios and CPU, not absolute rates.
+//! Contenders take turns within each round, so that other work on the machine falls on all of them. A ratio is taken
+//! within each round and reported as `median (min-max)` over the rounds. The load shares the machine with the servers:
+//! trust ratios and CPU time, not absolute rates.
+//!
+//! Counts and times are bounded, all traffic stays on the loopback, and everything is removed at the end.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `stage`, `database` | the throw-away Postgres, its databases, and how each server is started |
+//! | `requests`, `contest` | chat by id, `createChat`, `startChat` |
+//! | `delivery`, `subscriber` | from a commit to the subscribers |
+//! | `log`, `start` | events through the log; start of a process |
+//! | `plain`, `pgbench` | the limits that the server is compared with |
+//! | `http`, `socket`, `process` | clients and child processes |
+//! | `report`, `ratio` | tables, ratios and aims |
 
+mod contest;
+mod database;
 mod delivery;
 mod http;
 mod log;
 mod pgbench;
 mod plain;
 mod process;
+mod ratio;
 mod report;
 mod requests;
 mod socket;
 mod stage;
 mod start;
+mod subscriber;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::signal::{
@@ -37,18 +54,21 @@ use self::stage::Stage;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Anything that ends the run.
+/// Errors end the run, so their text is all that matters.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Measures Switchboard beside its limits and its peers.
+/// Measures Switchboard beside its limits and its peer.
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
-    /// Rounds; each contender runs once in each, and the median counts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    /// Rounds; each contender runs once in each, and ratios are taken within a round
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Seconds of each contender's turn
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=30))]
     seconds: u32,
+    /// Seconds that each contender runs before its first round of a part
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(0..=120))]
+    warm: u32,
     /// Connections that send requests at once
     #[arg(long, value_delimiter = ',', default_values_t = [8, 32, 128])]
     connections: Vec<usize>,
@@ -61,7 +81,10 @@ struct Arguments {
     /// Without `PostGraphile`, which npm installs
     #[arg(long)]
     no_postgraphile: bool,
-    /// Serves the plain handlers on this database (the program starts itself so)
+    /// A `switchboard` binary of another build, measured in turns with this one on a database of its own
+    #[arg(long, value_name = "PATH")]
+    baseline: Option<PathBuf>,
+    /// Serves the plain handlers on this database; the program starts itself with it
     #[arg(long, hide = true)]
     plain: Option<String>,
     /// Given by `cargo bench`
@@ -77,11 +100,15 @@ impl Arguments {
     fn turn(&self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }
+
+    fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.warm.into())
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // The load itself needs one thread, which leaves the others to what is measured; a plain server uses them all.
+    // The load itself uses one thread and leaves the other cores to the servers. The plain server uses all cores.
     let mut runtime = match arguments.plain {
         None => tokio::runtime::Builder::new_current_thread(),
         Some(_) => tokio::runtime::Builder::new_multi_thread(),
@@ -102,17 +129,18 @@ fn main() -> ExitCode {
 }
 
 async fn measure(arguments: &Arguments) -> Result<()> {
-    let stage = Stage::build(!arguments.no_postgraphile).await?;
+    let stage = Stage::build(!arguments.no_postgraphile, arguments.baseline.as_deref()).await?;
     let measured = tokio::select! {
         measured = measure_on(arguments, &stage) => measured,
-        // Whoever interrupts it is left with nothing running either.
-        stopped = told_to_stop() => stopped,
+        // An interrupted run stops its servers and removes its database too.
+        stopped = interrupted() => stopped,
     };
     stage.clear().await;
     measured
 }
 
-async fn told_to_stop() -> Result<()> {
+/// Fails on SIGINT or SIGTERM.
+async fn interrupted() -> Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         interrupted = ctrl_c() => interrupted?,
@@ -123,6 +151,10 @@ async fn told_to_stop() -> Result<()> {
 
 async fn measure_on(arguments: &Arguments, stage: &Stage) -> Result<()> {
     println!("{}", report::machine(&stage.postgres_version));
+    println!(
+        "{} rounds, turns of {} s, {} s of warm-up; ratios are `median (min-max)` over the rounds",
+        arguments.rounds, arguments.seconds, arguments.warm
+    );
     requests::measure(arguments, stage).await?;
     if arguments.wants("delivery") {
         delivery::measure(arguments, stage).await?;

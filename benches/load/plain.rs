@@ -1,13 +1,14 @@
-//! The limits: handlers with the same SQL on the same kind of pool and nothing else. No GraphQL, no caller, no rules.
+//! The limits: handlers with the server's SQL on the server's pool and nothing else. They have no GraphQL, no
+//! authorization and no rules.
 //!
 //! | route | is the limit of |
 //! | --- | --- |
 //! | `GET /chat/{id}` | a chat by its id: one select |
 //! | `POST /insert` | any insert: one row of `bench.chat` |
-//! | `POST /race` | `createChat`: the statements of its transaction, one request after the other |
+//! | `POST /race` | `createChat`: the statements of its transaction, a transaction for each request |
 //! | `POST /race-quiet` | the same without the log and the timers |
 //! | `POST /start/{id}` | `startChat`: the statements of its transaction |
-//! | `GET /broadcast` | a subscription: text made once, sent to every socket |
+//! | `GET /broadcast` | a subscription: one text made in advance, sent to every socket |
 
 use std::sync::Arc;
 
@@ -18,7 +19,6 @@ use axum::{
         ws::{Message, Utf8Bytes},
     },
     http::StatusCode,
-    response::Response,
     routing::{get, post},
 };
 use clap::Parser;
@@ -35,12 +35,12 @@ use time::OffsetDateTime;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-/// The channel on which the broadcast server is told that there is something to send.
+/// A notification on this channel makes the broadcast send its text.
 pub(crate) const CHANNEL: &str = "bench_broadcast";
-/// As large as the message of a subscription to one chat.
+/// Size of the text: that of a subscription's message about a chat.
 const MESSAGE_BYTES: usize = 420;
 
-type Answer = std::result::Result<Json<Value>, (StatusCode, String)>;
+type Response = std::result::Result<Json<Value>, (StatusCode, String)>;
 
 #[derive(Parser)]
 struct Settings {
@@ -52,17 +52,17 @@ struct Settings {
 struct Plain {
     pool: PgPool,
     contract_id: Uuid,
-    news: broadcast::Sender<Utf8Bytes>,
+    messages: broadcast::Sender<Utf8Bytes>,
 }
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub(crate) async fn serve(url: &str) -> crate::Result<()> {
     let settings = Settings::parse_from(["plain"]).database;
     let options = db::connection_options(url.parse::<PgConnectOptions>()?, &settings);
-    let (news, _) = broadcast::channel(256);
+    let (messages, _) = broadcast::channel(256);
     let mut listener = PgListener::connect_with(&PgPool::connect_with(options.clone()).await?).await?;
     listener.listen(CHANNEL).await?;
-    let sender = news.clone();
+    let sender = messages.clone();
     tokio::spawn(async move {
         let message = Utf8Bytes::from(format!("\"UPDATE\"{}", "x".repeat(MESSAGE_BYTES)));
         while listener.recv().await.is_ok() {
@@ -72,7 +72,7 @@ pub(crate) async fn serve(url: &str) -> crate::Result<()> {
     let plain = Plain {
         pool: db::pool(options, &settings, settings.database_connections),
         contract_id: demo::demo().contracts[0].id,
-        news,
+        messages,
     };
     let router = Router::new()
         .route("/chat/{id}", get(chat))
@@ -120,7 +120,7 @@ fn failed(error: sqlx::Error) -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
-async fn chat(State(plain): State<Arc<Plain>>, Path(id): Path<Uuid>) -> Answer {
+async fn chat(State(plain): State<Arc<Plain>>, Path(id): Path<Uuid>) -> Response {
     let chat: Chat = sqlx::query_as(
         "select id, key, status, missed, headline, customer_name, version, inserted_at from chat
          where company_id = $1 and id = $2",
@@ -133,7 +133,7 @@ async fn chat(State(plain): State<Arc<Plain>>, Path(id): Path<Uuid>) -> Answer {
     Ok(Json(chat.json()))
 }
 
-/// What a request to create a chat says.
+/// The body of `/insert`, `/race` and `/race-quiet`.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewChat {
@@ -142,7 +142,7 @@ struct NewChat {
     key: Uuid,
 }
 
-async fn insert(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> Answer {
+async fn insert(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> Response {
     let chat: Chat = sqlx::query_as(
         "insert into bench.chat (company_id, id, key, website_id, contract_id, visitor, status, headline, customer_name)
          values ($1, $2, $3, $4, $5, 'plain', 'ACTIVE', $6, $7)
@@ -161,15 +161,15 @@ async fn insert(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> An
     Ok(Json(chat.json()))
 }
 
-async fn race(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> Answer {
+async fn race(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> Response {
     create(&plain, new, true).await.map_err(failed)
 }
 
-async fn race_quiet(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> Answer {
+async fn race_quiet(State(plain): State<Arc<Plain>>, Json(new): Json<NewChat>) -> Response {
     create(&plain, new, false).await.map_err(failed)
 }
 
-/// Every statement that a race needs, each on its own, as a service that keeps the rules would send them.
+/// The statements of `createChat`, each sent on its own, as a service without batches would send them.
 async fn create(plain: &Plain, new: NewChat, events: bool) -> sqlx::Result<Json<Value>> {
     let mut transaction = plain.pool.begin().await?;
     let connection = &mut *transaction;
@@ -220,13 +220,13 @@ async fn create(plain: &Plain, new: NewChat, events: bool) -> sqlx::Result<Json<
     .bind(chat.key)
     .execute(&mut *connection)
     .await?;
-    let answer = chat.json();
+    let record = chat.json();
     set_timers(connection, &chat).await?;
     if events {
-        append(connection, &chat, &answer).await?;
+        append(connection, &chat, &record).await?;
     }
     transaction.commit().await?;
-    Ok(Json(answer))
+    Ok(Json(record))
 }
 
 async fn set_timers(connection: &mut PgConnection, chat: &Chat) -> sqlx::Result<()> {
@@ -246,7 +246,7 @@ async fn set_timers(connection: &mut PgConnection, chat: &Chat) -> sqlx::Result<
     Ok(())
 }
 
-/// Two events, about the race and about the chat.
+/// Appends two events, about the race and about the chat.
 async fn append(connection: &mut PgConnection, chat: &Chat, record: &Value) -> sqlx::Result<()> {
     sqlx::query(
         "insert into event (company_id, subject_type, subject_id, version, type, actor, payload)
@@ -263,7 +263,7 @@ async fn append(connection: &mut PgConnection, chat: &Chat, record: &Value) -> s
     Ok(())
 }
 
-async fn start(State(plain): State<Arc<Plain>>, Path(id): Path<Uuid>) -> Answer {
+async fn start(State(plain): State<Arc<Plain>>, Path(id): Path<Uuid>) -> Response {
     start_once(&plain, id).await.map_err(failed)
 }
 
@@ -317,18 +317,18 @@ async fn start_once(plain: &Plain, id: Uuid) -> sqlx::Result<Json<Value>> {
     ] {
         sqlx::query(statement).bind(demo::COMPANY_ID).bind(key).execute(&mut *connection).await?;
     }
-    let answer = chat.json();
-    append(connection, &chat, &answer).await?;
+    let record = chat.json();
+    append(connection, &chat, &record).await?;
     transaction.commit().await?;
-    Ok(Json(answer))
+    Ok(Json(record))
 }
 
-async fn listen(State(plain): State<Arc<Plain>>, upgrade: WebSocketUpgrade) -> Response {
-    let mut news = plain.news.subscribe();
+async fn listen(State(plain): State<Arc<Plain>>, upgrade: WebSocketUpgrade) -> axum::response::Response {
+    let mut messages = plain.messages.subscribe();
     drop(plain);
     let upgrade = upgrade.protocols(["graphql-transport-ws"]).read_buffer_size(4_096).write_buffer_size(0);
     upgrade.on_upgrade(move |mut socket| async move {
-        while let Ok(text) = news.recv().await {
+        while let Ok(text) = messages.recv().await {
             if socket.send(Message::Text(text)).await.is_err() {
                 return;
             }

@@ -1,4 +1,4 @@
-//! A WebSocket client that costs next to nothing: no buffer while it is idle, no parsing beyond the frame.
+//! A WebSocket client that uses little CPU and memory: no buffer while it is idle, no parsing beyond the frame.
 
 use std::net::SocketAddr;
 
@@ -9,16 +9,16 @@ use tokio::{
 
 use crate::Result;
 
-/// One socket.
+/// One socket; text messages only.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// What was read beyond the last message.
+    /// Bytes that were read beyond the last message.
     rest: Vec<u8>,
 }
 
 impl Socket {
-    /// Opens one at `path`, speaking graphql-transport-ws where the server wants to know.
+    /// Opens a socket at `path` with the subprotocol graphql-transport-ws.
     pub(crate) async fn open(address: SocketAddr, path: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -58,13 +58,13 @@ impl Socket {
                 frame.extend(long.to_be_bytes());
             }
         }
-        // A client's frames are masked; by zero, which changes nothing.
+        // Frames of a client must be masked. A mask of zero leaves the payload as it is.
         frame.extend([0; 4]);
         frame.extend(payload);
         Ok(self.stream.write_all(&frame).await?)
     }
 
-    /// The next text message. Answers pings.
+    /// Returns the next text message and replies to pings before it.
     pub(crate) async fn next(&mut self) -> Result<Vec<u8>> {
         loop {
             while let Some((opcode, start, end)) = frame(&self.rest) {
@@ -91,9 +91,9 @@ impl Socket {
         }
     }
 
-    /// The next text message, or none if it does not come within so long.
+    /// Returns the next text message, or `None` after `limit`.
     pub(crate) async fn next_within(&mut self, limit: std::time::Duration) -> Result<Option<Vec<u8>>> {
-        // May be given up at any point: what was read stays in `rest`.
+        // Cancel-safe: bytes that were read stay in `rest`.
         tokio::time::timeout(limit, self.next()).await.map_or(Ok(None), |message| message.map(Some))
     }
 
@@ -111,12 +111,11 @@ impl Socket {
     }
 }
 
-/// True if `word` is in `message`.
 pub(crate) fn contains(message: &[u8], word: &str) -> bool {
     message.windows(word.len()).any(|part| part == word.as_bytes())
 }
 
-/// A whole frame at the beginning: its opcode and where its payload begins and ends.
+/// The opcode and the payload's bounds of the first frame; `None` while it is incomplete.
 fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (start, length) = match second & 0x7f {

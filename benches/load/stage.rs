@@ -1,5 +1,8 @@
-//! What everything is measured on: a throw-away Postgres with fsync on, the demo company with some thousand chats,
-//! and the servers, which are started here and end with this program.
+//! The stage of a run: a throw-away Postgres with fsync on, a database for each build with the demo company and some
+//! thousand chats, and the servers, which end with this program.
+//!
+//! Each build has a database of its own: a server refuses a database with migrations that it does not know, and reads
+//! every event of its database, also those that another server writes.
 
 use std::{
     env, fs,
@@ -7,182 +10,180 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection};
 use switchboard::{
     demo,
     platform::{
-        auth::token::{self, Claims},
-        db::{
-            self,
-            embedded::{Directory, Durability, Postgres},
+        auth::{
+            Role,
+            token::{self, Claims},
         },
-        unit::UnitOfWork,
+        db::embedded::{Directory, Durability, Postgres},
     },
 };
 use tokio::process::Command;
 
-use crate::{Result, process::Server};
+use crate::{
+    Result,
+    database::{CHATS, Database},
+    process::Server,
+};
 
-/// Chats that are there to be read.
-pub(crate) const CHATS: u32 = 10_000;
+/// This build's name in the tables.
+pub(crate) const SWITCHBOARD: &str = "switchboard";
+/// The name of the build that `--baseline` gives.
+pub(crate) const BASELINE: &str = "baseline";
 /// Signs the tokens of the run.
 const SECRET: &str = "a secret of the benchmarks, over 32 bytes long";
-/// More than all servers together open.
+/// `max_connections` of Postgres: more than all servers and clients open together.
 const CONNECTIONS: u32 = 400;
+/// How long every token lives; longer than any run.
+const TOKEN_LIFE: Duration = Duration::from_hours(24);
 
-/// A table like `chat`, without the keys that refer to other tables: what the peers read and insert into.
+/// The peers' table: like `chat`, without the foreign keys.
 const PEERS: &str = "
     create schema bench;
     create table bench.chat (like switchboard.chat including all);
     insert into bench.chat select * from switchboard.chat;
     analyze bench.chat;
-    analyze switchboard.chat;
-    analyze switchboard.chat_race;
 ";
+const ANALYZE: &str = "analyze switchboard.chat; analyze switchboard.chat_race;";
 
-/// Races that wait for an answer, each with one chat, both with ids that can be counted.
-const OFFERS: &str = "
-    with number as (select md5('PREFIX' || n)::uuid as id from generate_series(1, COUNT) as n),
-    race as (
-        insert into switchboard.chat_race (company_id, key, website_id, owner, state, expires_at)
-        select 'COMPANY', id, 'WEBSITE', 'load', 'WAITING', switchboard.now() + interval '1 hour' from number
-    )
-    insert into switchboard.chat (company_id, id, key, website_id, contract_id, agent_id, visitor, status, headline,
-        customer_name)
-    select 'COMPANY', id, id, 'WEBSITE', 'CONTRACT', 'AGENT', 'load', 'ACTIVE', 'Hello?', 'Eve' from number
-";
+/// A binary of the server and its database.
+#[derive(Debug)]
+pub(crate) struct Build {
+    pub(crate) name: &'static str,
+    pub(crate) database: Database,
+    binary: PathBuf,
+    data_folder: PathBuf,
+}
 
-/// The database and what is needed to start servers on it.
+impl Build {
+    /// Creates the demo company, with this build's own migrations, and some thousand chats.
+    async fn prepare(&self) -> Result<()> {
+        let mut seed = self.command("seed");
+        let output = seed.output().await?;
+        if !output.status.success() {
+            return Err(format!("{} seed: {}", self.binary.display(), String::from_utf8_lossy(&output.stderr)).into());
+        }
+        self.database.offer("", CHATS).await?;
+        self.database.execute(ANALYZE).await
+    }
+
+    fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg(subcommand).env_clear().kill_on_drop(true);
+        command.env("DATABASE_URL", self.database.url()).env("SWITCHBOARD_JWT_SECRET", SECRET);
+        command.env("SWITCHBOARD_LISTEN", "127.0.0.1:0").env("SWITCHBOARD_DATA_DIR", &self.data_folder);
+        command
+    }
+
+    /// The command of its server, with default settings on a free port.
+    pub(crate) fn serve_command(&self) -> Command {
+        self.command("serve")
+    }
+
+    /// Starts its server.
+    pub(crate) async fn serve(&self) -> Result<Server> {
+        Server::start(self.serve_command()).await
+    }
+}
+
+/// The databases, and what is needed to start servers on them.
 pub(crate) struct Stage {
     pub(crate) path: PathBuf,
     pub(crate) postgres_version: String,
-    /// Of the company's server.
+    /// A token of the company's server, for all requests that need no other.
     pub(crate) token: String,
+    /// This build first; then the baseline, if there is one.
+    pub(crate) builds: Vec<Build>,
     directory: Directory,
     postgres: Postgres,
     postgraphile: bool,
 }
 
 impl Stage {
-    /// Makes the database and fills it.
-    pub(crate) async fn build(postgraphile: bool) -> Result<Self> {
+    /// Starts Postgres and fills the databases.
+    pub(crate) async fn build(postgraphile: bool, baseline: Option<&Path>) -> Result<Self> {
+        let baseline = baseline.map(fs::canonicalize).transpose().map_err(|error| format!("--baseline: {error}"))?;
         let path = env::temp_dir().join(format!("switchboard-bench-{}", std::process::id()));
         let directory = Directory::open(&path)?;
         eprintln!("load: starting Postgres in {}", path.display());
         let postgres = Postgres::start(&directory, CONNECTIONS, Durability::Full).await?;
-        let options = postgres.options();
-        db::migrate(&options).await?;
-        let pool = sqlx::PgPool::connect_with(options).await?;
-        demo::seed(&UnitOfWork::detached(pool.clone())).await?;
-        let postgres_version: String = sqlx::query_scalar("show server_version").fetch_one(&pool).await?;
-        pool.close().await;
-        let token = token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "load"), Duration::from_hours(24))?;
+        let mut connection = PgConnection::connect_with(&postgres.options()).await?;
+        let postgres_version: String = sqlx::query_scalar("show server_version").fetch_one(&mut connection).await?;
+        let build =
+            |name, binary, options| Build { name, binary, database: Database::new(options), data_folder: path.clone() };
+        let mut builds =
+            vec![build(SWITCHBOARD, PathBuf::from(env!("CARGO_BIN_EXE_switchboard")), directory.options())];
+        if let Some(binary) = baseline {
+            sqlx::query("create database baseline").execute(&mut connection).await?;
+            builds.push(build(BASELINE, binary, directory.options().database(BASELINE)));
+        }
+        connection.close().await?;
+        for build in &builds {
+            build.prepare().await?;
+        }
+        builds[0].database.execute(PEERS).await?;
+        let token = token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "load"), TOKEN_LIFE)?;
         let postgraphile = postgraphile && install_peers().await;
-        let stage = Self { path, postgres_version, token, directory, postgres, postgraphile };
-        stage.offer("", CHATS).await?;
-        stage.execute(PEERS).await?;
-        Ok(stage)
+        Ok(Self { path, postgres_version, token, builds, directory, postgres, postgraphile })
     }
 
-    /// Stops Postgres and removes it.
+    /// Stops Postgres and removes its files.
     pub(crate) async fn clear(self) {
         self.postgres.stop().await;
         let _ = fs::remove_dir_all(&self.path);
     }
 
-    /// How to connect to the database.
-    pub(crate) fn options(&self) -> PgConnectOptions {
-        self.directory.options()
+    /// This build's database, which the plain handlers, `pgbench` and `PostGraphile` use as well.
+    pub(crate) fn database(&self) -> &Database {
+        &self.builds[0].database
     }
 
-    /// A connection past all servers.
-    pub(crate) async fn connect(&self) -> Result<PgConnection> {
-        Ok(PgConnection::connect_with(&self.options().options([("search_path", "switchboard")])).await?)
+    /// Tokens of so many users of the agent that the chats are offered to: a `sub` each, the same `agent_id`.
+    pub(crate) fn agent_tokens(&self, count: usize) -> Result<Vec<String>> {
+        let agent_id = demo::demo().contracts[0].agent_id;
+        let token = |user| {
+            let claims = Claims {
+                role: Role::Agent,
+                company_id: demo::COMPANY_ID,
+                sub: Some(format!("user-{user}")),
+                website_id: None,
+                agent_id: Some(agent_id),
+                session_id: None,
+            };
+            Ok(token::issue(SECRET, &claims, TOKEN_LIFE)?)
+        };
+        (0..count).map(token).collect()
     }
 
-    /// Runs statements with the demo company's ids in them.
-    pub(crate) async fn execute(&self, statements: &str) -> Result<()> {
-        let mut connection = self.connect().await?;
-        sqlx::raw_sql(AssertSqlSafe(self.fill_in(statements))).execute(&mut connection).await?;
-        Ok(connection.close().await?)
-    }
-
-    /// Makes `count` races with an offer each; `md5(prefix || n)` is both the key of the nth and its chat's id.
-    pub(crate) async fn offer(&self, prefix: &str, count: u32) -> Result<()> {
-        self.execute(&OFFERS.replace("PREFIX", prefix).replace("COUNT", &count.to_string())).await
-    }
-
-    /// The ids of such chats.
-    pub(crate) async fn offered(&self, prefix: &str, count: u32) -> Result<Vec<uuid::Uuid>> {
-        let ids = sqlx::query_scalar("select md5($1 || n)::uuid from generate_series(1, $2) as n")
-            .bind(prefix)
-            .bind(i32::try_from(count)?)
-            .fetch_all(&mut self.connect().await?)
-            .await?;
-        Ok(ids)
-    }
-
-    /// Statements with the demo company's ids in them.
-    pub(crate) fn fill_in(&self, statements: &str) -> String {
-        let contract = &demo::demo().contracts[0];
-        statements
-            .replace("COMPANY", &demo::COMPANY_ID.to_string())
-            .replace("WEBSITE", &demo::WEBSITE_ID.to_string())
-            .replace("CONTRACT", &contract.id.to_string())
-            .replace("AGENT", &contract.agent_id.to_string())
-            .replace("CHATS", &CHATS.to_string())
-    }
-
-    /// Where Postgres listens.
-    pub(crate) fn socket_folder(&self) -> PathBuf {
-        self.options().get_socket().cloned().unwrap_or_default()
-    }
-
-    /// The database as a URL.
-    fn url(&self) -> String {
-        format!("postgres://switchboard@localhost:5432/switchboard?host={}", self.socket_folder().display())
-    }
-
-    /// A program of Postgres, where it is installed.
+    /// The path of a program of Postgres; `None` if it is not installed.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         let program = self.directory.binaries().ok()?.folder.join(name);
         program.exists().then_some(program)
     }
 
-    /// How the server is started: the binary of this profile on this database.
-    pub(crate) fn switchboard_command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-        command.arg("serve").env_clear();
-        command.env("DATABASE_URL", self.url()).env("SWITCHBOARD_JWT_SECRET", SECRET);
-        command.env("SWITCHBOARD_LISTEN", "127.0.0.1:0").env("SWITCHBOARD_DATA_DIR", &self.path);
-        command
-    }
-
-    /// The server.
-    pub(crate) async fn switchboard(&self) -> Result<Server> {
-        Server::start(self.switchboard_command()).await
-    }
-
-    /// The plain handlers.
+    /// Starts the plain handlers.
     pub(crate) async fn plain(&self) -> Result<Server> {
         let mut command = Command::new(env::current_exe()?);
-        command.arg("--plain").arg(self.url());
+        command.arg("--plain").arg(self.database().url());
         Server::start(command).await
     }
 
-    /// How `PostGraphile` is started, unless it is not to be had.
+    /// The command of `PostGraphile`; `None` if it is not installed or not wanted.
     pub(crate) fn postgraphile_command(&self) -> Option<Command> {
         if !self.postgraphile {
             return None;
         }
-        // npm brings the Node that it needs, whatever is installed.
+        // PostGraphile needs Node 22; npm installed that version beside it.
         let mut command = Command::new(peers().join("node_modules/.bin/node"));
         command.arg("postgraphile.mjs").current_dir(peers()).env("NODE_ENV", "production");
-        command.env("DATABASE_URL", self.url()).env("GRAPHILE_ENV", "production");
+        command.env("DATABASE_URL", self.database().url()).env("GRAPHILE_ENV", "production");
         Some(command)
     }
 
-    /// `PostGraphile`, unless it is not to be had.
+    /// Starts `PostGraphile`; `None` if it is not installed or not wanted.
     pub(crate) async fn postgraphile(&self) -> Result<Option<Server>> {
         match self.postgraphile_command() {
             Some(command) => Ok(Some(Server::start(command).await?)),
@@ -195,7 +196,7 @@ fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers")
 }
 
-/// Installs the peers once; false where that cannot be done.
+/// Installs the peers unless they are there; false if npm fails.
 async fn install_peers() -> bool {
     if peers().join("node_modules/postgraphile").exists() {
         return true;
@@ -205,7 +206,7 @@ async fn install_peers() -> bool {
     npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(peers());
     let installed = npm.status().await.is_ok_and(|status| status.success());
     if !installed {
-        eprintln!("load: PostGraphile could not be installed; going on without it");
+        eprintln!("load: PostGraphile could not be installed; continuing without it");
     }
     installed
 }

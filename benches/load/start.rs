@@ -1,4 +1,4 @@
-//! Cold start: from the start of the process to its first answer, on a database that is there.
+//! Cold start: from the start of a process to its first response, on a database that exists.
 
 use std::time::{Duration, Instant};
 
@@ -8,37 +8,56 @@ use crate::{
     Arguments, Result,
     http::{Client, post},
     process::Server,
-    report::{Table, aim, ms, percentile},
+    ratio::{Aim, Ratios, Spread},
+    report::{Table, ms, percentile},
     stage::Stage,
 };
 
 const QUERY: &str = r#"{"query":"{ __typename }"}"#;
+/// Starts in each round.
+const STARTS: usize = 3;
 
 pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> {
-    let mut table = Table::new("Start on an existing database to the first answer, ms", &["", "median", "worst"]);
-    let rounds = arguments.rounds * 3;
-    let own = starts(rounds, &stage.token, || stage.switchboard_command()).await?;
-    let row = |name: &str, times: &[Duration]| [name.to_owned(), ms(percentile(times, 50)), ms(percentile(times, 100))];
-    table.row(row("switchboard", &own));
-    if stage.postgraphile_command().is_some() {
-        let command = || stage.postgraphile_command().unwrap_or_else(|| Command::new("false"));
-        table.row(row("PostGraphile 5", &starts(arguments.rounds, "", command).await?));
+    let mut builds = vec![Vec::new(); stage.builds.len()];
+    let mut postgraphile = Vec::new();
+    for _ in 0..arguments.rounds {
+        for _ in 0..STARTS {
+            for (build, times) in stage.builds.iter().zip(&mut builds) {
+                times.push(start(build.serve_command(), &stage.token).await?);
+            }
+        }
+        if let Some(command) = stage.postgraphile_command() {
+            postgraphile.push(start(command, "").await?);
+        }
+    }
+    let title = "Start on an existing database to the first response";
+    let mut table = Table::new(&format!("{title}, ms"), &["", "median", "worst"]);
+    let names = stage.builds.iter().map(|build| build.name).chain(["PostGraphile 5"]);
+    for (name, times) in names.zip(builds.iter().chain([&postgraphile])) {
+        let mut sorted = times.clone();
+        sorted.sort_unstable();
+        if let Some(worst) = sorted.last() {
+            table.row([name.to_owned(), ms(percentile(&sorted, 50)), ms(*worst)]);
+        }
     }
     table.print();
-    aim("start, ms", percentile(&own, 50).as_secs_f64() * 1e3, 100.0, false);
+    let seconds = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
+    let mut ratios = Ratios::new(title, ["of all starts".to_owned()]);
+    let own = Spread::of(seconds(&builds[0]).into_iter().map(|seconds| seconds * 1e3).collect());
+    ratios.row("start, ms", &[own], Some(Aim::AtMost(100.0)));
+    if let Some(baseline) = builds.get(1) {
+        ratios.row("new / old: start", &[Spread::ratio(seconds(&builds[0]), seconds(baseline))], None);
+    }
+    ratios.print();
     Ok(())
 }
 
-/// Sorted times of some starts.
-async fn starts(rounds: u32, token: &str, command: impl Fn() -> Command) -> Result<Vec<Duration>> {
-    let mut times = Vec::new();
-    for _ in 0..rounds {
-        let began = Instant::now();
-        let server = Server::start(command()).await?;
-        Client::connect(server.address).await?.call(&post("/graphql", token, QUERY)).await?;
-        times.push(began.elapsed());
-        server.stop().await?;
-    }
-    times.sort_unstable();
-    Ok(times)
+/// One start: the time from spawning the process to its first response.
+async fn start(command: Command, token: &str) -> Result<Duration> {
+    let began = Instant::now();
+    let server = Server::start(command).await?;
+    Client::connect(server.address).await?.call(&post("/graphql", token, QUERY)).await?;
+    let took = began.elapsed();
+    server.stop().await?;
+    Ok(took)
 }

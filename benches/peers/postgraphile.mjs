@@ -1,5 +1,6 @@
 // PostGraphile 5 on the table bench.chat, tuned as its documentation advises for production: no GraphiQL, no explain,
-// column names as they are. Says where it listens on standard error, as the load program expects of every server.
+// original column names. Prints its address to standard error, as the load program expects of every server.
+//   node postgraphile.mjs --schema    prints the schema instead, for writing the load program's documents
 
 import { createServer } from 'node:http';
 import { PostGraphileAmberPreset } from 'postgraphile/presets/amber';

@@ -1,3 +1,16 @@
 //! The audit trail: what happened to a subject, read from the event log.
 
 pub mod graphql;
+
+use crate::platform::concept::{Access, Concept};
+
+/// What this concept registers.
+pub fn concept() -> Concept {
+    Concept {
+        name: "audit",
+        subjects: &[],
+        timers: Vec::new(),
+        tasks: Vec::new(),
+        fields: &[("Query.events", Access::COMPANY), ("Query.logCursor", Access::Credential)],
+    }
+}

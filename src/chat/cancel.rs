@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     record::Race,
     rights::{self, Action},
     rules::{self, CancelOutcome, CloseReason, RaceState},
@@ -43,8 +44,8 @@ impl RaceVerb for CancelChatRace {
         let state = race.ok_or_else(|| Error::not_found("race"))?.record.state;
         let outcome = rules::cancel(state);
         if outcome == CancelOutcome::Canceled {
-            decision.withdraw_offers(CloseReason::Canceled, "ChatCanceled");
-            decision.change_race("RaceCanceled", |race| race.state = RaceState::Canceled);
+            decision.withdraw_offers(CloseReason::Canceled, events::CHAT_CANCELED);
+            decision.change_race(events::RACE_CANCELED, |race| race.state = RaceState::Canceled);
         }
         decision.count("switchboard_race_cancels_total", &[("outcome", outcome.as_str())]);
         Ok((outcome, decision.race_or("race")?.clone()))

@@ -11,6 +11,7 @@ use super::{
     Chats,
     contract::ContractRecord,
     decision::Decision,
+    events,
     record::{ChatRecord, Failure, Race, RaceRecord},
     rights::{self, Action},
     rules::{self, ChatStatus, RaceState},
@@ -181,7 +182,7 @@ pub(super) fn offer(
     }
     // The expiry clock starts with the first offer.
     let begins = state != before.state && is_offered;
-    let event_type = if contracts.is_empty() { "RaceFailed" } else { "RaceJoined" };
+    let event_type = if contracts.is_empty() { events::RACE_FAILED } else { events::RACE_JOINED };
     decision.change_race(event_type, |race| {
         race.failures = known;
         race.state = state;

@@ -11,11 +11,14 @@ use uuid::Uuid;
 
 use super::{
     contract::ContractRecord,
+    events,
     message::{MessageRecord, NumberedMessage},
     record::{ChatRecord, Race, RaceRecord},
+    rights,
     rules::{ChatStatus, CloseReason},
 };
 use crate::platform::{
+    auth::Principal,
     error::{Error, Result},
     unit::Changes,
 };
@@ -123,6 +126,13 @@ impl<'a> Decision<'a> {
         self.race().ok_or_else(|| Error::not_found(not_found))
     }
 
+    /// The chat as decided so far, if the caller may see it now: its contract may have gone to another agent since the call
+    /// came in.
+    pub(super) fn visible_chat(&self, principal: &Principal, id: Uuid) -> Result<ChatRecord> {
+        let chat = self.race().and_then(|race| race.chat(id)).filter(|chat| rights::sees_chat(principal, chat));
+        chat.cloned().ok_or_else(|| Error::not_found("chat"))
+    }
+
     pub(super) fn contract(&self, id: Uuid) -> Option<&'a ContractRecord> {
         self.situation.contracts.get(&id)
     }
@@ -148,7 +158,7 @@ impl<'a> Decision<'a> {
     /// Adds a chat, offered to `contract`.
     pub(super) fn add_chat(&mut self, contract: &ContractRecord, chat: ChatRecord) {
         self.draft.premises.push((contract.id, contract.version));
-        self.draft.chat_events.push((chat.id, "ChatOffered"));
+        self.draft.chat_events.push((chat.id, events::CHAT_OFFERED));
         if let Some(race) = &mut self.draft.race {
             race.chats.push(chat);
             race.renew_agents();
@@ -168,7 +178,7 @@ impl<'a> Decision<'a> {
         race.renew_agents();
         race.record.version = seen.map_or(0, |seen| seen.race.record.version) + 1;
         race.record.updated_at = self.situation.now;
-        self.draft.race_event = Some(if seen.is_some() { event_type } else { "RaceOpened" });
+        self.draft.race_event = Some(if seen.is_some() { event_type } else { events::RACE_OPENED });
     }
 
     /// Changes a chat of the race; the last of several changes gives its event the type.
@@ -240,7 +250,7 @@ impl<'a> Decision<'a> {
         }
         if let Some(message) = &opening {
             let numbered = NumberedMessage { message, number: 1 };
-            changes.record("MessageAdded", actor, &numbered, None)?;
+            changes.record(events::MESSAGE_ADDED, actor, &numbered, None)?;
         }
         let base_revision = seen.map(|seen| seen.revision);
         let write =

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     record::{ChatRecord, Race},
     reoffer,
     rights::{self, Action},
@@ -61,7 +62,7 @@ pub(super) fn end(
     chat_id: Uuid,
     grace: Duration,
 ) -> Result<ChatRecord> {
-    let chat = rights::visible_chat(decision, principal, chat_id)?;
+    let chat = decision.visible_chat(principal, chat_id)?;
     let side = rights::side(principal);
     let others_offered = decision.race_or("chat")?.is_offered(Some(chat_id));
     let Some(End { reason, race: decided }) = rules::end(chat.status, side, others_offered) else {
@@ -69,18 +70,18 @@ pub(super) fn end(
         return Ok(chat);
     };
     let (event_type, label) = match reason {
-        CloseReason::Canceled => ("ChatCanceled", "canceled"),
-        _ => ("ChatCompleted", "completed"),
+        CloseReason::Canceled => (events::CHAT_CANCELED, "canceled"),
+        _ => (events::CHAT_COMPLETED, "completed"),
     };
     decision.finish_chat(chat_id, reason, event_type);
     decision.count("switchboard_chat_ends_total", &[("outcome", label)]);
     if let Some(state) = decided {
-        let event_type = if state == RaceState::Canceled { "RaceCanceled" } else { "RaceFailed" };
+        let event_type = if state == RaceState::Canceled { events::RACE_CANCELED } else { events::RACE_FAILED };
         decision.change_race(event_type, |race| race.state = state);
     } else if side == Side::Company {
         reoffer::reoffer(decision, &chat, grace);
     }
-    rights::visible_chat(decision, principal, chat_id)
+    decision.visible_chat(principal, chat_id)
 }
 
 impl Chats {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     CHAT, RACE,
+    filter::{ChatFilter, own_chats},
     record::{ChatRecord, Race, RaceRecord},
     rights::{self, Viewer},
     rules::{ChatStatus, CloseReason},
@@ -25,29 +25,6 @@ use crate::platform::{
 /// Most finished chats in a snapshot's place, together with the unfinished ones: an inbox is for what is going on, and a
 /// thousand rows are about half a megabyte on the wire. Older ones come by the query `chats`.
 const FINISHED_IN_SNAPSHOT: usize = 1_000;
-
-/// Which chats a stream carries; what is absent matches all, what is given combines.
-#[derive(Debug, Clone, Default)]
-pub struct ChatFilter {
-    /// The one.
-    pub chat_id: Option<Uuid>,
-    /// Of this race.
-    pub key: Option<Uuid>,
-    /// Of this contract.
-    pub contract_id: Option<Uuid>,
-    /// That stand so.
-    pub status: Option<ChatStatus>,
-}
-
-impl ChatFilter {
-    /// True if `chat` passes.
-    pub fn admits(&self, chat: &ChatRecord) -> bool {
-        self.chat_id.is_none_or(|id| id == chat.id)
-            && self.key.is_none_or(|key| key == chat.key)
-            && self.contract_id.is_none_or(|contract| contract == chat.contract_id)
-            && self.status.is_none_or(|status| status == chat.status)
-    }
-}
 
 /// What a change means to a reader who saw the record before, or not, and sees it now, or not.
 pub(super) fn operation(before: bool, now: bool) -> Option<ChangeOperation> {
@@ -72,34 +49,6 @@ fn own_scope(viewer: &Viewer) -> Option<Scope> {
         Viewer::FromAddress { address, .. } => Some(Scope::Field("createdFrom", address.to_string())),
         Viewer::Public { .. } => None,
     }
-}
-
-/// To whose chats a reader's rights narrow a list.
-pub(super) fn own_chats(viewer: &Viewer) -> OwnChats<'_> {
-    match viewer {
-        Viewer::Known(principal) => match principal.role {
-            Role::Consumer => {
-                OwnChats { visitor: Some(&principal.subject), website_id: principal.website_id, ..OwnChats::default() }
-            }
-            Role::Agent => OwnChats { agent_id: principal.agent_id, ..OwnChats::default() },
-            Role::Participant | Role::Service | Role::Admin => OwnChats::default(),
-        },
-        Viewer::FromAddress { address, .. } => OwnChats { created_from: Some(*address), ..OwnChats::default() },
-        Viewer::HoldsChatId { .. } | Viewer::Public { .. } => OwnChats::default(),
-    }
-}
-
-/// Whose chats; what is absent matches all.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OwnChats<'a> {
-    /// Of this visitor.
-    pub(super) visitor: Option<&'a str>,
-    /// Of this website.
-    pub(super) website_id: Option<Uuid>,
-    /// Of this agent.
-    pub(super) agent_id: Option<Uuid>,
-    /// Asked for from this address.
-    pub(super) created_from: Option<IpNet>,
 }
 
 /// The stream `chatStatus`, and `chat`.

@@ -6,10 +6,9 @@ use uuid::Uuid;
 
 use super::{
     Chats,
-    feeds::own_chats,
+    filter::{ChatSearch, own_chats},
     record::{ChatRecord, Race},
     rights::{self, Viewer},
-    rules::ChatStatus,
     sql,
 };
 use crate::platform::{
@@ -17,17 +16,6 @@ use crate::platform::{
     error::{Error, Result},
     graphql::page::{Page, Place},
 };
-
-/// Which chats are wanted; what is absent matches all.
-#[derive(Debug, Clone, Default)]
-pub struct ChatSearch {
-    /// That stand so.
-    pub statuses: Option<Vec<ChatStatus>>,
-    /// Of this contract.
-    pub contract_id: Option<Uuid>,
-    /// Of this website.
-    pub website_id: Option<Uuid>,
-}
 
 impl Chats {
     /// The chat, if the caller may see it.

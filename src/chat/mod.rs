@@ -36,7 +36,7 @@
 //! | `rules` | the state machine, as pure functions |
 //! | `decision`, `verb` | how every mutation of a race is decided and written |
 //! | `rights` | which roles may do what, which records a caller sees |
-//! | `feeds`, `list`, `loaders` | streams, lists, reads by id |
+//! | `filter`, `feeds`, `list`, `loaders` | what is asked for, streams, lists, reads by id |
 //! | `message`, `contract`, `website` | the smaller concepts beside the race |
 //! | `sql`, `graphql` | every statement; types, resolvers, the names that deployed widgets use |
 
@@ -46,7 +46,9 @@ mod create;
 mod create_race;
 mod decision;
 mod end;
+pub mod events;
 mod feeds;
+mod filter;
 pub mod graphql;
 mod list;
 mod loaders;
@@ -57,6 +59,7 @@ mod record;
 mod reoffer;
 pub mod rights;
 pub mod rules;
+mod settings;
 mod sql;
 mod start;
 mod timers;
@@ -64,25 +67,17 @@ mod update;
 mod verb;
 pub mod website;
 
-use crate::platform::{batch::Batches, config::ChatSettings, unit::UnitOfWork};
+use crate::platform::{batch::Batches, concept::Concept, unit::UnitOfWork};
 pub use create::{CustomerRequest, NewChat};
 pub use create_race::NewRace;
-pub use feeds::{ChatFeed, ChatFilter, RaceFeed, WidgetFeed};
-pub use list::ChatSearch;
+pub use events::{CHAT, CONTRACT, MESSAGES, RACE};
+pub use feeds::{ChatFeed, RaceFeed, WidgetFeed};
+pub use filter::{ChatFilter, ChatSearch};
 pub use loaders::Loaders;
 pub use record::{ChatRecord, Failure, Race, RaceRecord};
+pub use settings::ChatSettings;
 pub use start::StartedChat;
-pub use timers::timer_handlers;
 pub use update::ChatPatch;
-
-/// Subject of a chat's events.
-pub const CHAT: &str = "chat";
-/// Subject of a race's events; its id is the race's key.
-pub const RACE: &str = "chat_race";
-/// Subject of a chat's messages; its id is the chat's, its version the number of messages.
-pub const MESSAGES: &str = "messages";
-/// Subject of a contract's events.
-pub const CONTRACT: &str = "contract";
 
 /// The mutations and reads of this concept. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -135,5 +130,16 @@ impl Chats {
     /// Time until a race expires, unless it was opened with another.
     fn race_cap(&self) -> time::Duration {
         self.settings.race_cap.try_into().unwrap_or(time::Duration::MAX)
+    }
+}
+
+/// What this concept registers.
+pub fn concept() -> Concept {
+    Concept {
+        name: "chat",
+        subjects: events::SUBJECTS,
+        timers: timers::handlers(),
+        tasks: Vec::new(),
+        fields: rights::FIELDS,
     }
 }

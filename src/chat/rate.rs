@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     record::ChatRecord,
     rights::{self, Action},
     verb::{RaceVerb, Target},
@@ -39,14 +40,14 @@ impl RaceVerb for RateChat {
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
-        let chat = rights::visible_chat(decision, &self.principal, self.chat_id)?;
+        let chat = decision.visible_chat(&self.principal, self.chat_id)?;
         if chat.started_at.is_none() {
             return Err(Error::conflict("the chat was never started"));
         }
         if chat.rating != Some(self.rating) {
-            decision.change_chat(chat.id, "ChatRated", |chat| chat.rating = Some(self.rating));
+            decision.change_chat(chat.id, events::CHAT_RATED, |chat| chat.rating = Some(self.rating));
         }
-        rights::visible_chat(decision, &self.principal, self.chat_id)
+        decision.visible_chat(&self.principal, self.chat_id)
     }
 }
 

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{
     decision::Decision,
+    events,
     rules::ChatStatus,
     sql,
     verb::{self, RaceVerb, Target},
@@ -45,10 +46,10 @@ impl RaceVerb for Reassign {
             .map(|chat| chat.id)
             .collect();
         for id in moved {
-            decision.change_chat(id, "ChatReassigned", |chat| chat.agent_id = self.agent_id);
+            decision.change_chat(id, events::CHAT_REASSIGNED, |chat| chat.agent_id = self.agent_id);
         }
         if decision.race_or("race")?.agents() != agents_before {
-            decision.change_race("RaceReassigned", |_| {});
+            decision.change_race(events::RACE_REASSIGNED, |_| {});
         }
         Ok(())
     }

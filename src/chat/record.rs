@@ -8,9 +8,13 @@ use uuid::Uuid;
 use super::{
     CHAT, RACE,
     rules::{ChatStatus, CloseReason, RaceState},
-    timers::{EXPIRE, MISS},
 };
 use crate::platform::unit::Record;
+
+/// Purpose of the timer that flags an offer missed.
+pub(super) const MISS: &str = "miss";
+/// Purpose of the timer that expires a race.
+pub(super) const EXPIRE: &str = "expire";
 
 /// One offer of a race to one contract, and the conversation once its agent has started it. It contains everything that
 /// decides which callers may see it.

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     contract::ContractRecord,
     decision::Decision,
+    events,
     record::{ChatRecord, Race},
     rules::{self, ChatStatus, CloseReason, RaceState, Side},
     verb::Candidates,
@@ -65,7 +66,7 @@ pub(super) fn reoffer(decision: &mut Decision<'_>, ended: &ChatRecord, grace: Du
     }
     for (id, contract) in reopened {
         decision.rest_on(contract);
-        decision.change_chat(id, "ChatReoffered", |chat| {
+        decision.change_chat(id, events::CHAT_REOFFERED, |chat| {
             chat.status = ChatStatus::Active;
             chat.close_reason = None;
             chat.finished_at = None;
@@ -75,7 +76,7 @@ pub(super) fn reoffer(decision: &mut Decision<'_>, ended: &ChatRecord, grace: Du
             }
         });
     }
-    decision.change_race("RaceReoffered", |race| {
+    decision.change_race(events::RACE_REOFFERED, |race| {
         race.state = RaceState::Waiting;
         race.winner_id = None;
     });

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::{
     contract::ContractRecord,
-    decision::Decision,
     message::MessageRecord,
     record::{ChatRecord, RaceRecord},
     rules::Side,
 };
 use crate::platform::{
     auth::{Principal, Role},
+    concept::{Access, RootField},
     error::{Error, Result},
 };
 
@@ -45,39 +45,79 @@ pub enum Action {
     Administer,
 }
 
+impl Action {
+    /// The roles that may do this.
+    pub const fn roles(self) -> &'static [Role] {
+        use Role::{Admin, Agent, Consumer, Service};
+        match self {
+            Self::AskForChat | Self::ChangeTexts | Self::CancelRace | Self::RateChat => &[Consumer, Service, Admin],
+            Self::StartChat | Self::WriteAsAgent => &[Agent, Service, Admin],
+            Self::EndChat | Self::UpdateChat | Self::WriteMessage => &[Consumer, Agent, Service, Admin],
+            Self::Administer => &[Service, Admin],
+        }
+    }
+
+    /// What a caller of another role is told.
+    const fn refusal(self) -> &'static str {
+        match self {
+            Self::AskForChat => "only a visitor or the company may ask for a chat",
+            Self::ChangeTexts => "only the visitor who asked or the company may change its words",
+            Self::CancelRace => "only the visitor who asked or the company may cancel",
+            Self::RateChat => "only the visitor who asked or the company may rate a chat",
+            Self::StartChat => "only the chat's agent or the company may start it",
+            Self::WriteAsAgent => "a visitor cannot write as the agent",
+            Self::EndChat | Self::UpdateChat | Self::WriteMessage => "participants have no chats",
+            Self::Administer => "only the company's service or admin may do this",
+        }
+    }
+}
+
+/// Who reaches each root field of this concept.
+pub const FIELDS: &[RootField] = &[
+    ("Query.currentShift", Access::Credential),
+    ("Query.website", Access::Credential),
+    ("Query.contract", Access::Credential),
+    ("Query.contracts", Access::Credential),
+    ("Query.chat", Access::Anyone),
+    ("Query.chats", Access::Credential),
+    ("Query.messages", Access::Anyone),
+    ("Query.chatRace", Access::Credential),
+    ("Mutation.consumerLogin", Access::Anyone),
+    ("Mutation.createWebsite", Access::Roles(Action::Administer.roles())),
+    ("Mutation.createContract", Access::Roles(Action::Administer.roles())),
+    ("Mutation.updateContract", Access::Roles(Action::Administer.roles())),
+    ("Mutation.createChat", Access::Roles(Action::AskForChat.roles())),
+    ("Mutation.createChatRace", Access::Roles(Action::AskForChat.roles())),
+    ("Mutation.startChat", Access::Roles(Action::StartChat.roles())),
+    ("Mutation.endChat", Access::Roles(Action::EndChat.roles())),
+    ("Mutation.updateChat", Access::Roles(Action::UpdateChat.roles())),
+    ("Mutation.updateChatMissed", Access::Roles(Action::UpdateChat.roles())),
+    ("Mutation.cancelChatRace", Access::Roles(Action::CancelRace.roles())),
+    ("Mutation.createMessage", Access::Roles(Action::WriteMessage.roles())),
+    ("Mutation.createRate", Access::Roles(Action::RateChat.roles())),
+    ("Subscription.chatStatus", Access::Credential),
+    ("Subscription.chatRace", Access::Credential),
+    ("Subscription.messageAdded", Access::Anyone),
+    ("Subscription.contractStatus", Access::Credential),
+    ("Subscription.chat", Access::Anyone),
+    ("Subscription.messages", Access::Anyone),
+    ("Subscription.onMessageAdded", Access::Anyone),
+    // Without a credential only where anonymous widgets are allowed.
+    ("Subscription.chatChanged", Access::Anyone),
+    ("Subscription.contractChanged", Access::Anyone),
+];
+
 /// Checks that the caller's role may do this.
 ///
 /// # Errors
 /// `FORBIDDEN`, with the roles that may.
 pub fn may(principal: &Principal, action: Action) -> Result<()> {
-    use Role::{Admin, Agent, Consumer, Service};
-    let (roles, refusal): (&[Role], &str) = match action {
-        Action::AskForChat => (&[Consumer, Service, Admin], "only a visitor or the company may ask for a chat"),
-        Action::StartChat => (&[Agent, Service, Admin], "only the chat's agent or the company may start it"),
-        Action::EndChat | Action::UpdateChat | Action::WriteMessage => {
-            (&[Consumer, Agent, Service, Admin], "participants have no chats")
-        }
-        Action::ChangeTexts => {
-            (&[Consumer, Service, Admin], "only the visitor who asked or the company may change its words")
-        }
-        Action::CancelRace => (&[Consumer, Service, Admin], "only the visitor who asked or the company may cancel"),
-        Action::RateChat => (&[Consumer, Service, Admin], "only the visitor who asked or the company may rate a chat"),
-        Action::WriteAsAgent => (&[Agent, Service, Admin], "a visitor cannot write as the agent"),
-        Action::Administer => (&[Service, Admin], "only the company's service or admin may do this"),
-    };
-    if roles.contains(&principal.role) { Ok(()) } else { Err(Error::forbidden(refusal)) }
+    if action.roles().contains(&principal.role) { Ok(()) } else { Err(Error::forbidden(action.refusal())) }
 }
 
 /// On whose behalf the caller ends a chat.
 pub(super) fn side(principal: &Principal) -> Side {
     if principal.role == Role::Consumer { Side::Customer } else { Side::Company }
-}
-
-/// The chat as decided so far, if the caller may see it now: its contract may have gone to another agent since the call
-/// came in.
-pub(super) fn visible_chat(decision: &Decision<'_>, principal: &Principal, id: Uuid) -> Result<ChatRecord> {
-    let chat = decision.race().and_then(|race| race.chat(id)).filter(|chat| sees_chat(principal, chat));
-    chat.cloned().ok_or_else(|| Error::not_found("chat"))
 }
 
 /// A reader of chats, messages and contracts. A deployed widget may have no token; what it sees then depends on what it

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Chats,
     decision::Decision,
+    events,
     message::MessageRecord,
     record::{ChatRecord, RaceRecord},
     rights::{self, Action},
@@ -61,7 +62,7 @@ impl RaceVerb for StartChat {
 /// Starts the chat if the caller may see it and its race is open. The contract may have gone to another agent since the
 /// call came in.
 pub(super) fn start(decision: &mut Decision<'_>, principal: &Principal, chat_id: Uuid) -> Result<StartedChat> {
-    let chat = rights::visible_chat(decision, principal, chat_id)?;
+    let chat = decision.visible_chat(principal, chat_id)?;
     let outcome = rules::start(chat.status, chat.close_reason);
     if outcome == StartOutcome::Started {
         win(decision, &chat);
@@ -75,13 +76,13 @@ pub(super) fn start(decision: &mut Decision<'_>, principal: &Principal, chat_id:
 fn win(decision: &mut Decision<'_>, chat: &ChatRecord) {
     let now = decision.now();
     decision.add_opening(MessageRecord::opening(chat, now));
-    decision.change_chat(chat.id, "ChatStarted", |chat| {
+    decision.change_chat(chat.id, events::CHAT_STARTED, |chat| {
         chat.status = ChatStatus::Started;
         chat.started_at = Some(now);
         chat.message_count = 1;
     });
-    decision.withdraw_offers(CloseReason::Rescinded, "ChatRescinded");
-    decision.change_race("RaceWon", |race| {
+    decision.withdraw_offers(CloseReason::Rescinded, events::CHAT_RESCINDED);
+    decision.change_race(events::RACE_WON, |race| {
         race.state = RaceState::Won;
         race.winner_id = Some(chat.id);
     });

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::{
     CHAT, RACE,
     decision::Decision,
+    events,
+    record::{EXPIRE, MISS},
     rules::{CloseReason, RaceState},
     update::flag_missed,
     verb::{self, Found, RaceVerb, Target},
@@ -18,11 +20,6 @@ use crate::platform::{
     timer::{self, Handler, HandlerRef, Timer},
     unit::Unit,
 };
-
-/// Purpose of the timer of an offer.
-pub(super) const MISS: &str = "miss";
-/// Purpose of the timer of a race.
-pub(super) const EXPIRE: &str = "expire";
 
 /// Flags an offer missed.
 #[derive(Debug)]
@@ -81,8 +78,8 @@ impl RaceVerb for Expire {
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<()> {
         if decision.race().is_some_and(|race| race.record.state == RaceState::Waiting) {
-            decision.withdraw_offers(CloseReason::Expired, "ChatExpired");
-            decision.change_race("RaceExpired", |race| race.state = RaceState::Expired);
+            decision.withdraw_offers(CloseReason::Expired, events::CHAT_EXPIRED);
+            decision.change_race(events::RACE_EXPIRED, |race| race.state = RaceState::Expired);
             decision.count("switchboard_races_expired_total", &[]);
         }
         Ok(())
@@ -141,6 +138,6 @@ impl Handler for ExpireTimer {
 }
 
 /// What is done when timers of this concept come due.
-pub fn timer_handlers() -> Vec<HandlerRef> {
+pub(super) fn handlers() -> Vec<HandlerRef> {
     vec![timer::handler(MissTimer), timer::handler(ExpireTimer)]
 }

@@ -13,6 +13,7 @@ use super::{
     Chats,
     decision::Decision,
     end::end,
+    events,
     record::{ChatRecord, Race},
     reoffer,
     rights::{self, Action},
@@ -74,7 +75,7 @@ impl RaceVerb for UpdateChat {
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
-        let chat = rights::visible_chat(decision, &self.principal, self.chat_id)?;
+        let chat = decision.visible_chat(&self.principal, self.chat_id)?;
         self.change_texts(decision, &chat)?;
         if self.patch.missed == Some(true) && chat.miss_at.is_some_and(|at| at <= decision.now()) {
             flag_missed(decision, &chat);
@@ -89,7 +90,7 @@ impl RaceVerb for UpdateChat {
                 }
             }
             Some(ChatStatus::Finished) => end(decision, &self.principal, self.chat_id, self.grace),
-            Some(ChatStatus::Active) | None => rights::visible_chat(decision, &self.principal, self.chat_id),
+            Some(ChatStatus::Active) | None => decision.visible_chat(&self.principal, self.chat_id),
         }
     }
 }
@@ -105,7 +106,7 @@ impl UpdateChat {
         if chat.status != ChatStatus::Active {
             return Err(Error::conflict("the chat was taken or is over, its headline and customerName stay"));
         }
-        decision.change_chat(chat.id, "ChatUpdated", |chat| {
+        decision.change_chat(chat.id, events::CHAT_UPDATED, |chat| {
             chat.headline.clone_from(headline);
             chat.customer_name.clone_from(customer_name);
         });
@@ -116,7 +117,7 @@ impl UpdateChat {
 /// Flags an offer whose time to be answered has passed, unless it was answered, withdrawn or flagged before.
 pub(super) fn flag_missed(decision: &mut Decision<'_>, chat: &ChatRecord) {
     if chat.status == ChatStatus::Active && !chat.missed {
-        decision.change_chat(chat.id, "ChatMissed", |chat| chat.missed = true);
+        decision.change_chat(chat.id, events::CHAT_MISSED, |chat| chat.missed = true);
         decision.count("switchboard_chats_missed_total", &[]);
     }
 }

@@ -30,7 +30,7 @@ use super::{
     sql,
 };
 use crate::platform::{
-    batch::{Batched, Outcomes, WritePath},
+    batch::{Batched, CallOutcome, Outcomes, WritePath},
     error::{Code, Error, Result},
     unit::{Changes, Unit},
 };
@@ -100,7 +100,8 @@ impl<V: RaceVerb> Batched for V {
     async fn run(calls: &[Arc<Self>], unit: &mut Unit<'_>, path: WritePath) -> Result<Outcomes<V::Outcome>> {
         let mut calls: Vec<&V> = calls.iter().map(|call| &**call).collect();
         let mut outcomes = run(&calls, unit, path).await?;
-        let failed: Vec<usize> = (0..calls.len()).filter(|index| outcomes[*index].is_none()).collect();
+        let is_failed = |index: &usize| matches!(outcomes[*index], CallOutcome::PremiseFailed { .. });
+        let failed: Vec<usize> = (0..calls.len()).filter(is_failed).collect();
         if path == WritePath::Locked && !failed.is_empty() {
             // A race that is not there yet cannot be locked: another transaction inserted it first. It is there now.
             calls = failed.iter().map(|index| calls[*index]).collect();
@@ -112,7 +113,7 @@ impl<V: RaceVerb> Batched for V {
     }
 }
 
-/// Runs `calls`, all of one company, in their order. An outcome is `None` if a premise failed.
+/// Runs `calls`, all of one company, in their order.
 async fn run<V: RaceVerb>(calls: &[&V], unit: &mut Unit<'_>, path: WritePath) -> Result<Outcomes<V::Outcome>> {
     let found = match path {
         WritePath::Guarded => read(unit.connection(), calls, None).await?,
@@ -124,7 +125,11 @@ async fn run<V: RaceVerb>(calls: &[&V], unit: &mut Unit<'_>, path: WritePath) ->
     for (_, counts) in decided.counts.into_iter().filter(|(key, _)| holds(key)) {
         unit.changes_written(counts);
     }
-    Ok(decided.outcomes.into_iter().map(|(key, outcome)| holds(&key).then_some(outcome)).collect())
+    let outcomes = decided.outcomes.into_iter();
+    let outcome = |(key, outcome)| {
+        if holds(&key) { CallOutcome::Decided(outcome) } else { CallOutcome::PremiseFailed { subject: key } }
+    };
+    Ok(outcomes.map(outcome).collect())
 }
 
 /// What was read for some calls.

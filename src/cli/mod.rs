@@ -7,12 +7,15 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
 
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
-use switchboard::platform::{
-    config::{AuthSettings, DatabaseSettings, Settings},
-    db::{self, embedded},
-    error::{Error, Result},
-    telemetry::LogFormat,
-    unit::UnitOfWork,
+use switchboard::{
+    platform::{
+        config::{AuthSettings, DatabaseSettings},
+        db::{self, embedded},
+        error::{Error, Result},
+        telemetry::LogFormat,
+        unit::UnitOfWork,
+    },
+    settings::Settings,
 };
 
 /// Makes racy conversations safe: one server on Postgres, with a GraphQL API.
@@ -72,7 +75,7 @@ impl Command {
                 Ok(())
             }
             Self::Schema => {
-                print!("{}", switchboard::schema::sdl());
+                print!("{}", switchboard::concepts::sdl());
                 Ok(())
             }
             Self::Seed { json, database } => manage::seed(&database, json).await,

@@ -7,12 +7,12 @@ use switchboard::{
     demo,
     platform::{
         auth::token::{self, Claims},
-        config::Settings,
         db::{self, embedded},
         error::{Error, Result},
         http::Shutdown,
         unit::UnitOfWork,
     },
+    settings::Settings,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

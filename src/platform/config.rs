@@ -8,32 +8,6 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use clap::{Args, builder::RangedU64ValueParser};
 use ipnet::IpNet;
 
-/// All settings of `serve`; the other commands use parts of them.
-#[derive(Debug, Clone, Args)]
-pub struct Settings {
-    /// Where the database is, and its limits.
-    #[command(flatten)]
-    pub database: DatabaseSettings,
-    /// Credentials.
-    #[command(flatten)]
-    pub auth: AuthSettings,
-    /// The transports and the limits of one client.
-    #[command(flatten)]
-    pub http: HttpSettings,
-    /// Limits on documents.
-    #[command(flatten)]
-    pub guard: GuardSettings,
-    /// The event log and its delivery.
-    #[command(flatten)]
-    pub event: EventSettings,
-    /// Durable timers.
-    #[command(flatten)]
-    pub timer: TimerSettings,
-    /// Chats and races.
-    #[command(flatten)]
-    pub chat: ChatSettings,
-}
-
 /// The database: its address, the number of connections, timeouts.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
@@ -199,28 +173,8 @@ pub struct TimerSettings {
     pub timer_poll: Duration,
 }
 
-/// Chats and races.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Chats")]
-pub struct ChatSettings {
-    /// A race that no agent starts expires after this time, unless the request that creates it sets another
-    #[arg(long, env = "SWITCHBOARD_RACE_CAP", default_value = "5m", value_parser = duration(1_000..=86_400_000))]
-    pub race_cap: Duration,
-    /// Most contracts that one race is offered to
-    #[arg(long, env = "SWITCHBOARD_RACE_CONTRACTS", default_value_t = 100, value_parser = size(1..=1_000))]
-    pub race_contracts: usize,
-    /// If the winner's side ends the chat within this time and without a message, the other offers of a createChatRace
-    /// reopen; 0s turns this off
-    #[arg(long, env = "SWITCHBOARD_REOFFER_GRACE", default_value = "30s", value_parser = duration(0..=3_600_000))]
-    pub reoffer_grace: Duration,
-    /// Lets widgets without a token subscribe to chatChanged, for chats requested from their own address; always on in
-    /// development mode
-    #[arg(long, env = "SWITCHBOARD_ANONYMOUS_WIDGETS", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub anonymous_widgets: bool,
-}
-
 /// A parser of durations within `bounds`, in milliseconds.
-fn duration(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+pub(crate) fn duration(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
     move |text| {
         let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
         let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -241,7 +195,9 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// A parser of counts and numbers of bytes within `bounds`.
-fn size(bounds: RangeInclusive<u64>) -> clap::builder::MapValueParser<RangedU64ValueParser<u64>, fn(u64) -> usize> {
+pub(crate) fn size(
+    bounds: RangeInclusive<u64>,
+) -> clap::builder::MapValueParser<RangedU64ValueParser<u64>, fn(u64) -> usize> {
     use clap::builder::TypedValueParser;
     RangedU64ValueParser::<u64>::new().range(bounds).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
 }

@@ -6,12 +6,14 @@
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
 //! - [`task`]: background tasks and their supervisor
+//! - [`concept`]: what a concept registers; [`task`]: supervised background tasks
 //! - [`auth`]: from a token to a principal
 //! - [`graphql`], [`http`]: the engine and the transports
 
 pub mod auth;
 pub mod batch;
 pub mod clock;
+pub mod concept;
 pub mod config;
 pub mod db;
 pub mod error;

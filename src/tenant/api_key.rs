@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Tenants, checked_name, sql};
+use super::{API_KEY_CREATED, API_KEY_REVOKED, Tenants, checked_name, sql};
 use crate::platform::{
     auth::{
         Role,
@@ -62,7 +62,7 @@ impl Verb for CreateApiKey<'_> {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<ApiKey> {
         let key = sql::insert_api_key(unit.connection(), self.bearer, self.name, self.role).await?;
         let key = key.ok_or_else(|| Error::not_found("company"))?;
-        unit.changes().record("ApiKeyCreated", None, &key, None)?;
+        unit.changes().record(API_KEY_CREATED, None, &key, None)?;
         Ok(key)
     }
 }
@@ -79,7 +79,7 @@ impl Verb for RevokeApiKey {
         let revoked = sql::revoke_api_key(unit.connection(), self.company_id, self.id).await?;
         let Some(revoked) = revoked else { return Ok(false) };
         let before = ApiKey { revoked_at: None, version: revoked.version - 1, ..revoked.clone() };
-        unit.changes().record("ApiKeyRevoked", None, &revoked, Some(&before))?;
+        unit.changes().record(API_KEY_REVOKED, None, &revoked, Some(&before))?;
         Ok(true)
     }
 }

@@ -13,9 +13,14 @@ mod sql;
 pub use api_key::ApiKey;
 
 use crate::platform::{
+    auth::api_key::SUBJECT,
+    concept::{Access, Concept, SubjectType},
     error::{Error, Result},
     unit::UnitOfWork,
 };
+
+const API_KEY_CREATED: &str = "ApiKeyCreated";
+const API_KEY_REVOKED: &str = "ApiKeyRevoked";
 
 /// The mutations and reads of this concept. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -40,4 +45,15 @@ fn checked_name(name: &str) -> Result<&str> {
         return Err(Error::invalid("name", "must not contain control characters"));
     }
     Ok(name)
+}
+
+/// What this concept registers.
+pub fn concept() -> Concept {
+    Concept {
+        name: "tenant",
+        subjects: &[SubjectType { name: SUBJECT, event_types: &[API_KEY_CREATED, API_KEY_REVOKED] }],
+        timers: Vec::new(),
+        tasks: Vec::new(),
+        fields: &[("Query.viewer", Access::Credential)],
+    }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{ContractRecord, ContractStatus, sql};
 use crate::{
     chat::{
-        Chats,
+        Chats, events,
         rights::{self, Action},
         website,
     },
@@ -58,7 +58,7 @@ impl Verb for CreateContract<'_> {
             sql::upsert_agent(unit.connection(), company_id, agent_id, new.agent_name.as_deref()).await?;
         }
         let contract = sql::insert(unit.connection(), company_id, new).await?;
-        unit.changes().record("ContractCreated", Some(&self.principal.subject), &contract, None)?;
+        unit.changes().record(events::CONTRACT_CREATED, Some(&self.principal.subject), &contract, None)?;
         Ok(contract)
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{ContractRecord, ContractStatus, sql};
 use crate::{
     chat::{
-        Chats,
+        Chats, events,
         reassign::reassign,
         rights::{self, Action},
     },
@@ -92,7 +92,7 @@ impl Verb for UpdateContract<'_> {
             reassign(unit, company_id, self.id, wanted.agent_id, actor).await?;
         }
         let contract = sql::update(unit.connection(), &wanted).await?;
-        unit.changes().record("ContractUpdated", Some(actor), &contract, Some(&before))?;
+        unit.changes().record(events::CONTRACT_UPDATED, Some(actor), &contract, Some(&before))?;
         Ok(contract)
     }
 }

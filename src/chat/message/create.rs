@@ -23,13 +23,13 @@ use super::{
 };
 use crate::{
     chat::{
-        Chats,
+        Chats, events,
         rights::{self, Action},
         rules::ChatStatus,
     },
     platform::{
         auth::{Principal, Role},
-        batch::{Batched, Outcomes, WritePath},
+        batch::{Batched, CallOutcome, Outcomes, WritePath},
         clock,
         error::{Code, Error, Result},
         unit::{Changes, Unit},
@@ -101,7 +101,11 @@ impl Batched for CreateMessage {
             unit.changes_written(chat.changes);
         }
         let outcomes = calls.iter().zip(outcomes);
-        Ok(outcomes.map(|(call, outcome)| (!unwritten.contains(&call.new.chat_id)).then_some(outcome)).collect())
+        let outcome = |(call, outcome): (&Arc<Self>, _)| match call.new.chat_id {
+            subject if unwritten.contains(&subject) => CallOutcome::PremiseFailed { subject },
+            _ => CallOutcome::Decided(outcome),
+        };
+        Ok(outcomes.map(outcome).collect())
     }
 }
 
@@ -184,7 +188,7 @@ impl ChatDraft {
             Ok(None) => {
                 let number = self.row.message_count + self.added_count() + 1;
                 let numbered = NumberedMessage { message: &message, number };
-                self.changes.record("MessageAdded", Some(&call.principal.subject), &numbered, None)?;
+                self.changes.record(events::MESSAGE_ADDED, Some(&call.principal.subject), &numbered, None)?;
                 self.opening = self.opening.take().filter(|_| call.is_agent);
                 self.known.insert(call.id, message.clone());
                 self.added.push(message.clone());

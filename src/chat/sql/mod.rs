@@ -7,8 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    feeds::{ChatFilter, OwnChats},
-    list::ChatSearch,
+    filter::{ChatFilter, ChatSearch, OwnChats},
     record::{ChatRecord, Failure, RaceRecord},
     rules::{ChatStatus, CloseReason, RaceState},
 };

@@ -10,12 +10,14 @@
 //! # How a mutation runs
 //! ```text
 //! call ─► partition: company        guarded: read without locks ─► decide ─► one statement, premises checked
-//!              │ None: a premise failed (a row was changed or is locked)
+//!              │ a premise failed: a row was changed or is locked
 //!              └─► partition: company, subject      locked: lock, waiting ─► read ─► decide ─► write ─► commit
 //! ```
 //! Both paths run the same decision ([`Batched::run`]). The first one waits for no lock, so one locked row never holds
 //! up the calls beside it. The second one has a partition for each subject, with one worker: calls for one subject wait
-//! in this process, in their order and with one connection for all of them, and never behind another subject.
+//! in this process, in their order and with one connection for all of them, and never behind another subject. This is
+//! the keyed lock of the process: without it, fifty agents who answer one customer would hold fifty connections. At most
+//! half of the batches' connections wait on the locked path, so that a row that is locked for long leaves the other half.
 //!
 //! Each call has its own outcome. A batch that fails as a whole is tried again call by call on the locked path, so that
 //! each call meets its own error.
@@ -64,10 +66,10 @@ pub(crate) trait Batched: Sized + Send + Sync + 'static {
     /// The tenant. A batch has calls of one company only.
     fn company_id(&self) -> Uuid;
 
-    /// What calls wait for each other by on the locked path, usually the row whose lock carries the decision.
+    /// What the call is about, for a call whose batch failed before anything was read.
     fn subject(&self) -> Uuid;
 
-    /// Runs `calls` in their order. One outcome for each; `None` only on the guarded path, for a failed premise.
+    /// Runs `calls` in their order. One outcome for each.
     fn run(
         calls: &[Arc<Self>],
         unit: &mut Unit<'_>,
@@ -76,7 +78,20 @@ pub(crate) trait Batched: Sized + Send + Sync + 'static {
 }
 
 /// The outcomes of a batch, in the order of its calls.
-pub(crate) type Outcomes<T> = Vec<Option<Result<T>>>;
+pub(crate) type Outcomes<T> = Vec<CallOutcome<T>>;
+
+/// What became of a call.
+#[derive(Debug)]
+pub(crate) enum CallOutcome<T> {
+    /// What its caller gets.
+    Decided(Result<T>),
+    /// Nothing was written, because a premise of the decision failed. It is to run again on the locked path, where it waits
+    /// with the calls for the same subject: the row whose lock carries the decision.
+    PremiseFailed {
+        /// The subject's id.
+        subject: Uuid,
+    },
+}
 
 /// Some calls as one verb of a unit of work.
 struct Batch<'a, C> {
@@ -94,8 +109,8 @@ impl<C: Batched> Verb for Batch<'_, C> {
 
 /// Gathers calls of one kind and runs them in batches. Cheap to clone.
 pub(crate) struct Batches<C: Batched> {
-    guarded: Gatherer<Uuid, Arc<C>, Result<C::Outcome>>,
-    locked: Gatherer<(Uuid, Uuid), Arc<C>, Result<C::Outcome>>,
+    guarded: Gatherer<Uuid, Arc<C>, CallOutcome<C::Outcome>>,
+    locked: Gatherer<(Uuid, Uuid), Arc<C>, CallOutcome<C::Outcome>>,
 }
 
 impl<C: Batched> Clone for Batches<C> {
@@ -123,7 +138,7 @@ impl<C: Batched> Batches<C> {
                         work.run_guarded(connection, &Batch { calls, path: WritePath::Guarded }).await
                     };
                     match run.await {
-                        Ok(outcomes) => outcomes,
+                        Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
                         Err(error) => {
                             connection.release();
                             tracing::debug!(kind = C::KIND, error = error.chain(), size = calls.len(), "batch failed");
@@ -136,16 +151,14 @@ impl<C: Batched> Batches<C> {
             locked: Gatherer::new(C::KIND, 1, move |connection, _, calls| {
                 let work = locked.clone();
                 async move {
-                    match connection.get(work.batch_pool()).await {
-                        Ok(held) => {
-                            let outcomes = run_locked(&work, held, calls).await;
-                            if outcomes.iter().any(|outcome| matches!(outcome, Some(Err(_)) | None)) {
-                                connection.release();
-                            }
-                            outcomes
-                        }
-                        Err(error) => calls.iter().map(|_| Some(Err(error.clone()))).collect(),
-                    }
+                    let _permit = work.permit_to_wait().await;
+                    let outcomes = match connection.get(work.batch_pool()).await {
+                        Ok(held) => run_locked(&work, held, calls).await,
+                        Err(error) => calls.iter().map(|_| CallOutcome::Decided(Err(error.clone()))).collect(),
+                    };
+                    // A worker without a permit holds no connection.
+                    connection.release();
+                    outcomes.into_iter().map(Some).collect()
                 }
                 .boxed()
             }),
@@ -157,13 +170,16 @@ impl<C: Batched> Batches<C> {
     /// # Errors
     /// The call's own, or `UNAVAILABLE`.
     pub(crate) async fn run(&self, call: C) -> Result<C::Outcome> {
-        let (company_id, subject) = (call.company_id(), call.subject());
-        let call = Arc::new(call);
-        if let Some(outcome) = self.guarded.submit(company_id, Arc::clone(&call)).await {
-            return outcome;
+        let (company_id, call) = (call.company_id(), Arc::new(call));
+        let subject = match self.guarded.submit(company_id, Arc::clone(&call)).await {
+            Some(CallOutcome::Decided(outcome)) => return outcome,
+            Some(CallOutcome::PremiseFailed { subject }) => subject,
+            None => call.subject(),
+        };
+        match self.locked.submit((company_id, subject), call).await {
+            Some(CallOutcome::Decided(outcome)) => outcome,
+            _ => Err(Error::internal(format!("{}: a call under locks had no outcome", C::KIND))),
         }
-        let outcome = self.locked.submit((company_id, subject), call).await;
-        outcome.unwrap_or_else(|| Err(Error::internal(format!("{}: a call under locks had no outcome", C::KIND))))
     }
 }
 
@@ -175,13 +191,13 @@ async fn run_locked<C: Batched>(
 ) -> Outcomes<C::Outcome> {
     match work.run_on(connection, &Batch { calls, path: WritePath::Locked }).await {
         Ok(outcomes) => outcomes,
-        Err(error) if calls.len() == 1 => vec![Some(Err(error))],
+        Err(error) if calls.len() == 1 => vec![CallOutcome::Decided(Err(error))],
         Err(_) => {
             let mut outcomes = Vec::with_capacity(calls.len());
             for call in calls {
                 let alone = Batch { calls: std::slice::from_ref(call), path: WritePath::Locked };
                 let run = work.run_on(connection, &alone).await;
-                outcomes.push(run.map_or_else(|error| Some(Err(error)), |mut outcomes| outcomes.pop().flatten()));
+                outcomes.extend(run.unwrap_or_else(|error| vec![CallOutcome::Decided(Err(error))]));
             }
             outcomes
         }

@@ -80,3 +80,26 @@ where
         found.unwrap_or_else(|| Err(Error::internal(format!("the statement that reads {} panicked", self.kind))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::platform::error::Code;
+
+    #[tokio::test]
+    async fn without_a_database_all_reads_of_a_batch_fail_with_one_wait() {
+        let options = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_millis(100));
+        let pool = options.connect_lazy("postgres://127.0.0.1:1/nothing").unwrap();
+        let reads: Reads<u32, u32> =
+            Reads::new("test", pool, |_, _, _| async { panic!("there is no connection") }.boxed());
+        let company_id = Uuid::nil();
+        let (one, other) = tokio::join!(reads.get(company_id, 1), reads.get(company_id, 2));
+        for outcome in [one, other] {
+            assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 pub mod embedded;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use sqlx::{
@@ -14,6 +14,8 @@ use sqlx::{
     migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use tokio::sync::Semaphore;
 
 use crate::platform::{
     config::DatabaseSettings,
@@ -49,6 +51,8 @@ pub struct Pools {
     pub requests: PgPool,
     /// For the workers that run batches, whose sessions plan differently; so batches never take all connections.
     pub batches: PgPool,
+    /// As many places as batches may wait for locks at once: half of their connections.
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 impl Pools {
@@ -62,6 +66,7 @@ impl Pools {
         Self {
             requests: pool(options.clone(), settings, settings.database_connections - batches),
             batches: pool(options.clone().options(plan_once), settings, batches),
+            waiting: waiting(batches),
         }
     }
 
@@ -74,8 +79,13 @@ impl Pools {
 /// One pool for everything, as tests use it.
 impl From<PgPool> for Pools {
     fn from(pool: PgPool) -> Self {
-        Self { requests: pool.clone(), batches: pool }
+        let waiting = waiting(pool.options().get_max_connections());
+        Self { requests: pool.clone(), batches: pool, waiting }
     }
+}
+
+fn waiting(connections: u32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((connections as usize / 2).max(1)))
 }
 
 /// A pool of at most `connections`. Opens no connection yet.

@@ -33,6 +33,7 @@ mod sql;
 use std::{future::Future, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::sync::SemaphorePermit;
 
 pub use changes::{Changes, Record};
 pub(crate) use sql::ChangeColumns;
@@ -127,6 +128,11 @@ impl UnitOfWork {
     /// The pool of the workers that run batches.
     pub fn batch_pool(&self) -> &PgPool {
         &self.pools.batches
+    }
+
+    /// A place among the batches that wait for locks; they leave some of the batches' connections to the others.
+    pub(super) async fn permit_to_wait(&self) -> SemaphorePermit<'_> {
+        self.pools.waiting.acquire().await.expect("the semaphore is never closed")
     }
 
     /// Closes the pools, waiting for what runs.

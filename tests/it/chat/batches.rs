@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::company::{Company, request};
 
-/// Holds up all writers, so that what one server is asked gathers, until the transaction ends.
+/// Blocks all writers until the transaction ends, so that the calls of one server gather.
 async fn gather<'a>(blocker: &'a mut PgConnection, tables: &'static str) -> Transaction<'a, Postgres> {
     let mut held = blocker.begin().await.unwrap();
     sqlx::raw_sql(tables).execute(&mut *held).await.unwrap();
@@ -40,7 +40,7 @@ async fn each_offer_in_a_batch_has_its_own_outcome() {
     let key = Uuid::now_v7();
     company.offer(&company.visitor("grace"), &contracts[0], key).await.unwrap();
 
-    // Everything that one server is asked while nothing can be written, so that it gathers.
+    // Calls of one server while nothing can be written, so that they gather.
     let mut blocker = company.sql().await;
     let held = gather(&mut blocker, "lock table switchboard.chat_race in exclusive mode").await;
     let shared = Uuid::now_v7();
@@ -119,7 +119,7 @@ async fn concurrent_offers_on_two_servers_neither_deadlock_nor_repeat() {
     company.check().await;
 }
 
-/// One agent's answer, asked of the first server.
+/// Starts a chat on the first server.
 fn answer(company: &Company, who: Principal, chat_id: Uuid) -> JoinHandle<Result<StartedChat>> {
     let server = company.servers[0].clone();
     tokio::spawn(async move { server.start(&who, chat_id).await })
@@ -229,4 +229,70 @@ async fn each_message_in_a_batch_has_its_own_outcome_and_none_is_written_twice()
     company.check().await;
     assert_eq!(company.count("select count(*) from chat_message where text = 'hello'").await, 27);
     assert!(company.count("select count(*) from chat_message where text = 'goes away'").await <= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_locked_contract_delays_only_its_own_offers() {
+    let company = Company::new().await;
+    let contracts = company.contracts(2).await;
+    let mut other_session = company.sql().await;
+    let mut handover = other_session.begin().await.unwrap();
+    sqlx::query("select from contract where id = $1 for update")
+        .bind(contracts[0].id)
+        .execute(&mut *handover)
+        .await
+        .unwrap();
+    // More calls than the server has connections, each for a race of its own.
+    let waiting: Vec<_> = (0..40)
+        .map(|number| {
+            let (server, caller) = (company.servers[0].clone(), company.visitor(&format!("visitor {number}")));
+            let new = NewChat { contract_id: contracts[0].id, key: None, request: request() };
+            tokio::spawn(async move { server.create_chat(&caller, new).await })
+        })
+        .collect();
+    for number in 0..20 {
+        let chat =
+            company.offer(&company.visitor(&format!("other {number}")), &contracts[1], Uuid::now_v7()).await.unwrap();
+        let started = company.servers[0].start(&company.agent(chat.agent_id), chat.id).await.unwrap();
+        assert_eq!(started.outcome, StartOutcome::Started);
+    }
+    assert!(waiting.iter().all(|call| !call.is_finished()), "the contract is locked still");
+    handover.rollback().await.unwrap();
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap().contract_id, contracts[0].id);
+    }
+    company.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_decision_on_what_has_changed_since_it_was_read_is_made_again() {
+    let company = Company::new().await;
+    let contracts = company.contracts(2).await;
+    for _ in 0..10 {
+        // Each call reads, another server changes what it read, and only then does the call write.
+        let race = company.race(&company.visitor("grace"), &contracts).await;
+        let mut blocker = company.sql().await;
+        let held = gather(&mut blocker, "lock table switchboard.event in exclusive mode").await;
+        let starts: Vec<_> = [0, 1]
+            .into_iter()
+            .flat_map(|server| race.chats.iter().map(move |chat| (server, chat.clone())))
+            .map(|(server, chat)| {
+                let (server, agent) = (company.servers[server].clone(), company.agent(chat.agent_id));
+                tokio::spawn(async move { server.start(&agent, chat.id).await.unwrap().outcome })
+            })
+            .collect();
+        let ends = {
+            let (server, visitor, chat) = (company.servers[1].clone(), company.visitor("grace"), race.chats[1].id);
+            tokio::spawn(async move { server.end(&visitor, chat).await.unwrap() })
+        };
+        tokio::task::yield_now().await;
+        held.rollback().await.unwrap();
+        let mut outcomes = Vec::new();
+        for start in starts {
+            outcomes.push(start.await.unwrap());
+        }
+        ends.await.unwrap();
+        assert!(outcomes.iter().filter(|outcome| **outcome == StartOutcome::Started).count() <= 1, "{outcomes:?}");
+        company.check().await;
+    }
 }

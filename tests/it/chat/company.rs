@@ -5,13 +5,12 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use switchboard::{
     chat::{
-        ChatRecord, Chats, CustomerRequest, NewChat, NewRace, Race,
+        ChatRecord, ChatSettings, Chats, CustomerRequest, NewChat, NewRace, Race,
         contract::{ContractRecord, ContractStatus, NewContract},
         website::NewWebsite,
     },
     platform::{
         auth::{Credential, Principal, Role},
-        config::ChatSettings,
         error::Result,
         event::{Event, LogNotifier, Resumed, Subject, resume_subject},
         timer::TimerWaker,

@@ -23,9 +23,9 @@ async fn unanswered_offers_are_missed_and_unanswered_races_expire() {
     assert_eq!(status_change(&of_ada.event().await), (chat_of(&race, 0), "INSERT", "ACTIVE", "", 1));
     assert!(race["chats"][0]["missAt"].is_string());
 
-    // A minute later it is missed, and can still be answered; a race that was asked for then is not touched.
+    // A minute later the offer is missed and can still be started. A race that was created then is unchanged.
     app.advance(60).await;
-    west.app.alarm.wake();
+    west.app.waker.wake();
     let missed = of_ada.event().await;
     assert_eq!(
         (status_change(&missed), &missed["record"]["missed"]),
@@ -40,7 +40,7 @@ async fn unanswered_offers_are_missed_and_unanswered_races_expire() {
     let mut races = east.subscribe(&visitor, CHAT_RACE, json!({ "key": second })).await;
     races.ready().await;
     app.advance(60 + 300).await;
-    east.app.alarm.wake();
+    east.app.waker.wake();
     let expired = races.event().await;
     assert_eq!((&expired["record"]["state"], &expired["record"]["version"]), (&json!("EXPIRED"), &json!(2)));
     let events = of_ada.until(|event| event["record"]["status"] == "FINISHED").await;

@@ -1,4 +1,4 @@
-//! A winner who vanishes gives way, once, in time, and to nobody at once with another decision.
+//! A race reopens when its winner vanishes: once, within its time, and never together with another decision.
 
 use serde_json::{Value, json};
 
@@ -90,6 +90,6 @@ async fn reopening_respects_a_concurrent_cancel_and_the_time_limit() {
     let document = "subscription($key: UUID!) { chatRace(key: $key) { operation record { state } } }";
     let mut stream = nodes[1].subscribe(&eve, document, json!({ "key": asked["key"] })).await;
     app.advance(301).await;
-    nodes[0].app.alarm.wake();
+    nodes[0].app.waker.wake();
     stream.until(|event| event["record"]["state"] == "EXPIRED").await;
 }

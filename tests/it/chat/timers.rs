@@ -19,7 +19,7 @@ use super::company::Company;
 fn scheduler(company: &Company) -> Scheduler {
     let waker = TimerWaker::default();
     let work = UnitOfWork::new(company.pools[0].clone().into(), LogNotifier::default(), waker.clone());
-    Scheduler::new(work, waker, chat::timer_handlers())
+    Scheduler::new(work, waker, chat::concept().timers)
 }
 
 #[tokio::test]

@@ -2,17 +2,13 @@
 
 use std::{fs, path::Path};
 
-/// The crate's top-level modules above the platform. A new concept belongs here.
-const ABOVE: [&str; 8] = ["app", "audit", "chat", "concepts", "demo", "router", "schema", "tenant"];
-
 #[test]
 fn the_platform_imports_no_concept() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let lib = fs::read_to_string(source.join("lib.rs")).unwrap();
     let declared = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    for module in declared {
-        assert!(module == "platform" || ABOVE.contains(&module), "{module} is not in the list above");
-    }
+    let above: Vec<&str> = declared.filter(|module| *module != "platform").collect();
+    assert!(above.contains(&"chat") && above.contains(&"concepts"), "the modules of the crate were not found");
     let mut folders = vec![source.join("platform")];
     let mut files = 0;
     while let Some(folder) = folders.pop() {
@@ -24,7 +20,7 @@ fn the_platform_imports_no_concept() {
                 files += 1;
                 let text = fs::read_to_string(&path).unwrap();
                 for import in imports(&text) {
-                    assert!(!ABOVE.contains(&import), "{} imports {import}", path.display());
+                    assert!(!above.contains(&import), "{} imports {import}", path.display());
                 }
             }
         }

@@ -7,13 +7,11 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use switchboard::{
     app::App,
     demo,
-    platform::{
-        auth::{
-            Role,
-            token::{self, Claims},
-        },
-        config::Settings,
+    platform::auth::{
+        Role,
+        token::{self, Claims},
     },
+    settings::Settings,
 };
 use uuid::Uuid;
 

@@ -1,0 +1,27 @@
+//! The knobs of this concept.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::platform::config::{duration, size};
+
+/// Chats and races.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Chats")]
+pub struct ChatSettings {
+    /// A race that no agent starts expires after this time, unless the request that creates it sets another
+    #[arg(long, env = "SWITCHBOARD_RACE_CAP", default_value = "5m", value_parser = duration(1_000..=86_400_000))]
+    pub race_cap: Duration,
+    /// Most contracts that one race is offered to
+    #[arg(long, env = "SWITCHBOARD_RACE_CONTRACTS", default_value_t = 100, value_parser = size(1..=1_000))]
+    pub race_contracts: usize,
+    /// If the winner's side ends the chat within this time and without a message, the other offers of a createChatRace
+    /// reopen; 0s turns this off
+    #[arg(long, env = "SWITCHBOARD_REOFFER_GRACE", default_value = "30s", value_parser = duration(0..=3_600_000))]
+    pub reoffer_grace: Duration,
+    /// Lets widgets without a token subscribe to chatChanged, for chats requested from their own address; always on in
+    /// development mode
+    #[arg(long, env = "SWITCHBOARD_ANONYMOUS_WIDGETS", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub anonymous_widgets: bool,
+}

@@ -1,0 +1,138 @@
+//! The concepts of this server, in one list, and the schema that they make together.
+//!
+//! A new concept is added here in three lines: its value in [`all`], its GraphQL roots, and the service that its
+//! resolvers find in the context. Nothing else outside its folder, its migration and its tests changes.
+
+use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
+
+use crate::{
+    audit::{
+        self,
+        graphql::{EventQuery, SubjectTypes},
+    },
+    chat::{
+        self, Chats,
+        graphql::{ChatMutation, ChatQuery, ChatSubscription},
+    },
+    platform::{
+        auth::{Authenticator, graphql::ViewerQuery},
+        concept::Concept,
+        graphql::source::Root,
+        subscription::Sources,
+        unit::UnitOfWork,
+    },
+    settings::Settings,
+    tenant,
+};
+
+/// What every concept registers.
+pub fn all() -> Vec<Concept> {
+    vec![tenant::concept(), audit::concept(), chat::concept()]
+}
+
+/// All queries.
+#[derive(Default, MergedObject)]
+pub struct Query(ViewerQuery, ChatQuery, EventQuery);
+
+/// All mutations.
+#[derive(Default, MergedObject)]
+pub struct Mutation(ChatMutation);
+
+/// All subscriptions.
+#[derive(Default, MergedSubscription)]
+pub struct Subscription(ChatSubscription);
+
+/// What resolvers find in their context. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    sources: Sources,
+    authenticator: Authenticator,
+    chats: Chats,
+}
+
+impl Services {
+    /// The services of all concepts on this database.
+    pub fn new(work: &UnitOfWork, settings: &Settings, sources: Sources, authenticator: Authenticator) -> Self {
+        Self { sources, authenticator, chats: Chats::new(work.clone(), settings.chat.clone()) }
+    }
+
+    /// The schema with what its resolvers work with.
+    pub fn schema(&self) -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
+        let subjects = all().into_iter().flat_map(|concept| concept.subjects).map(|subject| subject.name);
+        types()
+            .data(self.sources.pool.clone())
+            .data(self.sources.clone())
+            .data(self.authenticator.clone())
+            .data(SubjectTypes(subjects.collect()))
+            .data(self.chats.clone())
+    }
+}
+
+/// The schema without what its resolvers work with.
+fn types() -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
+    Schema::build(Root(Query::default()), Mutation::default(), Subscription::default())
+}
+
+/// The schema in the schema definition language, as `schema.graphql` holds it.
+pub fn sdl() -> String {
+    let mut sdl = types().finish().sdl_with_options(SDLExportOptions::new());
+    sdl.truncate(sdl.trim_end().len());
+    sdl.push('\n');
+    sdl
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::BTreeSet;
+
+    use async_graphql::parser::{
+        parse_schema,
+        types::{TypeKind, TypeSystemDefinition},
+    };
+
+    use super::*;
+
+    /// The root fields of the schema, as `Query.viewer`.
+    fn root_fields() -> Vec<String> {
+        let mut fields = Vec::new();
+        for definition in parse_schema(sdl()).unwrap().definitions {
+            let TypeSystemDefinition::Type(definition) = definition else { continue };
+            let name = definition.node.name.node.to_string();
+            if let (TypeKind::Object(object), "Query" | "Mutation" | "Subscription") = (definition.node.kind, &*name) {
+                fields.extend(object.fields.iter().map(|field| format!("{name}.{}", field.node.name.node)));
+            }
+        }
+        fields.sort();
+        fields
+    }
+
+    #[test]
+    fn every_root_field_has_one_decision_who_reaches_it() {
+        let mut decided: Vec<String> =
+            all().iter().flat_map(|concept| concept.fields).map(|(field, _)| (*field).to_owned()).collect();
+        decided.sort();
+        assert_eq!(root_fields(), decided);
+    }
+
+    #[test]
+    fn names_of_concepts_subjects_events_and_timers_are_unique() {
+        let concepts = all();
+        let names: Vec<&str> = concepts.iter().map(|concept| concept.name).collect();
+        let subjects: Vec<&str> =
+            concepts.iter().flat_map(|concept| concept.subjects).map(|subject| subject.name).collect();
+        let event_types: Vec<&str> = concepts
+            .iter()
+            .flat_map(|concept| concept.subjects)
+            .flat_map(|subject| subject.event_types)
+            .copied()
+            .collect();
+        for list in [names, subjects.clone(), event_types] {
+            assert_eq!(list.iter().collect::<BTreeSet<_>>().len(), list.len(), "{list:?}");
+        }
+        let timers: Vec<_> = concepts.iter().flat_map(|concept| &concept.timers).map(|timer| timer.handles()).collect();
+        assert_eq!(timers.iter().collect::<BTreeSet<_>>().len(), timers.len());
+        assert!(timers.iter().all(|(subject, _)| subjects.contains(subject)), "a timer's subject is registered");
+    }
+}

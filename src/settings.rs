@@ -1,0 +1,34 @@
+//! Every setting of the server: the platform's and each concept's.
+
+use clap::Args;
+
+use crate::{
+    chat::ChatSettings,
+    platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
+};
+
+/// All settings of `serve`; the other commands use parts of them.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Where the database is, and its limits.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// Credentials.
+    #[command(flatten)]
+    pub auth: AuthSettings,
+    /// The transports and the limits of one client.
+    #[command(flatten)]
+    pub http: HttpSettings,
+    /// Limits on documents.
+    #[command(flatten)]
+    pub guard: GuardSettings,
+    /// The event log and its delivery.
+    #[command(flatten)]
+    pub event: EventSettings,
+    /// Durable timers.
+    #[command(flatten)]
+    pub timer: TimerSettings,
+    /// Chats and races.
+    #[command(flatten)]
+    pub chat: ChatSettings,
+}
