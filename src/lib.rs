@@ -5,7 +5,7 @@
 //! 1. [`platform::error`], [`platform::config`], [`platform::clock`]: one error type with a closed list of codes, the
 //!    settings, time and ids.
 //! 2. [`platform::db`]: the pools, the migrations, the embedded Postgres.
-//! 3. [`platform::unit`]: the unit of work, one transaction and what happens with its commit. [`platform::batch`]: calls
+//! 3. [`platform::unit`]: the unit of work, one transaction and what happens with its commit. `platform::batch`: calls
 //!    that arrive together share a transaction.
 //! 4. [`platform::event`]: the log that every change is appended to. [`platform::subscription`]: how a client's stream is
 //!    made from it.

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! WON, CANCELED and EXPIRED are final, except that a winner who vanishes at once gives way (then WON becomes WAITING
-//! again, [`reoffer`]). A chat that joins a decided race is born FINISHED with the same reason. Missed is a flag on an
+//! again, `reoffer.rs`). A chat that joins a decided race is born FINISHED with the same reason. Missed is a flag on an
 //! offer, never an end.
 //!
 //! # Guarantees

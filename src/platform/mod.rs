@@ -1,17 +1,16 @@
 //! What every concept stands on. Nothing here names a concept: a test reads the imports and says so.
 //!
 //! - [`config`], [`error`], [`clock`], [`telemetry`]: knobs, codes, time and ids, logs
-//! - [`db`]: the pools, migrations, embedded Postgres; [`unit`]: one transaction and what happens with its commit;
-//!   [`batch`]: many callers, one transaction
+//! - [`db`]: the pools, migrations, embedded Postgres; [`unit`](mod@unit): one transaction and what happens with its commit;
+//!   `batch`: many callers, one transaction
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
-//! - [`task`]: background tasks and their supervisor
 //! - [`concept`]: what a concept registers; [`task`]: supervised background tasks
 //! - [`auth`]: from a token to a principal
 //! - [`graphql`], [`http`]: the engine and the transports
 
 pub mod auth;
-pub mod batch;
+pub(crate) mod batch;
 pub mod clock;
 pub mod concept;
 pub mod config;

@@ -1,9 +1,9 @@
 //! Calls that arrive together share a statement or a transaction.
 //!
-//! - [`Batches`] runs mutations: one kind, one company, many callers.
-//! - [`Reads`] finds rows by key: one kind, one company, many callers.
+//! - `Batches` runs mutations: one kind, one company, many callers.
+//! - `Reads` finds rows by key: one kind, one company, many callers.
 //!
-//! Both rest on a [`Gatherer`](gather::Gatherer): while one batch runs, the calls that arrive gather, and the next batch
+//! Both rest on a `Gatherer` (`gather.rs`): while one batch runs, the calls that arrive gather, and the next batch
 //! takes them all. Nobody waits while nothing runs: a single call is a batch of one. Under load a batch is as large as
 //! what arrived during the one before, so that round trips, flushes and the locks of shared rows are paid once for many.
 //!
@@ -13,7 +13,7 @@
 //!              │ a premise failed: a row was changed or is locked
 //!              └─► partition: company, subject      locked: lock, waiting ─► read ─► decide ─► write ─► commit
 //! ```
-//! Both paths run the same decision ([`Batched::run`]). The first one waits for no lock, so one locked row never holds
+//! Both paths run the same decision (`Batched::run`). The first one waits for no lock, so one locked row never holds
 //! up the calls beside it. The second one has a partition for each subject, with one worker: calls for one subject wait
 //! in this process, in their order and with one connection for all of them, and never behind another subject. This is
 //! the keyed lock of the process: without it, fifty agents who answer one customer would hold fifty connections. At most
