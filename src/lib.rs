@@ -2,10 +2,10 @@
 //!
 //! # A tour of the code, in reading order
 //!
-//! 1. [`platform::error`], [`platform::config`], [`platform::clock`]: one error type with a closed list of codes, every
-//!    setting, time and ids.
+//! 1. [`platform::error`], [`platform::config`], [`platform::clock`]: one error type with a closed list of codes, the
+//!    settings, time and ids.
 //! 2. [`platform::db`]: the pools, the migrations, the embedded Postgres.
-//! 3. [`platform::unit`]: the unit of work, one transaction and what happens with its commit. [`platform::batch`]: calls
+//! 3. [`platform::unit`]: the unit of work, one transaction and what happens with its commit. `platform::batch`: calls
 //!    that arrive together share a transaction.
 //! 4. [`platform::event`]: the log that every change is appended to. [`platform::subscription`]: how a client's stream is
 //!    made from it.
@@ -15,9 +15,11 @@
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
 //!    API keys. [`audit`]: the query of the event log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
-//! 9. [`schema`], [`router`], [`app`]: composition only. [`demo`]: data to try the server with.
+//! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
+//!    composition only. [`demo`]: data for trying the server.
 //!
-//! Concepts import the platform; the platform imports no concept.
+//! Concepts import the platform; the platform imports no concept. What a concept registers is a value of
+//! [`platform::concept`].
 //!
 //! # A mutation, and its way to subscribers
 //!

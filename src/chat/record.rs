@@ -35,7 +35,7 @@ pub struct ChatRecord {
     pub agent_id: Option<Uuid>,
     /// The owner of the race.
     pub visitor: String,
-    /// Moves only forward, except that a withdrawn offer may become active again ([`reoffer`](super::reoffer)).
+    /// Moves only forward, except that a withdrawn offer may become active again (see `reoffer.rs`).
     pub status: ChatStatus,
     /// True once the agent has not started it within the contract's time. A flag, never an end.
     pub missed: bool,

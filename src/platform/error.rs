@@ -53,7 +53,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Every code, for tests and for the README.
+    /// Every code: `docs/api.md` lists them, and a test compares.
     pub const ALL: [Self; 15] = [
         Self::ParseFailed,
         Self::ValidationFailed,

@@ -1,4 +1,4 @@
-// The client that the README recommends, the package graphql-ws, against the running server.
+// The client that docs/api.md recommends, the package graphql-ws, against the running server.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

@@ -20,7 +20,7 @@ async fn the_server_decides_the_winner_not_each_browser() {
     for _ in 0..5 {
         let asked = create_race(&nodes[0], &eve).await;
         let [first, second] = [0, 1].map(|index| asked["chats"][index].clone());
-        // The visitor's browser has no say.
+        // The visitor's browser cannot start a chat.
         let patch = json!({ "id": first["id"], "patch": { "status": "STARTED" } });
         assert_eq!(nodes[0].code(&eve, UPDATE, patch).await, "FORBIDDEN");
         let agents = [agent_of(&first), agent_of(&second)];
@@ -28,7 +28,7 @@ async fn the_server_decides_the_winner_not_each_browser() {
         let mut outcomes = [one.as_str(), other.as_str()];
         outcomes.sort_unstable();
         assert_eq!(outcomes, ["LOST_RACE", "STARTED"]);
-        // The older way to answer obeys the same decision.
+        // `updateChat` follows the same decision.
         let (loser, token) = if one == "STARTED" { (second, &agents[1]) } else { (first, &agents[0]) };
         let patch = json!({ "id": loser["id"], "patch": { "status": "STARTED" } });
         assert_eq!(nodes[1].code(token, UPDATE, patch).await, "CONFLICT");
@@ -45,7 +45,7 @@ async fn the_offers_that_lost_are_closed() {
     assert_eq!(decided["state"], "WON");
     assert_eq!(decided["winner"]["id"], chat["id"]);
     assert_eq!(decided["chats"][1]["closeReason"], "RESCINDED");
-    // One that joins too late is born withdrawn.
+    // A chat that joins too late is withdrawn from the start.
     let taken: Vec<&Value> = (0..2).map(|index| &asked["chats"][index]["contract"]["id"]).collect();
     let free = demo::demo().contracts.into_iter().find(|contract| !taken.contains(&&json!(contract.id))).unwrap();
     let late = create_chat(&node, &eve, &free.id.to_string(), asked["key"].as_str()).await;
@@ -63,7 +63,7 @@ async fn a_listener_filtered_by_contract_never_sees_another_customers_chat() {
     let document = "subscription($contract: UUID) { chatChanged(contractId: $contract) { operation record { id } } }";
     let mut stream = node.subscribe(&mallory, document, json!({ "contract": contract })).await;
     assert_eq!(stream.event().await["record"]["id"], own["id"], "its own started chat first");
-    // Another customer's chat of the same contract: asked, started, ended.
+    // Another customer's chat of the same contract is created, started and ended.
     let other = create_chat(&node, &eve, &contract, None).await;
     start(&node, &agent_of(&other), &other).await;
     super::end(&node, &eve, &other).await;
@@ -150,7 +150,7 @@ async fn the_first_message_is_written_once_whatever_the_widget_repeats() {
     assert_eq!(ids.len(), 1);
     write(&node, &agent_of(&chat), &chat, "How can I help?").await;
     write(&node, &eve, &chat, "It is late").await;
-    // A very late repeat is still the same message; said anew it is a new one.
+    // A very late repeat is still the same message. The same text under another id is a new one.
     let repeated = node.fields(&eve, WRITE, echo(Some(own_id))).await["createMessage"]["message"]["id"].take();
     assert_eq!(repeated, ids[0]);
     node.fields(&eve, WRITE, echo(Some(other_id))).await;

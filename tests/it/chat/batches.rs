@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::company::{Company, request};
 
-/// Holds up all writers, so that what one server is asked gathers, until the transaction ends.
+/// Blocks all writers until the transaction ends, so that the calls of one server gather.
 async fn gather<'a>(blocker: &'a mut PgConnection, tables: &'static str) -> Transaction<'a, Postgres> {
     let mut held = blocker.begin().await.unwrap();
     sqlx::raw_sql(tables).execute(&mut *held).await.unwrap();
@@ -40,7 +40,7 @@ async fn each_offer_in_a_batch_has_its_own_outcome() {
     let key = Uuid::now_v7();
     company.offer(&company.visitor("grace"), &contracts[0], key).await.unwrap();
 
-    // Everything that one server is asked while nothing can be written, so that it gathers.
+    // Calls of one server while nothing can be written, so that they gather.
     let mut blocker = company.sql().await;
     let held = gather(&mut blocker, "lock table switchboard.chat_race in exclusive mode").await;
     let shared = Uuid::now_v7();
@@ -119,7 +119,7 @@ async fn concurrent_offers_on_two_servers_neither_deadlock_nor_repeat() {
     company.check().await;
 }
 
-/// One agent's answer, asked of the first server.
+/// Starts a chat on the first server.
 fn answer(company: &Company, who: Principal, chat_id: Uuid) -> JoinHandle<Result<StartedChat>> {
     let server = company.servers[0].clone();
     tokio::spawn(async move { server.start(&who, chat_id).await })
@@ -232,7 +232,7 @@ async fn each_message_in_a_batch_has_its_own_outcome_and_none_is_written_twice()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_locked_contract_holds_up_only_its_own_offers() {
+async fn a_locked_contract_delays_only_its_own_offers() {
     let company = Company::new().await;
     let contracts = company.contracts(2).await;
     let mut other_session = company.sql().await;

@@ -1,4 +1,4 @@
-//! Contracts: a company's server sets them up, and everybody whom a change concerns hears of it.
+//! Contracts: a company's server creates and changes them; every subscriber that a change concerns receives it.
 
 use serde_json::json;
 use switchboard::demo;

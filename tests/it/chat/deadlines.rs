@@ -23,7 +23,7 @@ async fn unanswered_offers_are_missed_and_unanswered_races_expire() {
     assert_eq!(status_change(&of_ada.event().await), (chat_of(&race, 0), "INSERT", "ACTIVE", "", 1));
     assert!(race["chats"][0]["missAt"].is_string());
 
-    // A minute later it is missed, and can still be answered; a race that was asked for then is not touched.
+    // A minute later the offer is missed and can still be started. A race that was created then is unchanged.
     app.advance(60).await;
     west.app.waker.wake();
     let missed = of_ada.event().await;

@@ -30,7 +30,7 @@ async fn chats_come_newest_first_in_pages_that_neither_skip_nor_repeat() {
         assert_eq!(page["pageInfo"]["hasPreviousPage"], !after.is_null());
         found.extend(ids(&page["nodes"]));
         after = page["pageInfo"]["endCursor"].clone();
-        // One that is asked meanwhile is newer than the page and moves nothing.
+        // A chat that is created meanwhile is newer than the page and does not shift it.
         create_chat(&node, &new_visitor(), &contracts[1].id.to_string(), None).await;
         if page["pageInfo"]["hasNextPage"] == false {
             break;

@@ -1,4 +1,4 @@
-//! Messages: who writes what where, repeats, bounds, order, and an end at the same moment.
+//! Messages: rights, repeats, bounds, order, and a chat that ends at the same moment.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

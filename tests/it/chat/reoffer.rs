@@ -1,4 +1,4 @@
-//! A winner who vanishes gives way, once, in time, and to nobody at once with another decision.
+//! A race reopens when its winner vanishes: once, within its time, and never together with another decision.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The chat part of the schema: what resolvers make of the service's answers, page by page and role by role.
+//! The chat part of the schema, executed without a server: payloads, pages, and what each role sees.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use crate::support::{
     invariants,
 };
 
-/// What happened to a subject, and who did it.
+/// The events of a subject, with their actors.
 async fn trail(node: &Client, subject: Uuid, kind: &str) -> Vec<String> {
     let events = node.data(&service(), EVENTS, json!({ "id": subject, "kind": kind })).await;
     let line = |event: &Value| {
@@ -68,7 +68,7 @@ async fn the_first_agent_to_start_wins_and_everybody_sees_it_on_two_servers() {
         assert_eq!(state[0]["chats"].as_array().unwrap().len(), chats);
     }
 
-    // Ada answers first.
+    // Ada starts her chat first.
     let won = west.data(&ada, START_CHAT, json!({ "chat": a })).await;
     assert_eq!(
         (&won["outcome"], &won["chat"]["status"], &won["chat"]["version"]),
@@ -106,7 +106,7 @@ async fn the_first_agent_to_start_wins_and_everybody_sees_it_on_two_servers() {
         assert_eq!((&event["record"]["version"], &event["record"]["winner"]), (&json!(2), &winner));
     }
 
-    // The customer leaves; a second time changes nothing, and nobody can answer any more.
+    // The customer leaves. A repeat changes nothing, and no agent can start a chat any more.
     for _ in 0..2 {
         let ended = east.data(&visitor, END_CHAT, json!({ "chat": a })).await;
         assert_eq!(ended["chat"], json!({ "id": a, "status": "FINISHED", "closeReason": "COMPLETED", "version": 3 }));
@@ -123,7 +123,7 @@ async fn the_first_agent_to_start_wins_and_everybody_sees_it_on_two_servers() {
         assert_eq!(stream.event().await["record"]["key"], other["key"]);
     }
 
-    // The audit trail says who did what.
+    // The audit trail names each actor.
     let of_race = trail(&west, key, "chat_race").await;
     assert_eq!(of_race, ["1 RaceOpened by the customer", "2 RaceWon by agent"]);
     let of_chat = trail(&west, a, "chat").await;
@@ -138,7 +138,7 @@ async fn chats_with_one_key_are_one_race_whichever_servers_they_reach() {
     let (eve, mallory, service) = (visitor("eve"), visitor("mallory"), service());
     let contracts = [contract_of(0, 1), contract_of(1, 1), contract_of(0, 2), contract_of(1, 2)];
     let keys: Vec<Uuid> = (0..10).map(|_| Uuid::new_v4()).collect();
-    // All at once, each chat asked for twice, on both servers.
+    // All at once, each chat created twice, on both servers.
     let asked = keys
         .iter()
         .flat_map(|key| contracts[..3].iter().flat_map(|contract| [&east, &west].map(|node| (node, *key, *contract))));
@@ -160,7 +160,7 @@ async fn chats_with_one_key_are_one_race_whichever_servers_they_reach() {
     );
     assert!(east.data(&mallory, RACE, json!({ "key": key })).await.is_null());
 
-    // After the win: a repeat answers the chat as it is now, a new one is born finished and offered to nobody.
+    // After the win: a repeat returns the chat as it is now; a new chat is finished from the start.
     let mut of_ben = west.subscribe(&ada_and_ben()[1], CHAT_STATUS, json!({ "key": key })).await;
     assert_eq!(of_ben.ready().await.len(), 1);
     let winner = &created[0]["chat"]["id"];
@@ -211,7 +211,7 @@ async fn offers_that_cannot_be_made_are_failures_and_a_race_with_nobody_on_shift
     };
     let race = node.data(&service, CREATE_RACE, create_race(json!({ "key": key }))).await["race"].take();
     assert_eq!((&race["state"], &race["chats"], &race["expiresAt"]), (&json!("OFFLINE"), &json!([]), &Value::Null));
-    // Two that cannot be asked, one that can although it is off shift: it was named.
+    // Two contracts that cannot be offered the chat, and one off shift that can, because it is named.
     let inactive = node.data(&service, CREATE_CONTRACT, contract("inactive", off_shift)).await["contract"]["id"].take();
     let active = node.data(&service, CREATE_CONTRACT, contract("active", off_shift)).await["contract"]["id"].take();
     let unknown = json!(Uuid::new_v4());

@@ -35,7 +35,7 @@ async fn story(node: &Node, reader: &str) {
         write(node, &agent, &chat, &text(turn)).await;
     })
     .await;
-    // Changes only: what was said before is not repeated, and nothing but messages comes.
+    // Changes only: earlier messages are not repeated, and nothing but messages is sent.
     assert_eq!(first["operation"], "INSERT");
     assert_ne!(first["record"]["text"], HEADLINE);
     assert_eq!(list.event().await[0]["text"], text(0));

@@ -1,4 +1,4 @@
-//! Credentials in use: tokens that expire and keys that are revoked under an open socket, and visitors who log in again.
+//! Credentials in use: tokens that expire and keys that are revoked while a socket is open, and repeated logins.
 
 use serde_json::{Value, json};
 use switchboard::demo;
@@ -28,7 +28,7 @@ async fn a_socket_is_closed_when_its_token_expires() {
     assert_eq!((code, &*reason), (4403, "token expired"));
     let answer = node.run(&short, "{ viewer { id } }", json!({})).await;
     assert_eq!((answer.status, answer.code()), (401, "UNAUTHENTICATED"));
-    // A new socket with it is refused; who comes without one is anonymous.
+    // A new socket with this token is refused; one without a token is anonymous.
     let mut late = crate::support::socket::Socket::speaking(node.address, "graphql-transport-ws").await;
     late.send(json!({ "type": "connection_init", "payload": { "authToken": short } })).await;
     assert_eq!(late.closed().await.0, 4403);

@@ -1,4 +1,5 @@
-//! The embedded Postgres: its data lasts, nobody else gets in, and it neither outlives its server nor loses a row by it.
+//! The embedded Postgres: it keeps its data, other accounts cannot connect, it stops with its server, and it loses no
+//! committed row when the server is killed.
 
 use std::{
     env, fs,
@@ -26,7 +27,7 @@ async fn count_rows(embedded: &Embedded) -> i64 {
     sqlx::query_scalar("select count(*) from kept").fetch_one(&mut connect(embedded).await).await.unwrap()
 }
 
-/// As [`count_rows`], as soon as somebody answers again.
+/// [`count_rows`] as soon as Postgres accepts connections again.
 async fn count_rows_when_back(embedded: &Embedded) -> i64 {
     let back = tokio::time::timeout(Duration::from_mins(1), async {
         while PgConnection::connect_with(&embedded.options()).await.is_err() {
@@ -126,7 +127,7 @@ async fn postgres_is_restarted_once_after_it_dies() {
     let mut connection = connect(&embedded).await;
     sqlx::raw_sql("create table kept(n int); insert into kept values (1)").execute(&mut connection).await.unwrap();
     kill_postmaster(&data);
-    // The session breaks off, and then somebody answers again.
+    // The session ends, and then Postgres accepts connections again.
     while sqlx::query("select 1").execute(&mut connection).await.is_ok() {}
     assert_eq!(count_rows_when_back(&embedded).await, 1);
     kill_postmaster(&data);
@@ -146,7 +147,7 @@ async fn postgres_stops_when_its_supervising_shell_is_gone() {
     let state = fs::read_to_string(format!("/proc/{}/stat", pid.lines().next().unwrap())).unwrap();
     let shell = state.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap(); // after the name: state, parent
     assert!(Command::new("/bin/sh").args(["-c", "kill -KILL $0", shell]).status().unwrap().success());
-    // Nothing told the old one to stop; the keeper does, and starts another.
+    // Nothing has stopped the old Postgres. The keeper stops it and starts another.
     while sqlx::query("select 1").execute(&mut connection).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -179,7 +180,7 @@ async fn a_killed_server_loses_no_committed_row_and_the_next_one_starts() {
             assert_eq!(next(), "row");
         }
         server.kill().unwrap(); // SIGKILL
-        // What it still said; its output ends when it does. No pause before the next start.
+        // Rows that it reported before it was gone. No pause before the next start.
         let late = lines.map_while(Result::ok).filter(|line| line == "row").count();
         reported += 10 * round + i64::try_from(late).unwrap();
         unreported += 1; // the row under way at the kill may be there
@@ -193,7 +194,7 @@ async fn a_killed_server_loses_no_committed_row_and_the_next_one_starts() {
     }
 }
 
-/// Commits rows, one by one, and tells of each, until it is killed.
+/// Commits rows one by one and prints a line for each, until it is killed.
 async fn be_the_server(path: &Path) {
     let embedded = embedded::start(path, CONNECTIONS).await.unwrap();
     let mut connection = connect(&embedded).await;

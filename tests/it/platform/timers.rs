@@ -32,12 +32,12 @@ use crate::support::{
 
 const LONG: Duration = Duration::from_mins(1);
 
-/// Counts in the subject's row how often it rang.
+/// Counts in the row of the subject how often its timer fired.
 #[derive(Default)]
 struct Ring {
     failing: AtomicBool,
     fired: AtomicUsize,
-    /// Between effect and commit: says that it is there, then waits for a permit.
+    /// Between effect and commit: signals that it is reached, then waits for a permit.
     gate: Option<(Semaphore, Semaphore)>,
 }
 

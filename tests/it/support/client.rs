@@ -46,7 +46,7 @@ impl Client {
         format!("http://{}{path}", self.address)
     }
 
-    /// The status that a plain GET is answered with.
+    /// The status of the response to a plain GET.
     pub(crate) async fn status(&self, path: &str) -> u16 {
         self.http.get(self.url(path)).send().await.unwrap().status().as_u16()
     }

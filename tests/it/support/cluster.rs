@@ -1,6 +1,6 @@
 //! One Postgres for a whole test run, a database for each test.
 //!
-//! The first test that asks starts the cluster, the others find it: by the process id of the *runner*, which is this
+//! The first test that needs the cluster starts it, the others find it: by the process id of the *runner*, which is this
 //! process under `cargo test` and its parent under `cargo nextest` (a process per test). A small shell holds the
 //! cluster's lifeline and watches the runner, so that Postgres and its files go when the run ends, however it ends.
 //!
@@ -152,7 +152,7 @@ impl TestDatabase {
         Self { cluster, name }
     }
 
-    /// Units of work that wake nobody.
+    /// Units of work that wake no reader and no scheduler.
     pub(crate) fn work(&self) -> UnitOfWork {
         let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(self.options());
         UnitOfWork::detached(pool)

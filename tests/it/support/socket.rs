@@ -1,4 +1,4 @@
-//! A WebSocket client that speaks no protocol of its own: it sends what the test says, also what no browser would.
+//! A WebSocket client that speaks no protocol of its own: it sends what the test gives it, also what no browser would.
 
 use std::{net::SocketAddr, time::Duration};
 

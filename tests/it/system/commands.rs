@@ -112,7 +112,7 @@ async fn the_first_start_needs_no_settings_and_the_printed_example_works() {
     assert_eq!((&race["state"], race["chats"].as_array().map(Vec::len)), (&json!("WAITING"), Some(2)), "{answer}");
     assert!(said.iter().any(|line| line.contains(&*directory.to_string_lossy())), "it says where the data is");
 
-    // A second server on the same data is told so; other commands find the running one.
+    // A second server on the same data is refused; other commands find the running one.
     let mut second = switchboard(&["serve"]);
     second.env("SWITCHBOARD_DATA_DIR", &directory).env("SWITCHBOARD_LISTEN", "127.0.0.1:0");
     let complaint = complaint(second).await;

@@ -21,10 +21,10 @@ use crate::support::{
 
 const WORKERS: usize = 6;
 const RACES: usize = 12;
-/// A server is killed after so many more answers have come. Primes, so that no two fall on the same step.
+/// A server is killed after this many more responses. Primes, so that no two kills fall on the same step.
 const KILLS: [usize; 6] = [7, 23, 11, 37, 5, 53];
 
-/// The two servers as their clients know them, and what has been answered.
+/// The two servers as their clients know them, and the number of responses.
 struct Site {
     servers: [watch::Sender<Client>; 2],
     answers: watch::Sender<usize>,
@@ -54,7 +54,7 @@ impl Site {
         }
     }
 
-    /// One customer after another, each with a whole story; what the servers said of each race's winner.
+    /// One customer after another, each with a whole race; returns the winners that the servers reported.
     async fn work(&self, worker: usize) -> HashMap<Uuid, Vec<Uuid>> {
         let (eve, agents) = (visitor(&format!("visitor {worker}")), ada_and_ben());
         let mut told = HashMap::new();

@@ -1,4 +1,4 @@
-//! Who may do what: every root field of the schema, for every kind of caller, over the running server.
+//! Rights: every root field of the schema, for every kind of caller, on a running server.
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
@@ -34,9 +34,9 @@ const F: &str = "FORBIDDEN";
 const N: &str = "NOT_FOUND";
 const A: &str = ANONYMOUS;
 const C: &str = "CONFLICT";
-/// A stream of changes only, accepted: it says nothing until something changes.
+/// An accepted subscription of changes only: it sends nothing until something changes.
 const S: &str = "silent";
-/// A stream that has something to say, an error or the present state, has said it by then.
+/// Longest wait for the first message of a subscription that has one: an error or the present state.
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
@@ -82,7 +82,7 @@ const TABLE: [Row; 34] = [
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
     ("updateChatMissed", "mutation($chat: UUID!) { updateChatMissed(input: {chatId: $chat}) { chat { id } } }",
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
-    // Offered, not started: whoever may write or rate at all is told so.
+    // The chat is offered, not started: a caller that may write or rate at all gets CONFLICT.
     ("createMessage", "mutation($chat: UUID!) { createMessage(input: {message: {chatId: $chat, author: \"E\", text: \"?\"}}) { message { id } } }",
                                                                [C,      C,      C,      N,      N,      C,      N,      F,      N,      A]),
     ("createRate", "mutation($chat: UUID!) { createRate(input: {rate: {chatId: $chat, rating: 5}}) { rate { id } } }",
@@ -150,7 +150,7 @@ fn tokens(foreign: Uuid) -> [String; 10] {
     })
 }
 
-/// What an answer comes to, in the table's words.
+/// The result of a response, in the words of the table.
 fn word(payload: &Value) -> String {
     if let Some(error) = payload["errors"].get(0) {
         assert!(payload["data"].as_object().is_none_or(|data| data.values().all(Value::is_null)), "{payload}");
@@ -176,7 +176,7 @@ async fn ask(node: &Node, token: &str, document: &str, variables: &Value, silent
     }
     let answer = node.run(token, document, variables.clone()).await;
     let said = word(&answer.body);
-    // A field that may be null leaves the request answered, with that field's error in it.
+    // The error of a nullable field leaves the status of the request at 200.
     assert_eq!(answer.status == 401, said == ANONYMOUS && answer["data"].is_null(), "{answer:?}");
     said
 }
@@ -282,7 +282,7 @@ async fn subscriptions_and_cursors_carry_no_data_of_other_callers() {
     let input = json!({ "customerName": "S", "headline": "?", "contractIds": [contract] });
     let own = node.data(&stranger, CREATE_RACE, json!({ "input": input })).await["race"].take();
     assert_eq!(of_stranger.event().await["record"]["key"], own["key"]);
-    // What is the demo company's cannot be asked in a foreign race.
+    // Contracts of the demo company cannot be named in another company's race.
     let input = json!({ "input": { "customerName": "S", "headline": "?", "websiteId": website, "contractIds": [contract_of(0, 1)] } });
     let race = node.data(&stranger, CREATE_RACE, input).await["race"].take();
     assert_eq!((&race["state"], &race["failures"][0]["code"]), (&json!("FAILED"), &json!("NOT_FOUND")));

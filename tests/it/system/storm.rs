@@ -1,4 +1,4 @@
-//! Everybody at once: fifty agents answer the same call over two servers, again and again; offers race answers.
+//! Load: fifty agents start chats of one race over two servers at once, in many rounds; offers meet starts.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ async fn hire(node: &Client, service: &str) -> Contender {
     Contender { token: agent(agent_id), contract: id(&created["contract"]["id"]) }
 }
 
-/// Asks all `agents`, who all answer at once, every other one on the other server; the winner's chat.
+/// Offers a race to all `agents`, who all start at once, every other one on the other server; returns the winner's chat.
 async fn round([east, west]: [&Client; 2], agents: &[Contender], key: Uuid) -> Uuid {
     let contracts: Vec<Uuid> = agents.iter().map(|agent| agent.contract).collect();
     let input = json!({ "customerName": "Eve", "headline": "Anybody?", "key": key, "contractIds": contracts });

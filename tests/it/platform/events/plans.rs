@@ -38,7 +38,7 @@ async fn plan(connection: &mut PgConnection, query: &str, arguments: &str) -> St
 fn assert_uses_only(plan: &str, index: &str) {
     assert!(plan.contains(index), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
-    // The primary key would give the order asked for, at the price of all rows.
+    // The primary key would give the requested order, at the price of reading all rows.
     assert!(!plan.replace("event_floor_pkey", "").contains("_pkey"), "{plan}");
     assert!(!plan.contains("Rows Removed by Filter"), "{plan}");
 }
