@@ -266,7 +266,7 @@ impl RaceMutation {
         Ok(CreateChatRacePayload { race: race.record.into() })
     }
 
-    /// Starts a chat as its agent. The first agent of a race wins; for the others the outcome is `LOST_RACE`.
+    /// Starts a chat as its agent. The first agent of a race wins; for the others the outcome is ``LOST_RACE``.
     async fn start_chat(&self, context: &Context<'_>, input: StartChatInput) -> Result<StartChatPayload> {
         let started = context.chats().start(context.principal()?, input.chat_id).await?;
         Ok(StartChatPayload { outcome: started.outcome, chat: started.chat.into(), race: started.race.into() })

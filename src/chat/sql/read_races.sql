@@ -3,6 +3,7 @@
 -- $1 company
 -- $2 keys of races
 -- $3 chats whose races are wanted too
+-- Lateral subqueries with "offset 0" make every plan look the rows up by their keys, see BATCH_SESSION.
 -- One row for each chat; a race without chats has one row, and so has the answer if there are no races.
 with
 moment as materialized (
@@ -13,7 +14,9 @@ wanted as materialized (
     union
     select chat.key
     from unnest($3::uuid[]) as asked (id)
-    join chat on chat.company_id = $1 and chat.id = asked.id
+    cross join lateral (
+        select chat.key from chat where chat.company_id = $1 and chat.id = asked.id offset 0
+    ) as chat
 )
 select
     moment.now as "now!",
@@ -59,6 +62,10 @@ select
 from moment
 left join (
     wanted
-    join chat_race as race on race.company_id = $1 and race.key = wanted.key
-    left join chat on chat.company_id = $1 and chat.key = race.key
+    cross join lateral (
+        select * from chat_race as race where race.company_id = $1 and race.key = wanted.key offset 0
+    ) as race
+    left join lateral (
+        select * from chat where chat.company_id = $1 and chat.key = race.key offset 0
+    ) as chat on true
 ) on true

@@ -7,7 +7,8 @@
 -- A row that another transaction has locked is a premise that fails (skip locked). So this waits for nobody, but for a
 -- transaction that is inserting a race of the same key. Locks: contracts, races, chats, each ascending.
 --
--- The decision was made outside; nothing is decided here on what this statement's snapshot shows of a locked row.
+-- The decision was made outside; nothing is decided here on what this statement's snapshot shows of a locked row. Rows
+-- are changed by the ctid under which they were locked: if the premises hold, nobody has moved them since the snapshot.
 --
 --  $1       company
 --  $2..$13  races: key, base revision, website, owner, state, winner, failures, reoffers, expiry, version, inserted, updated
@@ -43,10 +44,13 @@ changed_chat as (
 ),
 held_contract as materialized (
     select contract.id, contract.version
-    from (select distinct contract_id as id from premise) as wanted
-    join contract on contract.company_id = $1 and contract.id = wanted.id
-    order by contract.id
-    for key share of contract skip locked
+    from (select distinct contract_id as id from premise order by id) as wanted
+    cross join lateral (
+        select contract.id, contract.version
+        from contract
+        where contract.company_id = $1 and contract.id = wanted.id
+        for key share skip locked
+    ) as contract
 ),
 -- Races whose contracts are as they were read.
 sound as materialized (
@@ -72,21 +76,29 @@ inserted_race as (
     returning key
 ),
 held_race as materialized (
-    select chat_race.key
-    from sound
-    join chat_race on chat_race.company_id = $1 and chat_race.key = sound.key
-    where chat_race.revision = sound.base_revision
-    order by chat_race.key
-    for no key update of chat_race skip locked
+    select race.key, race.tid
+    from (select key, base_revision from sound order by key) as sound
+    cross join lateral (
+        select chat_race.key, chat_race.ctid as tid
+        from chat_race
+        where chat_race.company_id = $1 and chat_race.key = sound.key and chat_race.revision = sound.base_revision
+        for no key update skip locked
+    ) as race
 ),
 held_chat as materialized (
-    select chat.key
-    from held_race
-    join changed_chat as changed on changed.key = held_race.key
-    join chat on chat.company_id = $1 and chat.id = changed.id
-    where chat.message_count = changed.messages_read
-    order by chat.id
-    for no key update of chat skip locked
+    select chat.key, chat.id, chat.tid
+    from (
+        select changed.id, changed.messages_read
+        from held_race
+        join changed_chat as changed on changed.key = held_race.key
+        order by changed.id
+    ) as changed
+    cross join lateral (
+        select chat.key, chat.id, chat.ctid as tid
+        from chat
+        where chat.company_id = $1 and chat.id = changed.id and chat.message_count = changed.messages_read
+        for no key update skip locked
+    ) as chat
 ),
 -- Races all of whose premises hold.
 written as materialized (
@@ -101,9 +113,10 @@ updated_race as (
     update chat_race
     set state = race.state, winner_id = race.winner_id, failures = race.failures, expires_at = race.expires_at,
         version = race.version, revision = race.base_revision + 1, updated_at = race.updated_at
-    from race
-    join written on written.key = race.key
-    where chat_race.company_id = $1 and chat_race.key = race.key and race.base_revision is not null
+    from held_race
+    join written on written.key = held_race.key
+    join race on race.key = held_race.key
+    where chat_race.ctid = held_race.tid
 ),
 inserted_chat as (
     insert into chat (company_id, id, key, website_id, contract_id, agent_id, visitor, status, close_reason, headline,
@@ -132,21 +145,31 @@ updated_chat as (
         updated_at = changed.updated_at, started_at = changed.started_at, finished_at = changed.finished_at,
         message_count = changed.messages_read
             + (select count(*)::int from opening where opening.chat_id = changed.id)
-    from changed_chat as changed
-    join written on written.key = changed.key
-    where chat.company_id = $1 and chat.id = changed.id
+    from held_chat
+    join written on written.key = held_chat.key
+    join changed_chat as changed on changed.id = held_chat.id
+    where chat.ctid = held_chat.tid
 ),
 -- A second opening message of a chat is refused by a unique index.
 inserted_message as (
     insert into chat_message (company_id, chat_id, id, text, author, is_agent, opening, inserted_at, updated_at)
     select $1, chat_id, id, text, author, false, true, at, at from opening
 ),
-cleared_timer as (
-    delete from timer
-    using unnest($56::uuid[], $57::text[], $58::text[], $59::text[]) as cleared (key, subject_type, subject_id, purpose)
+-- A timer that the scheduler is just putting off may be missed; it fires later and finds nothing to do.
+found_timer as materialized (
+    select timer.tid
+    from unnest($56::uuid[], $57::text[], $58::text[], $59::text[]) as cleared (key, subject_type, subject_id, purpose)
     join written on written.key = cleared.key
-    where timer.company_id = $1 and timer.subject_type = cleared.subject_type
-        and timer.subject_id = cleared.subject_id and timer.purpose = cleared.purpose
+    cross join lateral (
+        select timer.ctid as tid
+        from timer
+        where timer.company_id = $1 and timer.subject_type = cleared.subject_type
+            and timer.subject_id = cleared.subject_id and timer.purpose = cleared.purpose
+        offset 0
+    ) as timer
+),
+cleared_timer as (
+    delete from timer using found_timer where timer.ctid = found_timer.tid
 ),
 set_timer as (
     insert into timer (company_id, subject_type, subject_id, purpose, due_at, token)

@@ -25,6 +25,22 @@ use crate::platform::{
 /// A connection that was idle for this long may have died meanwhile.
 const RESTED: Duration = Duration::from_secs(1);
 
+/// How sessions that run batches plan. A batch's statements look rows up by keys, for any number of rows, so one plan fits
+/// every call: planning again would cost more than most of them take to run. The plan is made when the tables may still be
+/// empty, and kept: it must be nested loops over index lookups, never a scan of what looked small then.
+///
+/// Settings alone are not enough: of two tables that both look empty the planner may read either first. So such statements
+/// look rows up in lateral subqueries that cannot be merged (`offset 0`, or a row lock), and change rows by `ctid`. A test
+/// reads their plans.
+pub const BATCH_SESSION: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_bitmapscan", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+];
+
 /// Options that every connection of this server has, on top of where the database is.
 pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {
     let ms = |duration: Duration| duration.as_millis().to_string();
@@ -59,19 +75,9 @@ impl Pools {
     /// Pools that connect with `options`. Opens no connection yet.
     pub fn new(options: &PgConnectOptions, settings: &DatabaseSettings) -> Self {
         let batches = settings.database_connections / 2;
-        // A batch's statements look rows up by keys, for any number of rows, so one plan fits every call: planning
-        // again would cost more than most of them take to run. The plan is made when the tables may still be empty, and
-        // kept: it must be nested loops over index lookups, never a scan of what looked small then.
-        let plan_once = [
-            ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("enable_material", "off"),
-        ];
         Self {
             requests: pool(options.clone(), settings, settings.database_connections - batches),
-            batches: pool(options.clone().options(plan_once), settings, batches),
+            batches: pool(options.clone().options(BATCH_SESSION), settings, batches),
             waiting: waiting(batches),
         }
     }

@@ -11,6 +11,7 @@ mod interleaved;
 mod lists;
 mod messages;
 mod offers;
+mod plans;
 mod reoffer;
 mod resolvers;
 mod story;

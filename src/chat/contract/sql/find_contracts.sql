@@ -21,4 +21,6 @@ select
     contract.inserted_at,
     contract.updated_at
 from unnest($2::uuid[]) as wanted (id)
-join contract on contract.company_id = $1 and contract.id = wanted.id
+cross join lateral (
+    select * from contract where contract.company_id = $1 and contract.id = wanted.id offset 0
+) as contract

@@ -19,6 +19,13 @@ select
     message.inserted_at,
     message.updated_at
 from unnest($2::uuid[], $3::uuid[]) as wanted (chat_id, id)
-join chat_message as message on message.company_id = $1 and message.chat_id = wanted.chat_id
-    and (message.id = wanted.id or message.echo_id = wanted.id)
-join chat on chat.company_id = message.company_id and chat.id = message.chat_id
+cross join lateral (
+    select *
+    from chat_message as message
+    where message.company_id = $1 and message.chat_id = wanted.chat_id
+        and (message.id = wanted.id or message.echo_id = wanted.id)
+    offset 0
+) as message
+cross join lateral (
+    select * from chat where chat.company_id = $1 and chat.id = message.chat_id offset 0
+) as chat

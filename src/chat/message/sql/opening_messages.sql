@@ -16,8 +16,15 @@ select
     message.inserted_at,
     message.updated_at
 from (select distinct unnest($2::uuid[]) as id) as wanted
-join chat on chat.company_id = $1 and chat.id = wanted.id
-join chat_message as message on message.company_id = chat.company_id and message.chat_id = chat.id and message.opening
+cross join lateral (
+    select * from chat where chat.company_id = $1 and chat.id = wanted.id offset 0
+) as chat
+cross join lateral (
+    select *
+    from chat_message as message
+    where message.company_id = $1 and message.chat_id = chat.id and message.opening
+    offset 0
+) as message
 -- Not "not exists", which the planner may turn into a hash of all messages of the company.
 where (
     select true

@@ -19,4 +19,6 @@ select
     chat.version
 from moment
 cross join (select distinct unnest($2::uuid[]) as id) as wanted
-join chat on chat.company_id = $1 and chat.id = wanted.id
+cross join lateral (
+    select * from chat where chat.company_id = $1 and chat.id = wanted.id offset 0
+) as chat

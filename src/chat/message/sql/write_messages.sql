@@ -1,7 +1,8 @@
 -- Adds messages to chats, all of a chat or none: the messages, the chat's count, what was echoed, events.
 --
 -- A chat is written only if it is still as it was read (same version, same number of messages) and nobody else has it
--- locked (skip locked): so this waits for nobody. The chats are the only rows that are locked, ascending.
+-- locked (skip locked): so this waits for nobody. The chats are the only rows that are locked, ascending. Rows are changed
+-- by the ctid under which they were locked, see `BATCH_SESSION`.
 --
 --  $1       company
 --  $2..$5   chats: id, version read, number of messages read, number of messages added
@@ -12,18 +13,25 @@
 -- Returns the chats that were written.
 with
 held_chat as materialized (
-    select chat.id, wanted.added
-    from unnest($2::uuid[], $3::int[], $4::int[], $5::int[]) as wanted (id, version, messages_read, added)
-    join chat on chat.company_id = $1 and chat.id = wanted.id
-    where chat.version = wanted.version and chat.message_count = wanted.messages_read
-    order by chat.id
-    for no key update of chat skip locked
+    select chat.id, chat.tid, wanted.added
+    from (
+        select *
+        from unnest($2::uuid[], $3::int[], $4::int[], $5::int[]) as wanted (id, version, messages_read, added)
+        order by id
+    ) as wanted
+    cross join lateral (
+        select chat.id, chat.ctid as tid
+        from chat
+        where chat.company_id = $1 and chat.id = wanted.id and chat.version = wanted.version
+            and chat.message_count = wanted.messages_read
+        for no key update skip locked
+    ) as chat
 ),
 counted as (
     update chat
     set message_count = chat.message_count + held_chat.added
     from held_chat
-    where chat.company_id = $1 and chat.id = held_chat.id and held_chat.added > 0
+    where chat.ctid = held_chat.tid and held_chat.added > 0
 ),
 inserted as (
     insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at, updated_at)
@@ -32,12 +40,22 @@ inserted as (
         as new (chat_id, id, text, author, is_agent, at)
     join held_chat on held_chat.id = new.chat_id
 ),
-echoed as (
-    update chat_message as message
-    set echo_id = coalesce(message.echo_id, echo.id)
+found_opening as materialized (
+    select message.tid, echo.id
     from unnest($12::uuid[], $13::uuid[]) as echo (chat_id, id)
     join held_chat on held_chat.id = echo.chat_id
-    where message.company_id = $1 and message.chat_id = echo.chat_id and message.opening
+    cross join lateral (
+        select message.ctid as tid
+        from chat_message as message
+        where message.company_id = $1 and message.chat_id = echo.chat_id and message.opening
+        offset 0
+    ) as message
+),
+echoed as (
+    update chat_message as message
+    set echo_id = coalesce(message.echo_id, found_opening.id)
+    from found_opening
+    where message.ctid = found_opening.tid
 ),
 appended as (
     insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)

@@ -4,14 +4,23 @@
 --  $5..$10  timers to set: company, subject type, subject id, purpose, due time, token
 -- $11..$18  events: company, subject type, subject id, version, event type, actor, payload, previous
 with
-timer_cleared as (
-    delete from timer
-    using unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+-- A timer that the scheduler is just putting off may be missed; it fires later and finds nothing to do.
+timer_found as materialized (
+    select timer.tid
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
         as cleared (company_id, subject_type, subject_id, purpose)
-    where timer.company_id = cleared.company_id
-        and timer.subject_type = cleared.subject_type
-        and timer.subject_id = cleared.subject_id
-        and timer.purpose = cleared.purpose
+    cross join lateral (
+        select timer.ctid as tid
+        from timer
+        where timer.company_id = cleared.company_id
+            and timer.subject_type = cleared.subject_type
+            and timer.subject_id = cleared.subject_id
+            and timer.purpose = cleared.purpose
+        offset 0
+    ) as timer
+),
+timer_cleared as (
+    delete from timer using timer_found where timer.ctid = timer_found.tid
 ),
 -- Setting a timer replaces the one of the same subject and purpose.
 timer_set as (
