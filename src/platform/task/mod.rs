@@ -21,10 +21,9 @@
 //!
 //! - One connection (`http/server.rs`, `http/websocket`): its end closes the client's socket, and the client
 //!   reconnects. A tracker counts these tasks so that a shutdown can wait for them.
-//! - One worker of a batch lane (`batch`): it ends when no job waits. It catches a panic of its batch, and each job
+//! - One worker of a batch (`batch`): it ends when no call waits. It catches a panic of its batch, and each job
 //!   then runs alone.
 //! - One load of the JWKS (`auth/jwks.rs`): the caller that started it awaits its handle.
-//! - One batch of a `DataLoader` (`async-graphql`): the request that started it waits for its reply channel.
 //! - The keeper of the embedded Postgres (`db/embedded`): it must outlive the server, which needs Postgres to shut
 //!   down. `serve` watches it.
 

@@ -19,8 +19,8 @@
 //! # One statement instead of a transaction
 //! A transaction costs round trips: begin, each lock, each write, commit. [`UnitOfWork::run_guarded`] runs a verb
 //! without `begin`. Such a verb reads without locks, decides, and writes everything in one statement that checks the
-//! premises of the decision again; it takes what was collected by [`Unit::take_changes`], hands it to that statement,
-//! and gives back by [`Unit::changes_written`] what was really written.
+//! premises of the decision again; it hands the [`Changes`] of its decision to that statement, and reports by
+//! [`Unit::changes_written`] those that were really written.
 //!
 //! # Failure modes
 //! If the connection is lost during the commit, nobody knows whether the commit took place. The caller gets
@@ -81,11 +81,6 @@ impl<'c> Unit<'c> {
         self.is_changed = true;
     }
 
-    /// Takes what was collected, to be written by a statement of the concept.
-    pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
-    }
-
     /// Notes that a statement of the concept wrote these.
     pub fn changes_written(&mut self, changes: Changes) {
         self.written.append(changes);
@@ -93,11 +88,19 @@ impl<'c> Unit<'c> {
 
     /// Writes what is left to be written. True if there is anything to commit.
     async fn finish(&mut self) -> Result<bool> {
-        let changes = self.take_changes();
+        let changes = std::mem::take(&mut self.changes);
         sql::write(self.connection, &changes).await?;
         self.changes_written(changes);
         Ok(self.is_changed || self.written.is_written())
     }
+}
+
+/// What surrounds a run of a verb.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    Transaction,
+    /// Nothing: the verb's one writing statement is its own transaction.
+    Statement,
 }
 
 /// Runs verbs on this database. Cheap to clone.
@@ -153,16 +156,37 @@ impl UnitOfWork {
     /// # Errors
     /// The verb's, or `UNAVAILABLE`.
     pub async fn run_on<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+        self.repeat(connection, verb, Scope::Transaction).await
+    }
+
+    /// Runs `verb`, which writes in one statement at most, without a transaction around it.
+    ///
+    /// # Errors
+    /// The verb's, or `UNAVAILABLE`.
+    pub async fn run_guarded<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+        self.repeat(connection, verb, Scope::Statement).await
+    }
+
+    /// Runs `verb` again, with growing pauses, while it fails only because it collided with another.
+    async fn repeat<V: Verb>(&self, connection: &mut PgConnection, verb: &V, scope: Scope) -> Result<V::Outcome> {
         let mut attempt = 1;
         loop {
-            match self.run_once(connection, verb).await {
-                Err(error) if error.is_transient_conflict() && attempt < ATTEMPTS => pause(&mut attempt).await,
+            let run = match scope {
+                Scope::Transaction => self.run_in_transaction(connection, verb).await,
+                Scope::Statement => self.run_in_statement(connection, verb).await,
+            };
+            match run {
+                Err(error) if error.is_transient_conflict() && attempt < ATTEMPTS => {
+                    metrics::counter!("switchboard_transaction_retries_total").increment(1);
+                    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
+                    attempt += 1;
+                }
                 result => return result,
             }
         }
     }
 
-    async fn run_once<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+    async fn run_in_transaction<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
         let mut transaction = connection.begin().await?;
         let mut unit = Unit::new(&mut transaction);
         let outcome = verb.run(&mut unit).await?;
@@ -177,24 +201,12 @@ impl UnitOfWork {
         Ok(outcome)
     }
 
-    /// Runs `verb`, which writes in one statement at most, without a transaction around it.
-    ///
-    /// # Errors
-    /// The verb's, or `UNAVAILABLE`.
-    pub async fn run_guarded<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
-        let mut attempt = 1;
-        loop {
-            let mut unit = Unit::new(connection);
-            match verb.run(&mut unit).await {
-                Err(error) if error.is_transient_conflict() && attempt < ATTEMPTS => pause(&mut attempt).await,
-                Err(error) => return Err(error),
-                Ok(outcome) => {
-                    debug_assert!(!unit.changes.is_written(), "a guarded verb writes its changes itself");
-                    self.announce(unit.written);
-                    return Ok(outcome);
-                }
-            }
-        }
+    async fn run_in_statement<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+        let mut unit = Unit::new(connection);
+        let outcome = verb.run(&mut unit).await?;
+        debug_assert!(!unit.changes.is_written(), "a guarded verb writes its changes itself");
+        self.announce(unit.written);
+        Ok(outcome)
     }
 
     /// After the commit: wakes whoever waits for these changes, and counts.
@@ -207,10 +219,4 @@ impl UnitOfWork {
         }
         changes.into_metrics();
     }
-}
-
-async fn pause(attempt: &mut u32) {
-    metrics::counter!("switchboard_transaction_retries_total").increment(1);
-    tokio::time::sleep(Duration::from_millis(1 << *attempt)).await;
-    *attempt += 1;
 }
