@@ -1,8 +1,10 @@
 //! How every mutation of a race runs: read or lock, decide, write.
 //!
 //! ```text
-//! guarded:  races ─► contracts ─► decide each call ─► write_races.sql (checks the premises again)
-//! locked:   races ─► contracts ─► lock contracts, races, chats ─► races ─► contracts ─► decide ─► write_races.sql ─► commit
+//! guarded:  races ─► contracts ─► decide each call ─► write (checks the premises again)
+//! locked:   races ─► contracts ─► lock contracts, races, chats ─► races ─► contracts ─► decide ─► write ─► commit
+//!
+//! write:    insert_races.sql for races that are new, update_races.sql for those that exist
 //! ```
 //! Locks, in the order of every writer: contracts (share), races (no key update), chats (no key update), each ascending
 //! and in a statement of its own. A race's row carries the decision on all of its chats. To lock only chats would not do: an offer
@@ -244,7 +246,7 @@ pub(super) async fn write(unit: &mut Unit<'_>, company_id: Uuid, writes: Vec<Rac
     if writes.is_empty() {
         return Ok(HashSet::new());
     }
-    let written = sql::races::write(unit.connection(), company_id, &writes).await?;
+    let written = sql::write(unit.connection(), company_id, &writes).await?;
     for write in writes {
         if written.contains(&write.race.key) {
             unit.changes_written(write.changes);

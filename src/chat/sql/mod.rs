@@ -1,11 +1,13 @@
-//! Statements on races and chats, each in a file of its own. Only `races` writes.
+//! Statements on races and chats, each in a file of its own.
 
 pub(super) mod races;
+mod write;
 
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(super) use self::write::write;
 use super::{
     filter::{ChatFilter, ChatSearch, OwnChats},
     record::{ChatRecord, Failure, RaceRecord},

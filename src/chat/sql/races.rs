@@ -1,6 +1,6 @@
-//! Races under decision: read, lock, write.
+//! Reading and locking races that are to be decided.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::{HashMap, hash_map::Entry};
 
 use ipnet::IpNet;
 use sqlx::{PgConnection, types::Json};
@@ -9,15 +9,11 @@ use uuid::Uuid;
 
 use crate::{
     chat::{
-        decision::{RaceWrite, SeenRace},
-        message::MessageRecord,
+        decision::SeenRace,
         record::{ChatRecord, Failure, Race, RaceRecord},
         rules::{ChatStatus, CloseReason, RaceState},
     },
-    platform::{
-        error::{Error, Result},
-        unit::ChangeColumns,
-    },
+    platform::error::{Error, Result},
 };
 
 /// A row of `read_races.sql`: all but the time is null where there is no race, or no chat in it.
@@ -149,117 +145,4 @@ pub(in crate::chat) async fn lock(connection: &mut PgConnection, company_id: Uui
 pub(in crate::chat) async fn lock_chats(connection: &mut PgConnection, company_id: Uuid, keys: &[Uuid]) -> Result<()> {
     sqlx::query_file!("src/chat/sql/lock_chats.sql", company_id, keys).fetch_all(connection).await?;
     Ok(())
-}
-
-/// One column of some rows, for `unnest`.
-fn column<'a, R, T>(rows: &'a [R], value: impl FnMut(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
-}
-
-/// Writes decided races, each if its premises still hold. Returns the keys of those that were written.
-#[expect(clippy::too_many_lines, reason = "one statement; its parameters are a line each")]
-pub(in crate::chat) async fn write(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    writes: &[RaceWrite],
-) -> Result<HashSet<Uuid>> {
-    let races: Vec<(&RaceRecord, Option<i64>)> =
-        writes.iter().map(|write| (&write.race, write.base_revision)).collect();
-    let premises: Vec<(Uuid, Uuid, i32)> = writes
-        .iter()
-        .flat_map(|write| write.premises.iter().map(|&(contract, version)| (write.race.key, contract, version)))
-        .collect();
-    let new: Vec<&ChatRecord> = writes.iter().flat_map(|write| &write.new_chats).collect();
-    let changed: Vec<(&ChatRecord, i32)> =
-        writes.iter().flat_map(|write| write.changed_chats.iter().map(|(chat, read)| (chat, *read))).collect();
-    let openings: Vec<(Uuid, &MessageRecord)> =
-        writes.iter().filter_map(|write| Some((write.race.key, write.opening.as_ref()?))).collect();
-    let mut columns = ChangeColumns::default();
-    let (mut cleared_keys, mut set_keys, mut event_keys) = (Vec::new(), Vec::new(), Vec::new());
-    for write in writes {
-        columns.add(&write.changes);
-        cleared_keys.resize(columns.cleared.purposes.len(), write.race.key);
-        set_keys.resize(columns.set.purposes.len(), write.race.key);
-        event_keys.resize(columns.events.versions.len(), write.race.key);
-    }
-    let ChangeColumns { set, cleared, events } = &columns;
-    let written = sqlx::query_file_scalar!(
-        "src/chat/sql/write_races.sql",
-        company_id,
-        &column(&races, |(race, _)| race.key),
-        &column(&races, |(_, base)| *base) as &[Option<i64>],
-        &column(&races, |(race, _)| race.website_id),
-        &column(&races, |(race, _)| race.owner.as_str()) as &[&str],
-        &column(&races, |(race, _)| race.state.as_str()) as &[&str],
-        &column(&races, |(race, _)| race.winner_id) as &[Option<Uuid>],
-        &column(&races, |(race, _)| Json(race.failures.as_slice())) as _,
-        &column(&races, |(race, _)| race.reoffers),
-        &column(&races, |(race, _)| race.expires_at),
-        &column(&races, |(race, _)| race.version),
-        &column(&races, |(race, _)| race.inserted_at),
-        &column(&races, |(race, _)| race.updated_at),
-        &column(&premises, |premise| premise.0),
-        &column(&premises, |premise| premise.1),
-        &column(&premises, |premise| premise.2),
-        &column(&new, |chat| chat.id),
-        &column(&new, |chat| chat.key),
-        &column(&new, |chat| chat.website_id),
-        &column(&new, |chat| chat.contract_id),
-        &column(&new, |chat| chat.agent_id) as &[Option<Uuid>],
-        &column(&new, |chat| chat.visitor.as_str()) as &[&str],
-        &column(&new, |chat| chat.status.as_str()) as &[&str],
-        &column(&new, |chat| chat.close_reason.map(CloseReason::as_str)) as &[Option<&str>],
-        &column(&new, |chat| chat.headline.as_str()) as &[&str],
-        &column(&new, |chat| chat.customer_name.as_str()) as &[&str],
-        &column(&new, |chat| chat.ip_address) as &[Option<IpNet>],
-        &column(&new, |chat| chat.created_from) as &[Option<IpNet>],
-        &column(&new, |chat| chat.miss_at) as &[Option<OffsetDateTime>],
-        &column(&new, |chat| chat.version),
-        &column(&new, |chat| chat.inserted_at),
-        &column(&new, |chat| chat.updated_at),
-        &column(&new, |chat| chat.started_at) as &[Option<OffsetDateTime>],
-        &column(&new, |chat| chat.finished_at) as &[Option<OffsetDateTime>],
-        &column(&changed, |(chat, _)| chat.id),
-        &column(&changed, |(chat, _)| chat.key),
-        &column(&changed, |(_, read)| *read),
-        &column(&changed, |(chat, _)| chat.agent_id) as &[Option<Uuid>],
-        &column(&changed, |(chat, _)| chat.status.as_str()) as &[&str],
-        &column(&changed, |(chat, _)| chat.missed),
-        &column(&changed, |(chat, _)| chat.close_reason.map(CloseReason::as_str)) as &[Option<&str>],
-        &column(&changed, |(chat, _)| chat.headline.as_str()) as &[&str],
-        &column(&changed, |(chat, _)| chat.customer_name.as_str()) as &[&str],
-        &column(&changed, |(chat, _)| chat.rating) as &[Option<i32>],
-        &column(&changed, |(chat, _)| chat.miss_at) as &[Option<OffsetDateTime>],
-        &column(&changed, |(chat, _)| chat.version),
-        &column(&changed, |(chat, _)| chat.updated_at),
-        &column(&changed, |(chat, _)| chat.started_at) as &[Option<OffsetDateTime>],
-        &column(&changed, |(chat, _)| chat.finished_at) as &[Option<OffsetDateTime>],
-        &column(&openings, |opening| opening.0),
-        &column(&openings, |opening| opening.1.chat_id),
-        &column(&openings, |opening| opening.1.id),
-        &column(&openings, |opening| opening.1.text.as_str()) as &[&str],
-        &column(&openings, |opening| opening.1.author.as_str()) as &[&str],
-        &column(&openings, |opening| opening.1.inserted_at),
-        &cleared_keys,
-        &cleared.subject_types as &[&str],
-        &cleared.subject_ids as &[&str],
-        &cleared.purposes as &[&str],
-        &set_keys,
-        &set.subject_types as &[&str],
-        &set.subject_ids as &[&str],
-        &set.purposes as &[&str],
-        &set.due_at,
-        &set.tokens,
-        &event_keys,
-        &events.subject_types as &[&str],
-        &events.subject_ids as &[&str],
-        &events.versions,
-        &events.event_types as &[&str],
-        &events.actors as &[Option<&str>],
-        &events.payloads as &[&str],
-        &events.previous as &[Option<&str>],
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(written.into_iter().collect())
 }

@@ -50,7 +50,8 @@ const GUARDED_WORKERS: usize = 2;
 /// How a batch may read and write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WritePath {
-    /// Reads without locks; writes in one statement that checks every premise of the decision and skips locked rows.
+    /// Reads without locks; writes each subject in one statement that checks every premise of its decision and skips locked
+    /// rows.
     Guarded,
     /// In a transaction: locks everything first, waiting.
     Locked,

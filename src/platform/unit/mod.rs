@@ -18,7 +18,7 @@
 //!
 //! # One statement instead of a transaction
 //! A transaction costs round trips: begin, each lock, each write, commit. [`UnitOfWork::run_guarded`] runs a verb
-//! without `begin`. Such a verb reads without locks, decides, and writes everything in one statement that checks the
+//! without `begin`. Such a verb reads without locks, decides, and writes each subject in one statement that checks the
 //! premises of the decision again; it hands the [`Changes`] of its decision to that statement, and reports by
 //! [`Unit::changes_written`] those that were really written.
 //!
@@ -159,7 +159,7 @@ impl UnitOfWork {
         self.repeat(connection, verb, Scope::Transaction).await
     }
 
-    /// Runs `verb`, which writes in one statement at most, without a transaction around it.
+    /// Runs `verb`, which writes each of its subjects in one statement, without a transaction around it.
     ///
     /// # Errors
     /// The verb's, or `UNAVAILABLE`.

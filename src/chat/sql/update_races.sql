@@ -1,44 +1,43 @@
--- Writes decided races, each whole or not at all: its row, its chats, an opening message, timers and events.
+-- Writes decided races that exist, each whole or not at all: its row, its chats, an opening message, timers and events.
 --
 -- A race is written only if every premise of its decision holds when this statement has locked it:
---   * its key is free (base_revision is null), or its row is at the revision that was read;
+--   * its row is at the revision that was read;
 --   * the contracts that its decision rests on are at the versions that were read;
 --   * none of its changed chats got a message since.
--- A row that another transaction has locked is a premise that fails (skip locked). So this waits for nobody, but for a
--- transaction that is inserting a race of the same key. Locks: contracts, races, chats, each ascending.
+-- A row that another transaction has locked is a premise that fails (skip locked). So this waits for nobody. Locks:
+-- contracts, races, chats, each ascending.
 --
 -- The decision was made outside; nothing is decided here on what this statement's snapshot shows of a locked row. Rows
 -- are changed by the ctid under which they were locked: if the premises hold, nobody has moved them since the snapshot.
 --
 --  $1       company
---  $2..$13  races: key, base revision, website, owner, state, winner, failures, reoffers, expiry, version, inserted, updated
--- $14..$16  premises: key, contract, version
--- $17..$34  new chats: id, key, website, contract, agent, visitor, status, close reason, headline, customer name,
+--  $2..$9   races: key, base revision, state, winner, failures, expiry, version, updated
+-- $10..$12  premises: key, contract, version
+-- $13..$30  new chats: id, key, website, contract, agent, visitor, status, close reason, headline, customer name,
 --           ip address, created from, miss time, version, inserted, updated, started, finished
--- $35..$49  changed chats: id, key, number of messages read, agent, status, missed, close reason, headline, customer name,
+-- $31..$45  changed chats: id, key, number of messages read, agent, status, missed, close reason, headline, customer name,
 --           rating, miss time, version, updated, started, finished
--- $50..$55  opening messages: key, chat, id, text, author, time
--- $56..$59  timers to clear: key, subject type, subject id, purpose
--- $60..$65  timers to set: key, subject type, subject id, purpose, due time, token
--- $66..$73  events: key, subject type, subject id, version, event type, actor, payload, previous
+-- $46..$51  opening messages: key, chat, id, text, author, time
+-- $52..$55  timers to clear: key, subject type, subject id, purpose
+-- $56..$61  timers to set: key, subject type, subject id, purpose, due time, token
+-- $62..$69  events: key, subject type, subject id, version, event type, actor, payload, previous
 --
 -- Returns the keys of the races that were written.
 with
 race as (
     select *
-    from unnest($2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::uuid[], $8::jsonb[], $9::boolean[],
-        $10::timestamptz[], $11::int[], $12::timestamptz[], $13::timestamptz[])
-        as race (key, base_revision, website_id, owner, state, winner_id, failures, reoffers, expires_at, version,
-            inserted_at, updated_at)
+    from unnest($2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::jsonb[], $7::timestamptz[], $8::int[],
+        $9::timestamptz[])
+        as race (key, base_revision, state, winner_id, failures, expires_at, version, updated_at)
 ),
 premise as (
-    select * from unnest($14::uuid[], $15::uuid[], $16::int[]) as premise (key, contract_id, version)
+    select * from unnest($10::uuid[], $11::uuid[], $12::int[]) as premise (key, contract_id, version)
 ),
 changed_chat as (
     select *
-    from unnest($35::uuid[], $36::uuid[], $37::int[], $38::uuid[], $39::text[], $40::boolean[], $41::text[],
-        $42::text[], $43::text[], $44::int[], $45::timestamptz[], $46::int[], $47::timestamptz[], $48::timestamptz[],
-        $49::timestamptz[])
+    from unnest($31::uuid[], $32::uuid[], $33::int[], $34::uuid[], $35::text[], $36::boolean[], $37::text[],
+        $38::text[], $39::text[], $40::int[], $41::timestamptz[], $42::int[], $43::timestamptz[], $44::timestamptz[],
+        $45::timestamptz[])
         as changed (id, key, messages_read, agent_id, status, missed, close_reason, headline, customer_name, rating,
             miss_at, version, updated_at, started_at, finished_at)
 ),
@@ -53,7 +52,7 @@ held_contract as materialized (
     ) as contract
 ),
 -- Races whose contracts are as they were read.
-sound as materialized (
+sound as (
     select race.key, race.base_revision
     from race
     where not exists (
@@ -62,18 +61,6 @@ sound as materialized (
         left join held_contract as held on held.id = premise.contract_id and held.version = premise.version
         where premise.key = race.key and held.id is null
     )
-),
-inserted_race as (
-    insert into chat_race (company_id, key, website_id, owner, state, winner_id, failures, reoffers, expires_at,
-        version, inserted_at, updated_at)
-    select $1, race.key, race.website_id, race.owner, race.state, race.winner_id, race.failures, race.reoffers,
-        race.expires_at, race.version, race.inserted_at, race.updated_at
-    from race
-    join sound on sound.key = race.key
-    where race.base_revision is null
-    order by race.key
-    on conflict (company_id, key) do nothing
-    returning key
 ),
 held_race as materialized (
     select race.key, race.tid
@@ -86,15 +73,15 @@ held_race as materialized (
     ) as race
 ),
 held_chat as materialized (
-    select chat.key, chat.id, chat.tid
+    select changed.key, chat.id, chat.tid
     from (
-        select changed.id, changed.messages_read
+        select changed.key, changed.id, changed.messages_read
         from held_race
         join changed_chat as changed on changed.key = held_race.key
         order by changed.id
     ) as changed
     cross join lateral (
-        select chat.key, chat.id, chat.ctid as tid
+        select chat.id, chat.ctid as tid
         from chat
         where chat.company_id = $1 and chat.id = changed.id and chat.message_count = changed.messages_read
         for no key update skip locked
@@ -102,12 +89,14 @@ held_chat as materialized (
 ),
 -- Races all of whose premises hold.
 written as materialized (
-    select key from inserted_race
-    union all
     select held_race.key
     from held_race
-    where (select count(*) from changed_chat as changed where changed.key = held_race.key)
-        = (select count(*) from held_chat where held_chat.key = held_race.key)
+    where not exists (
+        select 1
+        from changed_chat as changed
+        left join held_chat as held on held.id = changed.id
+        where changed.key = held_race.key and held.id is null
+    )
 ),
 updated_race as (
     update chat_race
@@ -124,16 +113,16 @@ inserted_chat as (
     select $1, new.id, new.key, new.website_id, new.contract_id, new.agent_id, new.visitor, new.status,
         new.close_reason, new.headline, new.customer_name, new.ip_address, new.created_from, new.miss_at, new.version,
         new.inserted_at, new.updated_at, new.started_at, new.finished_at
-    from unnest($17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::text[],
-        $25::text[], $26::text[], $27::inet[], $28::inet[], $29::timestamptz[], $30::int[], $31::timestamptz[],
-        $32::timestamptz[], $33::timestamptz[], $34::timestamptz[])
+    from unnest($13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::text[], $20::text[],
+        $21::text[], $22::text[], $23::inet[], $24::inet[], $25::timestamptz[], $26::int[], $27::timestamptz[],
+        $28::timestamptz[], $29::timestamptz[], $30::timestamptz[])
         as new (id, key, website_id, contract_id, agent_id, visitor, status, close_reason, headline, customer_name,
             ip_address, created_from, miss_at, version, inserted_at, updated_at, started_at, finished_at)
     join written on written.key = new.key
 ),
 opening as (
     select opening.*
-    from unnest($50::uuid[], $51::uuid[], $52::uuid[], $53::text[], $54::text[], $55::timestamptz[])
+    from unnest($46::uuid[], $47::uuid[], $48::uuid[], $49::text[], $50::text[], $51::timestamptz[])
         as opening (key, chat_id, id, text, author, at)
     join written on written.key = opening.key
 ),
@@ -143,11 +132,11 @@ updated_chat as (
         close_reason = changed.close_reason, headline = changed.headline, customer_name = changed.customer_name,
         rating = changed.rating, miss_at = changed.miss_at, version = changed.version,
         updated_at = changed.updated_at, started_at = changed.started_at, finished_at = changed.finished_at,
-        message_count = changed.messages_read
-            + (select count(*)::int from opening where opening.chat_id = changed.id)
+        message_count = changed.messages_read + (opening.chat_id is not null)::int
     from held_chat
     join written on written.key = held_chat.key
     join changed_chat as changed on changed.id = held_chat.id
+    left join opening on opening.chat_id = changed.id
     where chat.ctid = held_chat.tid
 ),
 -- A second opening message of a chat is refused by a unique index.
@@ -158,7 +147,7 @@ inserted_message as (
 -- A timer that the scheduler is just putting off may be missed; it fires later and finds nothing to do.
 found_timer as materialized (
     select timer.tid
-    from unnest($56::uuid[], $57::text[], $58::text[], $59::text[]) as cleared (key, subject_type, subject_id, purpose)
+    from unnest($52::uuid[], $53::text[], $54::text[], $55::text[]) as cleared (key, subject_type, subject_id, purpose)
     join written on written.key = cleared.key
     cross join lateral (
         select timer.ctid as tid
@@ -174,7 +163,7 @@ cleared_timer as (
 set_timer as (
     insert into timer (company_id, subject_type, subject_id, purpose, due_at, token)
     select $1, set.subject_type, set.subject_id, set.purpose, set.due_at, set.token
-    from unnest($60::uuid[], $61::text[], $62::text[], $63::text[], $64::timestamptz[], $65::uuid[])
+    from unnest($56::uuid[], $57::text[], $58::text[], $59::text[], $60::timestamptz[], $61::uuid[])
         as set (key, subject_type, subject_id, purpose, due_at, token)
     join written on written.key = set.key
     on conflict (company_id, subject_type, subject_id, purpose)
@@ -184,7 +173,7 @@ appended_event as (
     insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
     select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
         new.previous::json
-    from unnest($66::uuid[], $67::text[], $68::text[], $69::int[], $70::text[], $71::text[], $72::text[], $73::text[])
+    from unnest($62::uuid[], $63::text[], $64::text[], $65::int[], $66::text[], $67::text[], $68::text[], $69::text[])
         as new (key, subject_type, subject_id, version, type, actor, payload, previous)
     join written on written.key = new.key
 )
