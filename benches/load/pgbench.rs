@@ -25,10 +25,10 @@ pub(crate) async fn run(stage: &Stage, script: &str, connections: usize, seconds
     fs::write(&file, fill_in(script))?;
     let output = Command::new(program)
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--username=switchboard", "--host"])
-        .arg(stage.database().socket_folder())
+        .arg(stage.peers().socket_folder())
         .args(["--client", &connections.to_string(), "--time", &seconds.to_string(), "--file"])
         .arg(&file)
-        .arg(stage.database().name())
+        .arg(stage.peers().name())
         .stderr(Stdio::piped())
         .output()
         .await?;

@@ -113,7 +113,7 @@ impl<'a> Servers<'a> {
 }
 
 async fn chats(arguments: &Arguments, stage: &Stage, servers: &Servers<'_>) -> Result<()> {
-    let ids: Arc<[Uuid]> = stage.database().offered("", CHATS).await?.into();
+    let ids: Arc<[Uuid]> = stage.peers().offered("", CHATS).await?.into();
     // A step that shares no factor with the number of chats visits all of them, in no order that a cache would like.
     let next_id = || {
         let (ids, next) = (Arc::clone(&ids), AtomicUsize::new(0));
@@ -202,7 +202,7 @@ async fn starts(arguments: &Arguments, stage: &Stage, servers: &Servers<'_>) -> 
         contenders.push(Contender { name: build.name, work: Work::Offers(server, &build.database, once(start)) });
     }
     let start = |_: &str, id: &Uuid| post(&format!("/start/{id}"), "", "");
-    let work = Work::Offers(&servers.plain, stage.database(), once(start));
+    let work = Work::Offers(&servers.plain, stage.peers(), once(start));
     contenders.push(Contender { name: PLAIN_RACE, work });
     let results = compete(arguments, stage, "startChat", &contenders).await?;
     let mut ratios = results.ratios();

@@ -2,7 +2,8 @@
 //! thousand chats, and the servers, which end with this program.
 //!
 //! Each build has a database of its own: a server refuses a database with migrations that it does not know, and reads
-//! every event of its database, also those that another server writes.
+//! every event of its database, also those that another server writes. The plain handlers, `pgbench` and `PostGraphile` share
+//! one more, so that no build's tables grow by what others write.
 
 use std::{
     env, fs,
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use switchboard::{
     demo,
     platform::{
@@ -33,6 +34,8 @@ use crate::{
 pub(crate) const SWITCHBOARD: &str = "switchboard";
 /// The name of the build that `--baseline` gives.
 pub(crate) const BASELINE: &str = "baseline";
+/// The database of the plain handlers, `pgbench` and `PostGraphile`.
+const PEERS_DATABASE: &str = "peers";
 /// Signs the tokens of the run.
 const SECRET: &str = "a secret of the benchmarks, over 32 bytes long";
 /// `max_connections` of Postgres: more than all servers and clients open together.
@@ -97,6 +100,7 @@ pub(crate) struct Stage {
     pub(crate) token: String,
     /// This build first; then the baseline, if there is one.
     pub(crate) builds: Vec<Build>,
+    peers: Database,
     directory: Directory,
     postgres: Postgres,
     postgraphile: bool,
@@ -124,10 +128,15 @@ impl Stage {
         for build in &builds {
             build.prepare().await?;
         }
-        builds[0].database.execute(PEERS).await?;
+        let copy = format!("create database {PEERS_DATABASE} template {}", builds[0].database.name());
+        let mut connection = PgConnection::connect_with(&postgres.options().database("postgres")).await?;
+        sqlx::query(AssertSqlSafe(copy)).execute(&mut connection).await?;
+        connection.close().await?;
+        let peers = Database::new(directory.options().database(PEERS_DATABASE));
+        peers.execute(PEERS).await?;
         let token = token::issue(SECRET, &Claims::service(demo::COMPANY_ID, "load"), TOKEN_LIFE)?;
         let postgraphile = postgraphile && install_peers().await;
-        Ok(Self { path, postgres_version, token, builds, directory, postgres, postgraphile })
+        Ok(Self { path, postgres_version, token, builds, peers, directory, postgres, postgraphile })
     }
 
     /// Stops Postgres and removes its files.
@@ -136,9 +145,9 @@ impl Stage {
         let _ = fs::remove_dir_all(&self.path);
     }
 
-    /// This build's database, which the plain handlers, `pgbench` and `PostGraphile` use as well.
-    pub(crate) fn database(&self) -> &Database {
-        &self.builds[0].database
+    /// The database of the plain handlers, `pgbench` and `PostGraphile`.
+    pub(crate) fn peers(&self) -> &Database {
+        &self.peers
     }
 
     /// Tokens of so many users of the agent that the chats are offered to: a `sub` each, the same `agent_id`.
@@ -167,7 +176,7 @@ impl Stage {
     /// Starts the plain handlers.
     pub(crate) async fn plain(&self) -> Result<Server> {
         let mut command = Command::new(env::current_exe()?);
-        command.arg("--plain").arg(self.database().url());
+        command.arg("--plain").arg(self.peers().url());
         Server::start(command).await
     }
 
@@ -179,7 +188,7 @@ impl Stage {
         // PostGraphile needs Node 22; npm installed that version beside it.
         let mut command = Command::new(peers().join("node_modules/.bin/node"));
         command.arg("postgraphile.mjs").current_dir(peers()).env("NODE_ENV", "production");
-        command.env("DATABASE_URL", self.database().url()).env("GRAPHILE_ENV", "production");
+        command.env("DATABASE_URL", self.peers().url()).env("GRAPHILE_ENV", "production");
         Some(command)
     }
 

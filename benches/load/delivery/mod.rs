@@ -103,7 +103,7 @@ async fn own(
 
 /// A turn of the limit.
 async fn broadcast(arguments: &Arguments, stage: &Stage, count: usize, round: u32) -> Result<Found> {
-    let database = stage.database();
+    let database = stage.peers();
     let changed = database.offer(&format!("delivery-{count}-{round}-broadcast-"), 1).await?;
     let subscribers = vec![Subscriber::Broadcast; count];
     let turn = Turn { database, subscribers, changed, channel: plain::CHANNEL };

@@ -44,8 +44,9 @@ use super::{
 };
 pub(crate) use reads::Reads;
 
-/// Guarded batches of one company and kind at once: while one is being flushed, the next is decided.
-const GUARDED_WORKERS: usize = 2;
+/// Guarded batches of one company and kind at once: while some are being flushed, the next is decided. Four gave 1.1 times
+/// the requests/s of two with 8 connections, and as many with 128.
+const GUARDED_WORKERS: usize = 4;
 
 /// How a batch may read and write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
