@@ -17,7 +17,6 @@ use super::{
     rights::{self, Action},
     rules,
     verb::{Candidates, RaceVerb, Target},
-    website,
 };
 use crate::platform::{
     auth::{Principal, Role},
@@ -179,14 +178,14 @@ impl Chats {
             }
             return Ok(own);
         }
-        let mut connection = self.work.pool().acquire().await?;
         if let Some(given) = new.website_id {
-            let website = website::sql::find(&mut connection, principal.company_id, given).await?;
+            let website = self.loaders.website(principal.company_id, given).await?;
             return website.map(|website| website.id).ok_or_else(unknown);
         }
         let Some(named) = &new.contract_ids else {
             return Err(Error::invalid("websiteId", "required unless contractIds are given"));
         };
+        let mut connection = self.work.pool().acquire().await?;
         let contracts = contract::sql::find_many(&mut connection, principal.company_id, named).await?;
         let first = named.iter().find_map(|id| contracts.iter().find(|contract| contract.id == *id));
         first.map(|contract| contract.website_id).ok_or_else(|| Error::not_found("contract"))

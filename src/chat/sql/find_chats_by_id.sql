@@ -1,6 +1,6 @@
--- One chat of whatever company: a caller without a token belongs to none and proves only that it knows the id.
+-- Chats of whatever company: a caller without a token belongs to none and proves only that it knows the id.
 --
--- $1 id
+-- $1 ids
 select
     chat.company_id,
     chat.id,
@@ -25,4 +25,4 @@ select
     chat.started_at,
     chat.finished_at
 from chat
-where chat.id = $1
+where chat.id = any($1)

@@ -1,7 +1,7 @@
--- One race, without its agents. Takes no lock.
+-- Races, without their agents. Takes no lock.
 --
 -- $1 company
--- $2 key
+-- $2 keys
 select
     race.company_id,
     race.key,
@@ -16,4 +16,4 @@ select
     race.inserted_at,
     race.updated_at
 from chat_race as race
-where race.company_id = $1 and race.key = $2
+where race.company_id = $1 and race.key = any($2)

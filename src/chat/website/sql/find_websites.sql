@@ -1,7 +1,7 @@
--- One website.
+-- Websites by id. Takes no lock.
 --
 -- $1 company
--- $2 id
+-- $2 ids
 select company_id, id, public_key, name, logo_url, color
 from website
-where company_id = $1 and id = $2
+where company_id = $1 and id = any($2)
