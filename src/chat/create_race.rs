@@ -2,6 +2,9 @@
 //!
 //! A contract that cannot be offered it is reported in the race's failures. Nobody on shift: the race is OFFLINE. A
 //! repeat by the owner gets the race, and unless it is decided adds the contracts that have become available.
+//!
+//! A contract that does not exist (or not for the caller) is reported in the call's result only. Names of nothing cost the
+//! caller nothing, so a race that kept them would grow with every call, and with it each of its events.
 
 use std::collections::HashSet;
 
@@ -11,7 +14,7 @@ use uuid::Uuid;
 use super::{
     Chats, contract,
     contract::ContractRecord,
-    create::{CustomerRequest, check, offer, open_or_join},
+    create::{CustomerRequest, Refusals, check, offer, open_or_join},
     decision::Decision,
     record::{Failure, Race},
     rights::{self, Action},
@@ -21,10 +24,10 @@ use super::{
 use crate::platform::{
     auth::{Principal, Role},
     clock,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
-/// A whole race.
+/// A race to open, or to add offers to.
 #[derive(Debug, Clone)]
 pub struct NewRace {
     /// The website that the customer visits; a visitor's own if absent.
@@ -37,7 +40,7 @@ pub struct NewRace {
     pub key: Option<Uuid>,
     /// Seconds until it expires; the setting if absent.
     pub expires_in: Option<i32>,
-    /// The customer's words.
+    /// What the customer wrote, within its bounds.
     pub request: CustomerRequest,
 }
 
@@ -88,11 +91,19 @@ impl RaceVerb for CreateChatRace {
     fn decide(&self, decision: &mut Decision<'_>) -> Result<Race> {
         open_or_join(decision, &self.principal, self.website_id, self.expires_in, true)?;
         let race = decision.race_or("race")?;
+        let mut failures = Vec::new();
         if race.record.state.closes().is_none() {
-            let (offers, failures) = self.sort(decision, race);
-            offer(decision, &offers, failures, &self.request, self.expires_in);
+            let (offers, refused) = self.sort(decision, race);
+            let mut kept = refused.clone();
+            kept.retain(|failure| failure.code != Code::NotFound.as_str());
+            let refusals = Refusals { failures: kept, any: !refused.is_empty() };
+            offer(decision, &offers, refusals, &self.request, self.expires_in);
+            failures = refused;
         }
-        let race = decision.race_or("race")?.clone();
+        let mut race = decision.race_or("race")?.clone();
+        let named: HashSet<Uuid> = failures.iter().map(|failure| failure.contract_id).collect();
+        race.record.failures.retain(|failure| !named.contains(&failure.contract_id));
+        race.record.failures.extend(failures);
         decision.count("switchboard_race_creates_total", &[("state", race.record.state.as_str())]);
         Ok(race)
     }
