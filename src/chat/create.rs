@@ -15,7 +15,7 @@ use super::{
     record::{ChatRecord, Failure, Race, RaceRecord},
     rights::{self, Action},
     rules::{self, ChatStatus, RaceState},
-    verb::{Candidates, RaceVerb, Target},
+    verb::{Candidates, Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::{Principal, Role},
@@ -62,16 +62,8 @@ impl RaceVerb for CreateChat {
     const KIND: &'static str = "create_chat";
     type Outcome = ChatRecord;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::Key(self.key))
     }
 
     fn candidates(&self, _: Option<&Race>, _: time::OffsetDateTime) -> Candidates {

@@ -19,7 +19,7 @@ use super::{
     record::{Failure, Race},
     rights::{self, Action},
     rules,
-    verb::{Candidates, RaceVerb, Target},
+    verb::{Candidates, Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::{Principal, Role},
@@ -65,16 +65,8 @@ impl RaceVerb for CreateChatRace {
     const KIND: &'static str = "create_chat_race";
     type Outcome = Race;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::Key(self.key))
     }
 
     fn candidates(&self, _: Option<&Race>, now: OffsetDateTime) -> Candidates {
