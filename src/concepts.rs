@@ -7,7 +7,7 @@ use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, 
 
 use crate::{
     audit::{
-        self,
+        self, AuditTrail,
         graphql::{EventQuery, SubjectTypes},
     },
     chat::{
@@ -47,23 +47,29 @@ pub struct Subscription(ChatSubscription);
 pub struct Services {
     sources: Sources,
     authenticator: Authenticator,
+    audit_trail: AuditTrail,
     chats: Chats,
 }
 
 impl Services {
     /// The services of all concepts on this database.
     pub fn new(work: &UnitOfWork, settings: &Settings, sources: Sources, authenticator: Authenticator) -> Self {
-        Self { sources, authenticator, chats: Chats::new(work.clone(), settings.chat.clone()) }
+        Self {
+            sources,
+            authenticator,
+            audit_trail: AuditTrail::new(work),
+            chats: Chats::new(work.clone(), settings.chat.clone()),
+        }
     }
 
     /// The schema with what its resolvers work with.
     pub fn schema(&self) -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
         let subjects = all().into_iter().flat_map(|concept| concept.subjects).map(|subject| subject.name);
         types()
-            .data(self.sources.pool.clone())
             .data(self.sources.clone())
             .data(self.authenticator.clone())
             .data(SubjectTypes(subjects.collect()))
+            .data(self.audit_trail.clone())
             .data(self.chats.clone())
     }
 }
@@ -89,7 +95,7 @@ mod tests {
 
     use async_graphql::parser::{
         parse_schema,
-        types::{TypeKind, TypeSystemDefinition},
+        types::{BaseType, TypeKind, TypeSystemDefinition},
     };
 
     use super::*;
@@ -114,6 +120,30 @@ mod tests {
             all().iter().flat_map(|concept| concept.fields).map(|(field, _)| (*field).to_owned()).collect();
         decided.sort();
         assert_eq!(root_fields(), decided);
+    }
+
+    #[test]
+    fn every_list_without_pages_says_how_large_it_may_be() {
+        let mut lists = 0;
+        for definition in parse_schema(sdl()).unwrap().definitions {
+            let TypeSystemDefinition::Type(definition) = definition else { continue };
+            let TypeKind::Object(object) = definition.node.kind else { continue };
+            let name = definition.node.name.node.to_string();
+            for field in object.fields.iter().map(|field| &field.node) {
+                let is_list = matches!(field.ty.node.base, BaseType::List(_));
+                let is_page = name.ends_with("Connection") && ["nodes", "edges"].contains(&field.name.node.as_str());
+                if is_list && !is_page {
+                    lists += 1;
+                    let says = field.directives.iter().any(|directive| directive.node.name.node == "listSize");
+                    assert!(
+                        says,
+                        "{name}.{} needs the directive list_size, or the guard assumes 1,000",
+                        field.name.node
+                    );
+                }
+            }
+        }
+        assert!(lists > 3, "only {lists} lists found");
     }
 
     #[test]
