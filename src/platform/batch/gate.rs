@@ -3,11 +3,13 @@
 //!
 //! A reader's reads wait here, in their order, until one of its places is free, and only then for a connection. So a
 //! reader never stands in the pool's line more often than its share, and everybody else waits behind that at most.
-//! Waiting takes no connection. A reader that reads nothing takes no memory.
+//! Waiting takes no connection. A reader that reads nothing takes no memory. The metric `switchboard_reader_wait_seconds` has
+//! the waits of those that had to.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -53,7 +55,15 @@ impl ReaderGate {
         };
         // Made before the wait: a wait that is given up leaves no entry behind.
         let mut place = Place { gate: Arc::clone(&self.0), reader, permit: None };
-        place.permit = Some(places.acquire_owned().await.expect("the semaphore is never closed"));
+        let permit = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
+            permit
+        } else {
+            let since = Instant::now();
+            let permit = places.acquire_owned().await.expect("the semaphore is never closed");
+            metrics::histogram!("switchboard_reader_wait_seconds").record(since.elapsed().as_secs_f64());
+            permit
+        };
+        place.permit = Some(permit);
         place
     }
 }

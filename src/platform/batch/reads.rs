@@ -219,7 +219,12 @@ async fn read_lists<G: Clone, K: Clone + Eq + Hash, V>(
         }
         for (key, list) in read(connection, pool, find, group.clone(), waiting.iter().copied()).await? {
             let bytes = (limits.bytes)(&list);
-            for budget in readers.get(&key).into_iter().flatten().filter_map(|item| item.budget.as_ref()) {
+            // The aliases of one request share the rows.
+            let mut budgets: Vec<_> =
+                readers.get(&key).into_iter().flatten().filter_map(|item| item.budget.as_ref()).collect();
+            budgets.sort_unstable_by_key(|budget| Arc::as_ptr(budget));
+            budgets.dedup_by_key(|budget| Arc::as_ptr(budget));
+            for budget in budgets {
                 budget.load(bytes);
             }
             found.insert(key, list);

@@ -92,8 +92,8 @@ async fn the_costs_of_a_batch_are_added_and_lists_without_pages_cost_their_own_b
     let batch = |count: usize| Value::Array(vec![request.clone(); count]).to_string();
     let few = node.post("", batch(2)).await.unwrap();
     assert_eq!(few.body[1]["errors"][0]["extensions"]["code"], "NOT_FOUND", "{few:?}");
-    let many = node.post("", batch(10)).await.unwrap();
-    assert_eq!((many.status, many.code()), (400, "QUERY_TOO_COMPLEX"), "none of them runs");
+    let refused = node.post("", batch(10)).await.unwrap();
+    assert_eq!((refused.status, refused.code()), (400, "QUERY_TOO_COMPLEX"), "none of them runs");
     let nested = many(99, |alias| format!("a{alias}: messages(first: 0) {{ __typename }} "));
     let nested = format!("{{ chats(first: 100) {{ nodes {{ {nested} }} }} }}");
     assert_eq!(node.run(&service(), &nested, json!({})).await.code(), "QUERY_TOO_COMPLEX");
