@@ -201,7 +201,7 @@ impl MessageQuery {
         order_by: Option<Vec<MessagesOrderBy>>,
     ) -> Result<Vec<Message>> {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
-        let (_, chat) = context.chats().viewer_of_chat(context.caller(), chat_id).await?;
+        let (_, chat) = context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id).await?;
         let mut connection = context.data_unchecked::<PgPool>().acquire().await?;
         let mut newest = sql::page(&mut connection, &chat, None, None, true, MOST).await?;
         if order == MessagesOrderBy::InsertedAtAsc {
@@ -239,7 +239,8 @@ impl MessageSubscription {
         chat_id: Uuid,
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
-        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
+        let (viewer, _) =
+            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
         let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
         Ok(source::shared(context, changes))
     }

@@ -13,7 +13,7 @@
 //! | [`engine`] | prepares, executes, subscribes: what transports call |
 //! | [`source`], `executor`, `render_cache` | a subscription's source, async-graphql, renderings that are shared |
 //! | `document` | prepared documents and their cache |
-//! | `guard`, `literals`, `variables` | checks before execution |
+//! | `guard`, `literals`, `nul`, `variables` | checks before execution |
 //! | [`error_response`], `nulls`, [`response`] | what clients receive |
 //! | `types` | the schema's types, for all checks |
 //!
@@ -26,6 +26,7 @@ pub mod error_response;
 mod executor;
 mod guard;
 mod literals;
+mod nul;
 mod nulls;
 pub mod page;
 mod render_cache;

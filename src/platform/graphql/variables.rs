@@ -21,7 +21,10 @@ use async_graphql::{
 };
 use async_graphql_value::Value as InputValue;
 
-use super::types::{Input, Types};
+use super::{
+    nul,
+    types::{Input, Types},
+};
 
 /// The checked values of one operation's variables.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(super) fn coerce(
             |problem: String| problems.push(Positioned::new(format!("Variable ${problem}"), definition.pos));
         let name = &name.node;
         match (given.remove(name), default_value) {
+            (Some(value), _) if nul::is_in(&value) => problem(format!("{name}: {}", nul::PROBLEM)),
             (Some(value), _) => match check(&value, &var_type.node, types) {
                 Ok(()) => _ = coerced.values.insert(name.clone(), value),
                 Err(mismatch) => problem(mismatch.describe(name)),

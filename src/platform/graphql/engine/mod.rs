@@ -72,6 +72,10 @@ pub struct Prepared {
     pub operation: OperationType,
     /// True when callers with a refused credential may run it (`consumerLogin`).
     pub open: bool,
+    /// The number of its `consumerLogin` fields.
+    pub logins: u32,
+    /// The number of its other mutation fields.
+    pub writes: u32,
     plan: Arc<Operation>,
     /// Variables without a value.
     absent: HashSet<Name>,
@@ -255,8 +259,9 @@ impl Shared {
         variables::omit_absent(&mut executable, &variables.absent);
         let mut request = Request::new(String::new()).variables(variables.values);
         request.set_parsed_query(executable);
-        let (open, plan) = (operation.open, Arc::clone(operation));
-        Ok(Prepared { request, operation: operation.ty, open, plan, absent: variables.absent })
+        let plan = Arc::clone(operation);
+        let Operation { ty: operation, open, logins, writes, .. } = **operation;
+        Ok(Prepared { request, operation, open, logins, writes, plan, absent: variables.absent })
     }
 }
 
