@@ -131,9 +131,7 @@ pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Res
 /// The response on a connection that this server has no room for.
 pub(super) fn full() -> Response {
     let problem = Error::new(Code::RateLimited, "the server has no room for another connection");
-    let mut response = error(ResponseType::Json, StatusCode::SERVICE_UNAVAILABLE, problem);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    error(ResponseType::Json, StatusCode::SERVICE_UNAVAILABLE, problem)
 }
 
 /// The response for a path that does not exist.

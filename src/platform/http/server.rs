@@ -23,7 +23,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::header};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderValue, StatusCode, Version, header},
+};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -162,9 +167,15 @@ impl Connections {
             request.extensions_mut().insert(ConnectInfo(peer));
             let admitted = place.is_open() || passes_probation(&request);
             request.extensions_mut().insert(Arc::clone(&place));
-            let (router, unsent) = (self.router.clone(), Arc::clone(&unsent));
+            let (router, unsent, place) = (self.router.clone(), Arc::clone(&unsent), Arc::clone(&place));
             async move {
-                let response = if admitted { router.oneshot(request.map(Body::new)).await? } else { response::full() };
+                let is_http_2 = request.version() == Version::HTTP_2;
+                let mut response =
+                    if admitted { router.oneshot(request.map(Body::new)).await? } else { response::full() };
+                // One response is all that a connection on probation gets, so that the next one can have its turn.
+                if !is_http_2 && !place.is_open() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(unsent.send(response))
             }
         });
