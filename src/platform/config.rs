@@ -124,7 +124,7 @@ pub struct HttpSettings {
     /// is closed when the client has taken nothing of a response for this time
     #[arg(long, env = "SWITCHBOARD_SEND_TIMEOUT", default_value = "10s", value_parser = duration(10..=600_000))]
     pub send_timeout: Duration,
-    /// Bytes of responses that one HTTP connection may hold unsent; beyond that the next response is RATE_LIMITED. One
+    /// Bytes of responses that one HTTP connection may hold unsent; beyond that the next response is `RATE_LIMITED`. One
     /// response alone may be larger
     #[arg(long, env = "SWITCHBOARD_UNSENT_LIMIT", default_value_t = 33_554_432, value_parser = size(65_536..=1_073_741_824))]
     pub unsent_limit: usize,
@@ -152,20 +152,20 @@ pub struct HttpSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Rate limits")]
 pub struct RateSettings {
-    /// Mutation fields of one caller at once, then RATE_LIMITED; 0: no limit
+    /// Mutation fields of one caller at once, then `RATE_LIMITED`; 0: no limit
     #[arg(long, env = "SWITCHBOARD_WRITES_AT_ONCE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub writes_at_once: u32,
     /// Mutation fields of one caller in a second after that
     #[arg(long, env = "SWITCHBOARD_WRITES_PER_SECOND", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub writes_per_second: u32,
-    /// Mutation fields of all visitors from one address (of IPv6: one /64 network) at once, then RATE_LIMITED; 0: no
+    /// Mutation fields of all visitors from one address (of IPv6: one /64 network) at once, then `RATE_LIMITED`; 0: no
     /// limit. A visitor can log in again and again under new names
     #[arg(long, env = "SWITCHBOARD_VISITOR_WRITES_AT_ONCE", default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub visitor_writes_at_once: u32,
     /// Mutation fields of all visitors from one address in a second after that
     #[arg(long, env = "SWITCHBOARD_VISITOR_WRITES_PER_SECOND", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub visitor_writes_per_second: u32,
-    /// Logins from one address (of IPv6: one /64 network) at once, then RATE_LIMITED; 0: no limit
+    /// Logins from one address (of IPv6: one /64 network) at once, then `RATE_LIMITED`; 0: no limit
     #[arg(long, env = "SWITCHBOARD_LOGINS_AT_ONCE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub logins_at_once: u32,
     /// Logins from one address in a second after that

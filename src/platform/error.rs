@@ -250,10 +250,8 @@ impl From<sqlx::Error> for Error {
         use sqlx::Error as Sql;
         // 22021 is a character that the encoding does not have, 22P05 one that JSON has and text has not: U+0000. The
         // transports refuse it, so this is for a text that was decoded later, such as one inside a cursor.
-        if error
-            .as_database_error()
-            .and_then(|refusal| refusal.code())
-            .is_some_and(|state| state == "22021" || state == "22P05")
+        if let Sql::Database(refusal) = &error
+            && matches!(refusal.code().as_deref(), Some("22021" | "22P05"))
         {
             return Self::new(Code::BadUserInput, "a text contains a character that cannot be stored");
         }

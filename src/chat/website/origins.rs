@@ -24,11 +24,14 @@ const REMEMBERED: usize = 1_000;
 /// Longest origin that is looked up, in bytes. No browser sends a longer one.
 const LONGEST: usize = 300;
 
+/// The companies that list an origin, and when that was read.
+type Known = (Arc<[Uuid]>, Instant);
+
 /// The origins that the websites of all companies list. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WebsiteOrigins {
     pool: PgPool,
-    known: Arc<Cache<String, (Arc<[Uuid]>, Instant)>>,
+    known: Arc<Cache<String, Known>>,
 }
 
 impl WebsiteOrigins {

@@ -16,13 +16,15 @@ use crate::platform::error::Code;
 /// What is said of a value that contains it.
 pub(super) const PROBLEM: &str = "must not contain the character U+0000";
 
-/// True if a text in `value` contains it.
-pub(super) fn is_in<N: Node>(value: &N) -> bool {
+/// Where in `value` a text contains it, as the end of a path: `.website.name`, `[2]`, or nothing for the value itself.
+pub(super) fn place_in<N: Node>(value: &N) -> Option<String> {
     match value.view() {
-        View::Text(text) => text.contains('\0'),
-        View::List(items) => items.iter().any(is_in),
-        View::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || is_in(value)),
-        View::Null | View::Number(_) | View::Boolean | View::Other => false,
+        View::Text(text) => text.contains('\0').then(String::new),
+        View::List(items) => {
+            items.iter().enumerate().find_map(|(index, item)| Some(format!("[{index}]{}", place_in(item)?)))
+        }
+        View::Object(fields) => fields.iter().find_map(|(name, value)| Some(format!(".{name}{}", place_in(value)?))),
+        View::Null | View::Number(_) | View::Boolean | View::Other => None,
     }
 }
 
@@ -30,8 +32,8 @@ pub(super) fn is_in<N: Node>(value: &N) -> bool {
 pub(super) fn check(document: &ExecutableDocument) -> Result<(), Refusal> {
     for (_, operation) in document.operations.iter() {
         for variable in &operation.node.variable_definitions {
-            if variable.node.default_value.as_ref().is_some_and(|default| is_in(&default.node)) {
-                return refuse(&variable.node.name.node, variable.pos);
+            if let Some(place) = variable.node.default_value.as_ref().and_then(|default| place_in(&default.node)) {
+                return refuse(&variable.node.name.node, &place, variable.pos);
             }
         }
         in_set(&operation.node.selection_set.node)?;
@@ -44,8 +46,8 @@ fn in_set(set: &SelectionSet) -> Result<(), Refusal> {
         match &selection.node {
             Selection::Field(field) => {
                 for (name, value) in &field.node.arguments {
-                    if is_in(&value.node) {
-                        return refuse(&name.node, value.pos);
+                    if let Some(place) = place_in(&value.node) {
+                        return refuse(&name.node, &place, value.pos);
                     }
                 }
                 in_set(&field.node.selection_set.node)?;
@@ -57,6 +59,6 @@ fn in_set(set: &SelectionSet) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refuse(name: &str, position: Pos) -> Result<(), Refusal> {
-    Err(error_response::refuse(Code::BadUserInput, format!("{name}: {PROBLEM}"), vec![position]))
+fn refuse(name: &str, place: &str, position: Pos) -> Result<(), Refusal> {
+    Err(error_response::refuse(Code::BadUserInput, format!("{name}{place}: {PROBLEM}"), vec![position]))
 }

@@ -52,10 +52,10 @@ pub(super) fn coerce(
             |problem: String| problems.push(Positioned::new(format!("Variable ${problem}"), definition.pos));
         let name = &name.node;
         match (given.remove(name), default_value) {
-            (Some(value), _) if nul::is_in(&value) => problem(format!("{name}: {}", nul::PROBLEM)),
-            (Some(value), _) => match check(&value, &var_type.node, types) {
-                Ok(()) => _ = coerced.values.insert(name.clone(), value),
-                Err(mismatch) => problem(mismatch.describe(name)),
+            (Some(value), _) => match (check(&value, &var_type.node, types), nul::place_in(&value)) {
+                (Err(mismatch), _) => problem(mismatch.describe(name)),
+                (_, Some(place)) => problem(format!("{name}{place}: {}", nul::PROBLEM)),
+                (Ok(()), None) => _ = coerced.values.insert(name.clone(), value),
             },
             (None, Some(default)) => _ = coerced.values.insert(name.clone(), default.node.clone()),
             (None, None) if var_type.node.nullable => _ = coerced.absent.insert(name.clone()),

@@ -66,18 +66,17 @@ impl Places {
         let peer = peer.to_canonical();
         let is_proxy = self.trusted.iter().any(|network| network.contains(&peer));
         let slot = if is_proxy { None } else { self.unproven.take(peer) };
-        let (semaphore, reason) =
-            if is_proxy || slot.is_some() { (&self.kept_back, "full") } else { (&self.crowded, "address") };
+        let is_crowded = !is_proxy && slot.is_none();
+        let (group, reason) = if is_crowded { (&self.crowded, "address") } else { (&self.kept_back, "full") };
         let take = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_owned().ok();
-        let held = match take(&self.open).filter(|_| reason == "full") {
-            Some(permit) => Held { permit, slot, is_open: true },
-            None => match take(semaphore) {
-                Some(permit) => Held { permit, slot: None, is_open: false },
-                None => {
-                    counter!("switchboard_http_connections_refused_total", "reason" => reason).increment(1);
-                    return None;
-                }
-            },
+        let place = if is_crowded { None } else { take(&self.open) };
+        let held = if let Some(permit) = place {
+            Held { permit, slot, is_open: true }
+        } else if let Some(permit) = take(group) {
+            Held { permit, slot: None, is_open: false }
+        } else {
+            counter!("switchboard_http_connections_refused_total", "reason" => reason).increment(1);
+            return None;
         };
         gauge!("switchboard_http_connections").increment(1);
         let [open, upgraded] = [&self.open, &self.upgraded].map(Arc::clone);
