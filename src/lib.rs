@@ -11,7 +11,7 @@
 //!    made from it.
 //! 5. [`platform::timer`]: effects at a later time, also after a crash. [`platform::task`]: background tasks and their
 //!    supervisor.
-//! 6. [`platform::auth`]: from a token to a caller.
+//! 6. [`platform::auth`]: from a token to a caller. [`platform::limit`]: how often one client may do what costs much.
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
 //!    API keys. [`audit`]: the query of the event log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.

@@ -6,7 +6,7 @@
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
 //! - [`concept`]: what a concept registers; [`task`]: supervised background tasks
-//! - [`auth`]: from a token to a principal
+//! - [`auth`]: from a token to a principal; [`limit`]: how often one client may do what costs much
 //! - [`graphql`], [`http`]: the engine and the transports
 
 pub mod auth;
@@ -21,6 +21,7 @@ pub mod event;
 pub mod graphql;
 pub mod http;
 pub mod input;
+pub mod limit;
 pub mod subscription;
 pub mod task;
 pub mod telemetry;

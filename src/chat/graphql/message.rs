@@ -205,7 +205,7 @@ impl MessageQuery {
         order_by: Option<Vec<MessagesOrderBy>>,
     ) -> Result<Vec<Message>> {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
-        let (_, chat) = context.chats().viewer_of_chat(context.caller(), chat_id).await?;
+        let (_, chat) = context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id).await?;
         let mut newest = context.chats().loaders().messages(&context.reading(), &chat, MessageWindow::NEWEST).await?;
         if order == MessagesOrderBy::InsertedAtAsc {
             newest.reverse();
@@ -242,7 +242,8 @@ impl MessageSubscription {
         chat_id: Uuid,
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
-        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
+        let (viewer, _) =
+            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
         let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
         Ok(source::shared(context, changes))
     }

@@ -25,6 +25,8 @@ async fn schema(company: &Company) -> ChatSchema {
         jwt_secret: None,
         jwks: None,
         jwks_refresh: std::time::Duration::from_mins(5),
+        jwt_audience: None,
+        jwt_issuer: None,
         dev: false,
         consumer_token_ttl: std::time::Duration::from_mins(1),
     };
