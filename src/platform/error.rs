@@ -180,6 +180,11 @@ impl Error {
         &self.message
     }
 
+    /// True if the cause is an `E`.
+    pub fn is_caused_by<E: StdError + 'static>(&self) -> bool {
+        self.source.as_deref().is_some_and(|source| source.is::<E>())
+    }
+
     /// The SQLSTATE of a database error.
     fn sqlstate(&self) -> Option<String> {
         let source = self.source.as_deref()?.downcast_ref::<sqlx::Error>()?;

@@ -20,7 +20,7 @@ use crate::{
         event::Cursor,
         graphql::{
             context::ContextExt as _,
-            page::{self, Page, Place},
+            page::{self, Page},
             scalars::Datetime,
             source::{self, SourceRegistered},
         },
@@ -72,7 +72,7 @@ impl Message {
         self.0.is_agent
     }
 
-    /// When the message was written. A chat's messages are ordered by this time.
+    /// When the message was written. Lists and streams have the order of writing, also if a clock was put back meanwhile.
     async fn inserted_at(&self) -> Datetime {
         self.0.inserted_at.into()
     }
@@ -104,18 +104,23 @@ pub(in crate::chat) async fn messages(
     }
     let backward = last.is_some();
     let size = if backward { page::size("last", last)? } else { page::size("first", first)? };
-    let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
-    let before = before.map(|cursor| Place::parse("before", &cursor)).transpose()?;
-    let [after_place, before_place] = [after, before].map(|place| place.map(|place| (place.at, place.id)));
+    let after = after.map(|cursor| number("after", &cursor)).transpose()?;
+    let before = before.map(|cursor| number("before", &cursor)).transpose()?;
     let mut connection = pool.acquire().await?;
-    let found = sql::page(&mut connection, chat, after_place, before_place, backward, size + 1).await?;
+    let found = sql::page(&mut connection, chat, after, before, backward, size + 1).await?;
     // Beyond the given end of the window lies at least the message that it names.
     let page = if backward {
         Page::backward(found, size, before.is_some())
     } else {
         Page::forward(found, size, after.is_some())
     };
-    Ok(page.into_connection(|message| Place { at: message.inserted_at, id: message.id }, Message::from))
+    Ok(page.into_connection(|message| message.number, Message::from))
+}
+
+/// The number of a message, which is its page cursor.
+fn number(argument: &str, cursor: &str) -> Result<i32> {
+    let number = cursor.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Error::invalid(argument, "is not a cursor of this list"))
 }
 
 /// Selects messages.
@@ -128,9 +133,9 @@ pub struct MessageCondition {
 /// The order of a list of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum MessagesOrderBy {
-    /// Oldest first.
+    /// Oldest first, in the order of writing.
     InsertedAtAsc,
-    /// Newest first.
+    /// Newest first, in the order of writing.
     InsertedAtDesc,
 }
 

@@ -1,4 +1,7 @@
 //! Messages of a chat. The first is the headline. The transaction that starts the chat writes it, exactly once.
+//!
+//! A chat's messages are numbered from 1 without holes. The number is given under the lock of the chat's row, so the order
+//! of messages, in lists, cursors and streams, does not depend on any clock. It is the version of the subject `messages`.
 
 mod create;
 mod feed;
@@ -29,6 +32,9 @@ pub struct MessageRecord {
     pub chat_id: Uuid,
     /// Unique within the chat; chosen by the client or by the server.
     pub id: Uuid,
+    /// Its place in the chat, from 1 without holes. 0 in events of builds that did not number messages.
+    #[serde(default)]
+    pub number: i32,
     /// The website of the chat.
     pub website_id: Uuid,
     /// The chat's agent when the message was written.
@@ -43,7 +49,7 @@ pub struct MessageRecord {
     pub is_agent: bool,
     /// True for the headline, which is written when the chat starts.
     pub opening: bool,
-    /// When it was written, in database time. Orders the messages of a chat.
+    /// When it was written, in database time. Does not order messages: a clock may be put back.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
     /// The same as `inserted_at`: messages never change.
@@ -58,6 +64,7 @@ impl MessageRecord {
             company_id: chat.company_id,
             chat_id: chat.id,
             id: clock::new_id(),
+            number: 1,
             website_id: chat.website_id,
             agent_id: chat.agent_id,
             visitor: chat.visitor.clone(),
@@ -71,24 +78,16 @@ impl MessageRecord {
     }
 }
 
-/// A message as the subject `messages` of its chat: the subject's version is the number of the message, from 1.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(super) struct NumberedMessage<'a> {
-    pub(super) message: &'a MessageRecord,
-    #[serde(skip)]
-    pub(super) number: i32,
-}
-
-impl Record for NumberedMessage<'_> {
+/// Of the subject `messages` of its chat, whose version is the number of the newest message.
+impl Record for MessageRecord {
     const SUBJECT_TYPE: &'static str = MESSAGES;
 
     fn company_id(&self) -> Uuid {
-        self.message.company_id
+        self.company_id
     }
 
     fn subject_id(&self) -> Uuid {
-        self.message.chat_id
+        self.chat_id
     }
 
     fn version(&self) -> i32 {

@@ -1,10 +1,12 @@
 //! Whole servers, most of them as processes: commands, rights, hostile input, crashes, outages, load; and the documents
 //! that describe all this.
 
+mod absence;
 mod commands;
 mod crash;
 mod documentation;
 mod hostile_documents;
+mod memory;
 mod outage;
 mod rights;
 mod storm;

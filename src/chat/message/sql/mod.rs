@@ -67,6 +67,7 @@ pub(super) async fn known_messages(
             company_id: row.company_id,
             chat_id: row.chat_id,
             id: row.id,
+            number: row.number,
             website_id: row.website_id,
             agent_id: row.agent_id,
             visitor: row.visitor,
@@ -107,6 +108,7 @@ pub(super) async fn write(
     let messages: Vec<&MessageRecord> = chats.iter().flat_map(|chat| chat.added).collect();
     let chat_ids: Vec<Uuid> = messages.iter().map(|message| message.chat_id).collect();
     let message_ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
+    let numbers: Vec<i32> = messages.iter().map(|message| message.number).collect();
     let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
     let authors: Vec<&str> = messages.iter().map(|message| message.author.as_str()).collect();
     let are_agents: Vec<bool> = messages.iter().map(|message| message.is_agent).collect();
@@ -129,6 +131,7 @@ pub(super) async fn write(
         &added,
         &chat_ids,
         &message_ids,
+        &numbers,
         &texts as &[&str],
         &authors as &[&str],
         &are_agents,
@@ -147,12 +150,12 @@ pub(super) async fn write(
     Ok(written.fetch_all(connection).await?)
 }
 
-/// Reads at most `limit` messages of a chat between two places, both excluded: oldest first, or newest first.
+/// Reads at most `limit` messages of a chat between two numbers, both excluded: oldest first, or newest first.
 pub(in crate::chat) async fn page(
     connection: &mut PgConnection,
     chat: &ChatRecord,
-    after: Option<(OffsetDateTime, Uuid)>,
-    before: Option<(OffsetDateTime, Uuid)>,
+    after: Option<i32>,
+    before: Option<i32>,
     newest_first: bool,
     limit: usize,
 ) -> Result<Vec<MessageRecord>> {
@@ -161,10 +164,8 @@ pub(in crate::chat) async fn page(
         "src/chat/message/sql/page_of_messages.sql",
         chat.company_id,
         chat.id,
-        after.map(|place| place.0),
-        after.map(|place| place.1),
-        before.map(|place| place.0),
-        before.map(|place| place.1),
+        after.unwrap_or(0),
+        before.unwrap_or(i32::MAX),
         newest_first,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
