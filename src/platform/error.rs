@@ -182,7 +182,7 @@ impl Error {
 
     /// True if the cause is an `E`.
     pub fn is_caused_by<E: StdError + 'static>(&self) -> bool {
-        self.source.as_deref().is_some_and(|source| source.is::<E>())
+        matches!(&self.source, Some(source) if source.is::<E>())
     }
 
     /// The SQLSTATE of a database error.

@@ -1,6 +1,6 @@
 //! Whether servers live: their stamps, and timers that came due while none did.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -77,13 +77,13 @@ async fn what_came_due_while_no_server_lived_gives_people_time_after_service_res
     inbox.until(|event| event["operation"] == "READY").await;
     app.advance(60 + 11).await;
     node.app.waker.wake();
-    let mut ends = std::collections::HashMap::new();
+    let mut ends = HashSet::new();
     while ends.len() < 2 {
         let record = inbox.event().await["record"].take();
         if record["key"] == json!(missed) && record["missed"] == true {
-            ends.insert(missed, ());
+            ends.insert(missed);
         } else if record["key"] == json!(expired) && record["closeReason"] == "EXPIRED" {
-            ends.insert(expired, ());
+            ends.insert(expired);
         }
     }
     let race = node.data(&visitor("eve"), RACE, json!({ "key": answered })).await;
