@@ -4,6 +4,10 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
+use switchboard::{
+    demo,
+    platform::{service::DEAD_AFTER, unit::UnitOfWork},
+};
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -12,6 +16,7 @@ use crate::support::{
     app::{Node, TestApp, visitor},
     chat::{CHAT_STATUS, CREATE_RACE, RACE, START_CHAT, ada_and_ben, chat_of, race_input},
     client::Subscription,
+    cluster::OwnCluster,
 };
 
 async fn resumed_at(connection: &mut PgConnection) -> Option<OffsetDateTime> {
@@ -139,4 +144,36 @@ async fn each_server_has_a_row_that_it_stamps() {
     timeout(Duration::from_secs(20), both).await.expect("two rows");
     one.stop().await;
     other.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_database_is_one_for_the_servers_that_ran_through_it() {
+    let mut cluster = OwnCluster::start().await;
+    let work = UnitOfWork::detached(sqlx::PgPool::connect_with(cluster.options()).await.unwrap());
+    demo::seed(&work).await.unwrap();
+    work.close().await;
+    let node = Node::start(cluster.options(), &["--database-acquire-timeout", "1s"]).await;
+    let mut sql = PgConnection::connect_with(&cluster.options()).await.unwrap();
+    until_stamped(&mut sql).await;
+    let (race, _) = offer(&node, Uuid::new_v4(), Some(3)).await;
+    cluster.crash().await;
+    // Longer than a server may be silent.
+    sleep(DEAD_AFTER + Duration::from_millis(500)).await;
+    cluster.start_again().await;
+    let mut sql = PgConnection::connect_with(&cluster.options()).await.unwrap();
+    until_stamped(&mut sql).await;
+    // The offers' time ended meanwhile, and the scheduler has its connection again.
+    node.app.waker.wake();
+    let [ada, _] = ada_and_ben();
+    let start = async {
+        loop {
+            let answer = node.run(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await;
+            if answer.code() != "UNAVAILABLE" {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(Duration::from_secs(8), start).await.expect("an answer in the time that was given");
+    assert_eq!(answer["data"]["startChat"]["outcome"], "STARTED", "{answer:?}");
+    assert!(resumed_at(&mut sql).await.is_some());
 }
