@@ -4,10 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use switchboard::{
-    demo,
-    platform::{service::DEAD_AFTER, unit::UnitOfWork},
-};
+use switchboard::platform::service::DEAD_AFTER;
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -16,7 +13,7 @@ use crate::support::{
     app::{Node, TestApp, visitor},
     chat::{CHAT_STATUS, CREATE_RACE, RACE, START_CHAT, ada_and_ben, chat_of, race_input},
     client::Subscription,
-    cluster::OwnCluster,
+    proxy::{Proxy, Road},
 };
 
 async fn resumed_at(connection: &mut PgConnection) -> Option<OffsetDateTime> {
@@ -148,32 +145,39 @@ async fn each_server_has_a_row_that_it_stamps() {
 
 #[tokio::test]
 async fn an_outage_of_the_database_is_one_for_the_servers_that_ran_through_it() {
-    let mut cluster = OwnCluster::start().await;
-    let work = UnitOfWork::detached(sqlx::PgPool::connect_with(cluster.options()).await.unwrap());
-    demo::seed(&work).await.unwrap();
-    work.close().await;
-    let node = Node::start(cluster.options(), &["--database-acquire-timeout", "1s"]).await;
-    let mut sql = PgConnection::connect_with(&cluster.options()).await.unwrap();
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.database.options()).await;
+    let flags = ["--timer-poll", "20ms", "--database-acquire-timeout", "1s"];
+    let node = Node::start(proxy.options(&app.database.options()), &flags).await;
+    let mut sql = app.sql().await;
     until_stamped(&mut sql).await;
-    let (race, _) = offer(&node, Uuid::new_v4(), Some(3)).await;
-    cluster.crash().await;
+    let before = resumed_at(&mut sql).await;
+    let key = Uuid::new_v4();
+    let (race, _) = offer(&node, key, Some(3)).await;
+    proxy.set(Road::Cut);
     // Longer than a server may be silent.
     sleep(DEAD_AFTER + Duration::from_millis(500)).await;
-    cluster.start_again().await;
-    let mut sql = PgConnection::connect_with(&cluster.options()).await.unwrap();
-    until_stamped(&mut sql).await;
-    // The offers' time ended meanwhile, and the scheduler has its connection again.
-    node.app.waker.wake();
-    let [ada, _] = ada_and_ben();
-    let start = async {
-        loop {
-            let answer = node.run(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await;
-            if answer.code() != "UNAVAILABLE" {
-                return answer;
-            }
+    // The server has its connections again, but cannot stamp: then it does not know yet whether there was an outage.
+    sqlx::raw_sql("begin; lock table service_alive in exclusive mode").execute(&mut sql).await.unwrap();
+    proxy.set(Road::Pass);
+    let ready = async {
+        while node.status("/ready").await != 200 {
+            sleep(Duration::from_millis(20)).await;
         }
     };
-    let answer = timeout(Duration::from_secs(8), start).await.expect("an answer in the time that was given");
-    assert_eq!(answer["data"]["startChat"]["outcome"], "STARTED", "{answer:?}");
-    assert!(resumed_at(&mut sql).await.is_some());
+    timeout(Duration::from_secs(20), ready).await.expect("a server that is ready");
+    // Long enough for many looks at the timers.
+    sleep(Duration::from_millis(500)).await;
+    let state: String = sqlx::query_scalar("select state from chat_race where key = $1")
+        .bind(key)
+        .fetch_one(&mut app.sql().await)
+        .await
+        .unwrap();
+    assert_eq!(state, "WAITING", "its time ended while no server lived");
+    sqlx::raw_sql("commit").execute(&mut sql).await.unwrap();
+    until_stamped(&mut sql).await;
+    assert!(resumed_at(&mut sql).await > before);
+    let [ada, _] = ada_and_ben();
+    let started = node.data(&ada, START_CHAT, json!({ "chat": chat_of(&race, 0) })).await;
+    assert_eq!(started["outcome"], "STARTED");
 }
