@@ -29,7 +29,7 @@ use crate::{
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
-        subscription::Sources,
+        subscription::{ReadGate, Sources},
         task::{Supervisor, Task},
         timer::{TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
@@ -100,7 +100,8 @@ impl App {
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
-        let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
+        let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));
+        let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit, gate };
         let services = Services::new(&work, &settings, sources, authenticator.clone());
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));

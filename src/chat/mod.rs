@@ -35,11 +35,12 @@
 //! | `reoffer`, `reassign`, `timers` | what follows from a vanished winner, a new agent, time |
 //! | `rules` | the state machine, as pure functions |
 //! | `decision`, `verb` | how every mutation of a race is decided and written |
-//! | `rights` | which roles may do what, which records a caller sees |
+//! | `rights`, `audience` | which roles may do what, which records a caller sees; callers that are shown the same |
 //! | `filter`, `feeds`, `list`, `loaders` | what is asked for, streams, lists, reads by id |
 //! | `message`, `contract`, `website` | the smaller concepts beside the race |
 //! | `sql`, `graphql` | every statement; types, resolvers, the names that deployed widgets use |
 
+mod audience;
 mod cancel;
 pub mod contract;
 mod create;
@@ -85,6 +86,7 @@ pub struct Chats {
     work: UnitOfWork,
     settings: ChatSettings,
     loaders: Loaders,
+    message_lists: message::MessageLists,
     calls: Calls,
 }
 
@@ -114,7 +116,8 @@ impl Chats {
             create_rate: Batches::new(&work),
             create_message: Batches::new(&work),
         };
-        Self { loaders: Loaders::new(work.pool()), work, settings, calls }
+        let message_lists = message::MessageLists::default();
+        Self { loaders: Loaders::new(work.pool()), message_lists, work, settings, calls }
     }
 
     /// True if callers without a token may subscribe to `chatChanged`.
@@ -125,6 +128,11 @@ impl Chats {
     /// Reads by id for resolvers.
     pub(crate) fn loaders(&self) -> &Loaders {
         &self.loaders
+    }
+
+    /// The message lists of deployed widgets.
+    pub(crate) fn message_lists(&self) -> &message::MessageLists {
+        &self.message_lists
     }
 
     /// Time until a race expires, unless it was opened with another.

@@ -162,6 +162,14 @@ pub struct EventSettings {
     /// resume sends the present state with `resync: true`
     #[arg(long, env = "SWITCHBOARD_REPLAY_LIMIT", default_value_t = 10_000, value_parser = size(10..=1_000_000))]
     pub replay_limit: usize,
+    /// Streams that read their state or the log at once, each with a connection, at most half of those that requests use;
+    /// the others wait in line
+    #[arg(long, env = "SWITCHBOARD_STREAM_READS", default_value_t = 4, value_parser = size(1..=1_000))]
+    pub stream_reads: usize,
+    /// Longest time of one such read, then its connection is closed and the stream ends with UNAVAILABLE; an open stream
+    /// tries again
+    #[arg(long, env = "SWITCHBOARD_STREAM_READ_TIMEOUT", default_value = "20s", value_parser = duration(100..=600_000))]
+    pub stream_read_timeout: Duration,
 }
 
 /// Durable timers.

@@ -23,9 +23,9 @@ use crate::{
             page::{self, Page, Place},
             scalars::Datetime,
             source::{self, SourceRegistered},
+            stream_event::StreamEvent,
         },
         input,
-        subscription::{self, StreamEvent},
     },
 };
 
@@ -240,7 +240,6 @@ impl MessageSubscription {
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
         let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
-        let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
-        Ok(source::shared(context, changes))
+        Ok(source::events(context, MessageFeed { viewer, chat_id }, after))
     }
 }

@@ -258,6 +258,7 @@ pub(in crate::chat) async fn write(
         &events.actors as &[Option<&str>],
         &events.payloads as &[&str],
         &events.previous as &[Option<&str>],
+        &events.scopes as &[Option<String>],
     )
     .fetch_all(connection)
     .await?;

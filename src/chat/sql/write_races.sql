@@ -20,7 +20,7 @@
 -- $50..$55  opening messages: key, chat, id, text, author, time
 -- $56..$59  timers to clear: key, subject type, subject id, purpose
 -- $60..$65  timers to set: key, subject type, subject id, purpose, due time, token
--- $66..$73  events: key, subject type, subject id, version, event type, actor, payload, previous
+-- $66..$74  events: key, subject type, subject id, version, event type, actor, payload, previous, scope keys
 --
 -- Returns the keys of the races that were written.
 with
@@ -181,11 +181,12 @@ set_timer as (
         do update set due_at = excluded.due_at, token = excluded.token, attempts = 0
 ),
 appended_event as (
-    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
-        new.previous::json
-    from unnest($66::uuid[], $67::text[], $68::text[], $69::int[], $70::text[], $71::text[], $72::text[], $73::text[])
-        as new (key, subject_type, subject_id, version, type, actor, payload, previous)
+        new.previous::json, new.scopes::bigint[]
+    from unnest($66::uuid[], $67::text[], $68::text[], $69::int[], $70::text[], $71::text[], $72::text[], $73::text[],
+        $74::text[])
+        as new (key, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     join written on written.key = new.key
 )
 select key as "key!" from written

@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`engine`] | prepares, executes, subscribes: what transports call |
 //! | [`source`], `executor`, `render_cache` | a subscription's source, async-graphql, renderings that are shared |
+//! | [`audience`], [`shown`], [`stream_event`] | for whom a message is executed, and what it shows of a record |
 //! | `document` | prepared documents and their cache |
 //! | `guard`, `literals`, `variables` | checks before execution |
 //! | [`error_response`], `nulls`, [`response`] | what clients receive |
@@ -19,6 +20,7 @@
 //!
 //! [`page`] and [`scalars`] serve the resolvers.
 
+pub mod audience;
 pub mod context;
 mod document;
 pub mod engine;
@@ -31,7 +33,9 @@ pub mod page;
 mod render_cache;
 pub mod response;
 pub mod scalars;
+pub mod shown;
 pub mod source;
+pub mod stream_event;
 mod types;
 mod variables;
 

@@ -11,7 +11,7 @@ use switchboard::platform::{
     config::{DatabaseSettings, EventSettings},
     db,
     event::{Hub, LogNotifier, listener, notifier, reader},
-    subscription::Sources,
+    subscription::{ReadGate, Sources},
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ pub(crate) fn settings() -> EventSettings {
         listener_probe: Duration::from_millis(400),
         subscription_queue: 256,
         replay_limit: 10_000,
+        stream_reads: 4,
+        stream_read_timeout: PATIENCE,
     }
 }
 
@@ -82,7 +84,9 @@ impl EventPath {
             (LogNotifier::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
         let options = server_options(database).application_name(SESSIONS);
         let (sender, live) = watch::channel(false);
-        let sources = Sources { pool: pool(database), hub: hub.clone(), replay_limit: settings.replay_limit };
+        let (pool, replay_limit) = (pool(database), settings.replay_limit);
+        let gate = ReadGate::new(&settings, &pool);
+        let sources = Sources { pool, hub: hub.clone(), replay_limit, gate };
         let mut tasks = JoinSet::new();
         tasks.spawn(notifier::run(notifier.clone(), options.clone(), settings.notify_every, stop.clone()));
         tasks.spawn(listener::run(notifier.clone(), options.clone(), settings.clone(), stop.clone()));

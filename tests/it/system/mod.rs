@@ -8,3 +8,4 @@ mod hostile_documents;
 mod outage;
 mod rights;
 mod storm;
+mod unread;

@@ -4,13 +4,17 @@
 //! [`Things`] a stream of them, [`Reader`] the client of one.
 
 mod boundary;
+mod derived;
 mod faults;
 mod lag;
+mod listing;
 mod newest;
 mod order;
 mod plans;
 mod resume;
 mod retention;
+mod scopes;
+mod watch;
 
 use std::{
     collections::{BTreeMap, HashMap},
