@@ -15,9 +15,11 @@ impl Viewer {
     pub fn audience(&self) -> Audience {
         match self {
             Self::Known(principal) => Audience::of(Caller::Known(Arc::new(reduced(principal)))),
-            Self::HoldsChatId { chat_id, .. } => Audience::of_anonymous(chat_id.to_string()),
-            Self::FromAddress { company_id, address } => Audience::of_anonymous(format!("{company_id} {address}")),
-            Self::Public { company_id } => Audience::of_anonymous(company_id.to_string()),
+            Self::HoldsChatId { company_id, chat_id } => Audience::of_anonymous(format!("chat {company_id} {chat_id}")),
+            Self::FromAddress { company_id, address } => {
+                Audience::of_anonymous(format!("address {company_id} {address}"))
+            }
+            Self::Public { company_id } => Audience::of_anonymous(format!("public {company_id}")),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod crash;
+mod delivery;
 mod documentation;
 mod hostile_documents;
 mod outage;

@@ -105,7 +105,7 @@ async fn an_unread_inbox_holds_a_page_and_a_read_one_comes_whole() {
 
 #[tokio::test]
 async fn unread_lists_of_messages_count_in_the_send_queue() {
-    const LISTS: usize = 12;
+    const LISTS: usize = 24;
     let app = TestApp::new().await;
     let chats = fill(&app, LISTS, 1_000, 6_800).await;
     let server = Process::serve(&app.database.url(), &[]).await;
@@ -119,8 +119,8 @@ async fn unread_lists_of_messages_count_in_the_send_queue() {
     reads_settled(client, 1).await;
     let grown = memory(client).await.saturating_sub(before) / MIB;
     println!("{LISTS} unread lists of 6.8 MB: {grown} MiB");
-    // One list as rows, values and text at once; all of them would be 80 MB as rows alone.
-    assert!(grown < 60, "{grown} MiB");
+    // One list as rows, values and text at once; all of them would be 160 MB as rows alone.
+    assert!(grown < 100, "{grown} MiB");
     for _ in 0..LISTS {
         let list = socket.next().await;
         assert_eq!(list["payload"]["data"]["messages"].as_array().map(Vec::len), Some(1_000), "{}", list["id"]);
@@ -129,8 +129,8 @@ async fn unread_lists_of_messages_count_in_the_send_queue() {
 
 #[tokio::test]
 async fn inboxes_that_open_together_wait_in_line() {
-    const SOCKETS: usize = 5;
-    const EACH: usize = 60;
+    const SOCKETS: usize = 4;
+    const EACH: usize = 25;
     let app = TestApp::new().await;
     fill(&app, 50, 0, 0).await;
     // Few connections and little patience for one: whoever does not wait in line fails.
