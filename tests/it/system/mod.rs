@@ -3,7 +3,9 @@
 
 mod commands;
 mod crash;
+mod crowds;
 mod documentation;
+mod frozen;
 mod hostile_documents;
 mod outage;
 mod rights;
