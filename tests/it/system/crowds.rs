@@ -48,8 +48,22 @@ async fn until_waiting(connection: &mut PgConnection, least: i64) {
     timeout(PATIENCE, enough).await.expect("they wait");
 }
 
+/// Waits until so many requests are under way in this process's servers.
+async fn until_in_flight(node: &Node, least: f64) {
+    let arrived = async {
+        loop {
+            let text = reqwest::get(node.url("/metrics")).await.unwrap().text().await.unwrap();
+            let gauges = text.lines().filter_map(|line| line.strip_prefix("switchboard_http_requests_in_flight"));
+            if gauges.filter_map(|gauge| gauge.split(' ').next_back()?.parse::<f64>().ok()).sum::<f64>() >= least {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("they arrive");
+}
+
 fn call(node: &Node, token: &str, document: &'static str, variables: Value) -> JoinHandle<Answer> {
-    let (client, token) = (Client::new(node.app.address), token.to_owned());
+    let (client, token) = (Client::clone(node), token.to_owned());
     tokio::spawn(async move { client.run(&token, document, variables).await })
 }
 
@@ -80,15 +94,18 @@ async fn a_contract_that_is_being_handed_over_delays_no_other_contracts_offers()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offers_of_callers_that_gave_up_do_not_go_out_afterwards() {
     let app = TestApp::new().await;
-    let node = app.node().await;
+    let node = app.node_with(&["--lock-timeout", "60s", "--statement-timeout", "60s"]).await;
     let locked = contract_of(0, 1);
     let mut other_session = app.sql().await;
     let held = hand_over(&mut other_session, locked).await;
-    let calls: Vec<_> = (0..300)
+    let calls: Vec<_> = (0..100)
         .map(|number| call(&node, &visitor(&format!("v{number}")), CREATE_CHAT, chat_input(Uuid::new_v4(), locked)))
         .collect();
     // Fewer than half of the batches' connections wait for locks; the other calls wait in this process.
     until_waiting(&mut app.sql().await, 3).await;
+    until_in_flight(&node, 100.0).await;
+    // Behind all of them: they have found the contract locked.
+    node.data(&service(), CREATE_CHAT, chat_input(Uuid::new_v4(), contract_of(1, 1))).await;
     for call in &calls {
         call.abort();
     }
@@ -107,7 +124,7 @@ async fn offers_of_callers_that_gave_up_do_not_go_out_afterwards() {
         .fetch_one(&mut app.sql().await)
         .await
         .unwrap();
-    println!("of 300 offers whose callers gave up, {offered} went out");
+    println!("of 100 offers whose callers gave up, {offered} went out");
     assert!(offered <= 16, "{offered}: only those whose batch had begun");
 }
 
