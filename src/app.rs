@@ -29,9 +29,10 @@ use crate::{
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
+        idempotency,
         subscription::{ReadGate, Sources},
         task::{Supervisor, Task},
-        timer::{TimerWaker, scheduler::Scheduler},
+        timer::{self, TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
     router::router,
@@ -88,6 +89,7 @@ impl App {
             timers.extend(concept.timers);
             background.extend(concept.tasks);
         }
+        let (last_read, last_timers) = (notifier.last_read().clone(), waker.last_look().clone());
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
@@ -98,6 +100,14 @@ impl App {
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
         });
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
+        background.push({
+            let (waker, options) = (waker.clone(), options.clone());
+            Task::new("timer listener", move |stop| timer::listener::run(waker, options, stop))
+        });
+        background.push({
+            let (work, retention) = (work.clone(), settings.database.idempotency_retention);
+            Task::new("idempotency", move |stop| idempotency::run(work, retention, stop))
+        });
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));
@@ -113,6 +123,9 @@ impl App {
             readiness: Readiness {
                 database: pool.clone(),
                 listener: live.clone(),
+                last_read,
+                last_timers,
+                max_age: settings.http.ready_age.max(2 * settings.timer.timer_poll.max(settings.event.event_poll)),
                 tasks: tasks.failure(),
                 draining: shutdown.drain.clone(),
             },

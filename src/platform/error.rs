@@ -191,6 +191,11 @@ impl Error {
         matches!(self.sqlstate().as_deref(), Some("40001" | "40P01"))
     }
 
+    /// True if a lock was not free in time.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate().as_deref() == Some("55P03")
+    }
+
     /// The message and all causes, innermost last, in one line for the log.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();

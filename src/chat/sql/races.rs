@@ -151,6 +151,28 @@ pub(in crate::chat) async fn lock_chats(connection: &mut PgConnection, company_i
     Ok(())
 }
 
+/// Locks those of these races, and of the races of these chats, that nobody else has locked; returns their keys.
+pub(in crate::chat) async fn try_lock(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    keys: &[Uuid],
+    chat_ids: &[Uuid],
+) -> Result<HashSet<Uuid>> {
+    let locked = sqlx::query_file_scalar!("src/chat/sql/try_lock_races.sql", company_id, keys, chat_ids);
+    Ok(locked.fetch_all(connection).await?.into_iter().collect())
+}
+
+/// Locks those chats of these races, which are locked, that nobody else has locked; returns their ids.
+pub(in crate::chat) async fn try_lock_chats(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    keys: &HashSet<Uuid>,
+) -> Result<HashSet<Uuid>> {
+    let keys: Vec<Uuid> = keys.iter().copied().collect();
+    let locked = sqlx::query_file_scalar!("src/chat/sql/try_lock_chats.sql", company_id, &keys);
+    Ok(locked.fetch_all(connection).await?.into_iter().collect())
+}
+
 /// One column of some rows, for `unnest`.
 fn column<'a, R, T>(rows: &'a [R], value: impl FnMut(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()

@@ -12,7 +12,11 @@ use quick_cache::sync::Cache;
 use sqlx::PgPool;
 
 use super::sql;
-use crate::platform::{error::Result, http::OriginPolicy};
+use crate::platform::{
+    db::pool::{LOOKUP_TIME, within},
+    error::Result,
+    http::OriginPolicy,
+};
 
 /// How long a listed origin is cached.
 const LISTED_KEPT: Duration = Duration::from_mins(1);
@@ -61,7 +65,7 @@ impl WebsiteOrigins {
     }
 
     async fn ask(&self, origin: &str) -> Result<bool> {
-        sql::allows_origin(&mut *self.pool.acquire().await?, origin).await
+        within(LOOKUP_TIME, async { sql::allows_origin(&mut *self.pool.acquire().await?, origin).await }).await
     }
 }
 

@@ -5,13 +5,18 @@ use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::gather::Gatherer;
-use crate::platform::error::{Error, Result};
+use super::gather::{Bounds, Gatherer, Job, Order};
+use crate::platform::{
+    db::pool::deadline,
+    error::{Error, Result},
+};
 
-/// Reads of one company and kind at once. Reads flush nothing, so that fewer and larger statements cost the least.
-const WORKERS: usize = 1;
+/// Reads of one company and kind at once. Reads flush nothing, so that fewer and larger statements cost the least. What
+/// waits is bounded by the requests that are under way, each of which is bounded itself.
+const BOUNDS: Bounds = Bounds { workers: 1, spare: 1, waiting: usize::MAX };
 
 /// Finds the rows of some keys of one company; a key without a row is left out.
 type Find<K, V> =
@@ -51,19 +56,23 @@ where
         + 'static,
     ) -> Self {
         let find: Arc<Find<K, V>> = Arc::new(find);
-        let gatherer = Gatherer::new(kind, WORKERS, move |connection, company_id, keys| {
+        let time = deadline(&pool);
+        let gatherer = Gatherer::new(kind, BOUNDS, move |connection, company_id, jobs| {
             let (pool, find) = (pool.clone(), Arc::clone(&find));
             async move {
+                let (keys, waiting): (Vec<K>, Vec<_>) = jobs.into_iter().map(Job::split).unzip();
                 let found = match connection.get(&pool).await {
-                    Ok(connection) => find(connection, company_id, keys).await,
+                    Ok(held) => match timeout(time, find(held, company_id, &keys)).await {
+                        Ok(found) => found.inspect_err(|_| connection.release()),
+                        Err(late) => {
+                            connection.close();
+                            Err(Error::unavailable(late))
+                        }
+                    },
                     Err(error) => Err(error),
                 };
-                match found {
-                    Ok(found) => keys.iter().map(|key| Some(Ok(found.get(key).cloned()))).collect(),
-                    Err(error) => {
-                        connection.release();
-                        keys.iter().map(|_| Some(Err(error.clone()))).collect()
-                    }
+                for (key, waits) in keys.iter().zip(waiting) {
+                    waits.finish(found.as_ref().map(|found| found.get(key).cloned()).map_err(Clone::clone));
                 }
             }
             .boxed()
@@ -76,8 +85,11 @@ where
     /// # Errors
     /// Those of the statement.
     pub(crate) async fn get(&self, company_id: Uuid, key: K) -> Result<Option<V>> {
-        let found = self.gatherer.submit(company_id, key).await;
-        found.unwrap_or_else(|| Err(Error::internal(format!("the statement that reads {} panicked", self.kind))))
+        let found = self.gatherer.submit(company_id, Order::default(), key).await;
+        found
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Err(Error::internal(format!("the statement that reads {} panicked", self.kind))))
     }
 }
 

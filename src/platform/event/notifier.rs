@@ -17,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::sql;
-use crate::platform::error::{Error, Result};
+use crate::platform::{
+    error::{Error, Result},
+    task::LastLook,
+};
 
 /// The channel of LISTEN and NOTIFY.
 pub(super) const CHANNEL: &str = "switchboard_event";
@@ -28,6 +31,8 @@ struct Shared {
     remote: Notify,
     /// The payload of this process's wake-ups, by which its own listener ignores them.
     sender: String,
+    /// The reader's last read of the log.
+    last_read: LastLook,
 }
 
 /// Wakes readers of the log. Clones wake the same readers.
@@ -36,7 +41,12 @@ pub struct LogNotifier(Arc<Shared>);
 
 impl Default for LogNotifier {
     fn default() -> Self {
-        Self(Arc::new(Shared { local: Notify::new(), remote: Notify::new(), sender: Uuid::now_v7().to_string() }))
+        Self(Arc::new(Shared {
+            local: Notify::new(),
+            remote: Notify::new(),
+            sender: Uuid::now_v7().to_string(),
+            last_read: LastLook::default(),
+        }))
     }
 }
 
@@ -55,6 +65,11 @@ impl LogNotifier {
     /// Waits for a wake-up since the last return. For the one reader.
     pub(super) async fn notified(&self) {
         self.0.local.notified().await;
+    }
+
+    /// When this process's reader last read the log; for `/ready`.
+    pub fn last_read(&self) -> &LastLook {
+        &self.0.last_read
     }
 
     /// True if this process sent the wake-up with this payload.

@@ -55,6 +55,7 @@ pub async fn run(
         };
         match read {
             Ok(_) => {
+                notifier.last_read().note();
                 if !live.send_replace(true) {
                     tracing::info!("the event log is being read");
                 }

@@ -109,7 +109,7 @@ fn encode(error: &mut ServerError, logged: &mut HashSet<*const Error>) {
 fn extend(error: &mut ServerError, code: Code) {
     let extensions = error.extensions.get_or_insert_default();
     extensions.set("code", code.as_str());
-    if code == Code::Unavailable {
+    if matches!(code, Code::Unavailable | Code::RateLimited) {
         extensions.set("retryAfterMs", RETRY_AFTER_MS);
     }
 }

@@ -88,7 +88,7 @@ impl<F: Feed> Driver<F> {
             Ok(batch)
         };
         let outcome = timeout(reading.deadline, read).await;
-        reading.finish(outcome).await
+        reading.finish(outcome)
     }
 
     /// Reads the next page in the transaction that read the log's end, `now`, and its `floor`.

@@ -208,7 +208,7 @@ where
         let count = *self.watch.count().borrow();
         let mut reading = sources.gate.enter(&sources.pool).await?;
         let outcome = timeout(reading.deadline, derive.compute(&mut reading.connection)).await;
-        let value = Arc::new(reading.finish(outcome).await?);
+        let value = Arc::new(reading.finish(outcome)?);
         latest.keep(&value, count);
         drop(latest);
         // Its handle is dropped: it ends by itself.

@@ -78,7 +78,7 @@ impl<F: Feed> Driver<F> {
             Ok(batch)
         };
         let outcome = timeout(reading.deadline, read).await;
-        reading.finish(outcome).await
+        reading.finish(outcome)
     }
 
     /// Reads the present state in the transaction that read `position`.
@@ -106,7 +106,7 @@ impl<F: Feed> Driver<F> {
             Ok((records, position))
         };
         let outcome = timeout(reading.deadline, read).await;
-        let (records, position) = reading.finish(outcome).await?;
+        let (records, position) = reading.finish(outcome)?;
         let changes = records.into_iter().map(|record| Change {
             operation: ChangeOperation::Update,
             record: Some(record),
@@ -170,7 +170,7 @@ impl<F: Feed> Driver<F> {
     pub(super) async fn resume(&self, cursor: &Cursor) -> Result<Batch<F::Record>> {
         let mut reading = self.sources.gate.enter(&self.sources.pool).await?;
         let outcome = timeout(reading.deadline, self.resume_on(&mut reading.connection, cursor)).await;
-        reading.finish(outcome).await
+        reading.finish(outcome)
     }
 
     async fn resume_on(&self, connection: &mut PgConnection, cursor: &Cursor) -> Result<Batch<F::Record>> {

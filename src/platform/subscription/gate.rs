@@ -13,16 +13,14 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
 use crate::platform::{
     config::EventSettings,
+    db::pool::close_hard,
     error::{Error, Result},
 };
-
-/// Longest time that closing a connection may take: nothing is sent, so it normally takes none.
-const CLOSE_TIME: Duration = Duration::from_millis(100);
 
 /// Places for streams that read. Clones share them.
 #[derive(Debug, Clone)]
@@ -32,9 +30,10 @@ pub struct ReadGate {
 }
 
 impl ReadGate {
-    /// A gate as the settings say, but for at most half of the connections of `pool`: requests need the others.
+    /// A gate as the settings say, but for at most a quarter of the connections of `pool`. Transactions may hold half of
+    /// them, and requests that only read need the rest.
     pub fn new(settings: &EventSettings, pool: &PgPool) -> Self {
-        let most = usize::try_from(pool.options().get_max_connections() / 2).unwrap_or(usize::MAX);
+        let most = usize::try_from(pool.options().get_max_connections() / 4).unwrap_or(usize::MAX);
         let places = Arc::new(Semaphore::new(settings.stream_reads.min(most).max(1)));
         Self { places, deadline: settings.stream_read_timeout }
     }
@@ -78,7 +77,7 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Ends the read and gives its outcome; `Err` is a read that was given up at the deadline.
-    pub(super) async fn finish<T, E>(self, outcome: Result<Result<T>, E>) -> Result<T>
+    pub(super) fn finish<T, E>(self, outcome: Result<Result<T>, E>) -> Result<T>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
@@ -88,8 +87,7 @@ impl Reading {
             Err(late) => {
                 tracing::warn!("a stream's read of the database took too long; its connection is closed");
                 // What is under way on the connection is unknown, so nothing more may be sent on it.
-                let connection = self.connection.detach();
-                let _ = timeout(CLOSE_TIME, sqlx::Connection::close_hard(connection)).await;
+                close_hard(self.connection);
                 Err(Error::unavailable(late))
             }
         }

@@ -103,7 +103,7 @@ impl<F: Feed> Driver<F> {
     pub(super) async fn next_page(&self, rest: &Rest) -> Result<Batch<F::Record>> {
         let mut reading = self.sources.gate.enter(&self.sources.pool).await?;
         let outcome = timeout(reading.deadline, self.load_page(&mut reading.connection, rest)).await;
-        reading.finish(outcome).await
+        reading.finish(outcome)
     }
 
     /// The first records of `rest`.

@@ -142,7 +142,7 @@ impl<F: Feed> Driver<F> {
             Ok(batch)
         };
         let outcome = timeout(reading.deadline, read).await;
-        let mut batch = reading.finish(outcome).await?;
+        let mut batch = reading.finish(outcome)?;
         batch.changes.retain(|change| LastSent::of(change) != *last_sent);
         Ok(batch)
     }

@@ -148,7 +148,6 @@ async fn pipeline(node: &Node, chat: &Value, count: usize) {
 }
 
 #[tokio::test]
-#[ignore = "needs batches that keep the order of the calls for one subject"]
 async fn messages_that_one_socket_sends_without_waiting_keep_their_order() {
     const PIPELINED: usize = 95;
     let app = TestApp::new().await;

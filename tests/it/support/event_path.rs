@@ -45,6 +45,9 @@ pub(crate) fn server_options(database: &PgConnectOptions) -> PgConnectOptions {
         database_acquire_timeout: PATIENCE,
         statement_timeout: PATIENCE,
         lock_timeout: PATIENCE,
+        batch_queue: 1_000,
+        generic_plans: true,
+        idempotency_retention: Duration::from_hours(24),
     };
     db::connection_options(database.clone(), &settings)
 }

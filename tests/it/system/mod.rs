@@ -3,8 +3,10 @@
 
 mod commands;
 mod crash;
+mod crowds;
 mod delivery;
 mod documentation;
+mod frozen;
 mod hostile_documents;
 mod outage;
 mod rights;

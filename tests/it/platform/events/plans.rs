@@ -1,28 +1,10 @@
 //! The hot queries use their indexes, also on tables without statistics, such as today's partition at first.
 
-use std::{fs, path::Path};
-
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{World, execute};
 
 const ROWS: i32 = 50_000;
-
-/// The checked query of the product that contains all of these words.
-fn query(words: &[&str]) -> String {
-    let described = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
-    let found: Vec<String> = fs::read_dir(described)
-        .unwrap()
-        .map(|file| {
-            let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            let description: serde_json::Value = serde_json::from_str(&text).unwrap();
-            description["query"].as_str().unwrap().to_owned()
-        })
-        .filter(|query| words.iter().all(|word| query.contains(word)))
-        .collect();
-    assert_eq!(found.len(), 1, "{words:?}: {found:?}");
-    found.into_iter().next().unwrap()
-}
 
 /// The plan that Postgres keeps for a prepared query, executed with `arguments`.
 async fn plan(connection: &mut PgConnection, query: &str, arguments: &str) -> String {
@@ -109,9 +91,12 @@ async fn the_scheduler_looks_timers_up_by_due_time() {
         ),
     )
     .await;
-    let due = plan(connection, &query(&["due_at <= (select switchboard.now())", "limit $1"]), "(200)").await;
+    let due = include_str!("../../../../src/platform/timer/sql/due_timers.sql");
+    let first = "'{thing}', '{ring}', '{1970-01-01Z}', '{00000000-0000-0000-0000-000000000000}', array['']";
+    let due = plan(connection, due, &format!("({first}, 1000)")).await;
     assert_uses_only(&due, "timer_due");
-    let next = plan(connection, &query(&["from timer order by due_at limit 1"]), "").await;
+    let next = include_str!("../../../../src/platform/timer/sql/next_due.sql");
+    let next = plan(connection, next, "('{thing}', '{ring}', clock_timestamp())").await;
     assert_uses_only(&next, "timer_due");
 }
 
