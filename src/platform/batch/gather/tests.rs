@@ -157,7 +157,12 @@ async fn a_job_that_is_passed_on_keeps_its_caller() {
     let inner = behind.clone();
     let front: Gatherer<(), u32, u32> = Gatherer::new("test", bounds(1, 2), move |_, (), jobs: Vec<Job<u32, u32>>| {
         let behind = inner.clone();
-        async move { jobs.into_iter().for_each(|job| behind.pass("behind", job)) }.boxed()
+        async move {
+            for job in jobs {
+                behind.pass("behind", job);
+            }
+        }
+        .boxed()
     });
     let mut passed: Vec<_> = (1..=5).map(|item| Box::pin(front.submit((), anybody(), item * 2))).collect();
     for item in &mut passed {
