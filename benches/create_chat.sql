@@ -32,9 +32,17 @@ select '5b000000-0000-7000-8000-000000000001', subject.type, md5(subject.type ||
 from generate_series(1, :count::int) as n, (values ('chat', 'miss'), ('chat_race', 'expire')) as subject (type, purpose)
 on conflict (company_id, subject_type, subject_id, purpose)
     do update set due_at = excluded.due_at, token = excluded.token, attempts = 0;
-insert into event (company_id, subject_type, subject_id, version, type, actor, payload)
+insert into event (company_id, subject_type, subject_id, version, type, actor, payload, scopes)
 select '5b000000-0000-7000-8000-000000000001', subject.type, md5(subject.type || :base::text || n)::uuid::text, 1,
-    subject.event, 'visitor', json_build_object('headline', 'Hello?', 'text', repeat('x', 600))
+    subject.event, 'visitor', json_build_object('headline', 'Hello?', 'text', repeat('x', 600)),
+    -- The keys of the fields that streams of chats are narrowed by; a race has none.
+    case subject.type when 'chat' then array[
+        event_scope_key('5b000000-0000-7000-8000-000000000001', 'chat', 'key', md5(:base::text || n)::uuid::text),
+        event_scope_key('5b000000-0000-7000-8000-000000000001', 'chat', 'contractId', '5b000000-0000-7000-8000-0000000000c1'),
+        event_scope_key('5b000000-0000-7000-8000-000000000001', 'chat', 'visitor', md5('visitor' || :base::text || n)),
+        event_scope_key('5b000000-0000-7000-8000-000000000001', 'chat', 'agentId', '5b000000-0000-7000-8000-0000000000a1'),
+        event_scope_key('5b000000-0000-7000-8000-000000000001', 'chat', 'createdFrom', '10.1.2.3')
+    ] else '{}' end
 from generate_series(1, :count::int) as n,
     (values ('chat', 'ChatOffered'), ('chat_race', 'RaceOpened')) as subject (type, event);
 commit;

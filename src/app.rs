@@ -31,10 +31,11 @@ use crate::{
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
+        idempotency,
         service::Service,
-        subscription::Sources,
+        subscription::{ReadGate, Sources},
         task::{Supervisor, Task},
-        timer::{TimerWaker, scheduler::Scheduler},
+        timer::{self, TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
     router::{Routers, routers},
@@ -98,6 +99,7 @@ impl App {
             timers_for_people.extend(concept.timers_for_people);
             background.extend(concept.tasks);
         }
+        let (last_read, last_timers) = (notifier.last_read().clone(), waker.last_look().clone());
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
@@ -108,7 +110,7 @@ impl App {
             let (options, retention) = (options.clone(), settings.event.event_retention);
             Task::new("retention", move |stop| retention::run(options, retention, set_days, stop))
         });
-        let service = Service::new(options, clock::new_id(), settings.timer.resume_grace, timers_for_people);
+        let service = Service::new(options.clone(), clock::new_id(), settings.timer.resume_grace, timers_for_people);
         let in_service = service.in_service();
         background.push(Task::new("service", |stop| service.run(stop)));
         background.push({
@@ -117,9 +119,18 @@ impl App {
         });
         let scheduler = scheduler.only_while(in_service);
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
+        background.push({
+            let (waker, options) = (waker.clone(), options.clone());
+            Task::new("timer listener", move |stop| timer::listener::run(waker, options, stop))
+        });
+        background.push({
+            let (work, retention) = (work.clone(), settings.database.idempotency_retention);
+            Task::new("idempotency", move |stop| idempotency::run(work, retention, stop))
+        });
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
-        let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
+        let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));
+        let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit, gate };
         let services = Services::new(&work, &settings, sources, authenticator.clone());
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
@@ -131,6 +142,9 @@ impl App {
             readiness: Readiness {
                 database: pool.clone(),
                 listener: live.clone(),
+                last_read,
+                last_timers,
+                max_age: settings.http.ready_age.max(2 * settings.timer.timer_poll.max(settings.event.event_poll)),
                 tasks: tasks.failure(),
                 draining: shutdown.drain.clone(),
             },

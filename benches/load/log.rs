@@ -214,6 +214,15 @@ impl Writer {
         Ok(self.connection.close().await?)
     }
 
+    /// The keys of the fields that streams of chats are narrowed by, as the server writes them.
+    fn scopes(&self) -> Vec<i64> {
+        let key = |field: &str| {
+            let value = self.record[field].as_str().unwrap_or_default();
+            event::scope_key(demo::COMPANY_ID, "chat", field, value)
+        };
+        ["key", "contractId", "visitor", "agentId"].map(key).to_vec()
+    }
+
     /// One transaction with the events that follow `version`.
     async fn append(&mut self, version: i32) -> Result<()> {
         let events: Vec<NewEvent> = (version + 1..=version + self.size)
@@ -225,6 +234,7 @@ impl Writer {
                 actor: None,
                 payload: self.record.to_string(),
                 previous: Some(format!("{{\"version\":{}}}", version - 1)),
+                scopes: Some(self.scopes()),
             })
             .collect();
         let mut transaction = self.connection.begin().await?;

@@ -249,9 +249,9 @@ async fn set_timers(connection: &mut PgConnection, chat: &Chat) -> sqlx::Result<
 /// Appends two events, about the race and about the chat.
 async fn append(connection: &mut PgConnection, chat: &Chat, record: &Value) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into event (company_id, subject_type, subject_id, version, type, actor, payload)
-         values ($1, 'bench_race', $2, $3, 'RaceOpened', 'plain', $5::json),
-                ($1, 'bench_chat', $4, $3, 'ChatOffered', 'plain', $5::json)",
+        "insert into event (company_id, subject_type, subject_id, version, type, actor, payload, scopes)
+         values ($1, 'bench_race', $2, $3, 'RaceOpened', 'plain', $5::json, '{}'),
+                ($1, 'bench_chat', $4, $3, 'ChatOffered', 'plain', $5::json, '{}')",
     )
     .bind(demo::COMPANY_ID)
     .bind(chat.key.to_string())

@@ -1,39 +1,37 @@
-//! What streams of chats and races show. Everything is decided from the event's own record, as it is now and as it
-//! was before, so that an offer that leaves a filter, or goes to another agent, is told as DELETE.
+//! What streams of chats and races show. Everything is decided from the event's own record, as it is after the event and as
+//! it was before, so that an offer that leaves a filter, or goes to another agent, is a DELETE.
 
 use std::sync::Arc;
 
+use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    CHAT, RACE,
+    CHAT, Chats, RACE,
     filter::{ChatFilter, OwnChats, own_chats},
     record::{ChatRecord, Race, RaceRecord},
     rights::{self, Viewer},
-    rules::{ChatStatus, CloseReason},
+    rules::CloseReason,
     sql,
 };
 use crate::platform::{
     auth::{Principal, Role},
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
-    subscription::{ChangeOperation, Feed, Versioned},
+    graphql::{audience::Audience, source::ShownFeed},
+    subscription::{ChangeOperation, Feed, Listing, Loaded, Newest, Versioned, project},
 };
 
 /// Most finished chats in a snapshot's place, together with the unfinished ones: an inbox is for what is going on, and a
 /// thousand rows are about half a megabyte on the wire. Older ones come by the query `chats`.
 const FINISHED_IN_SNAPSHOT: usize = 1_000;
 
-/// What a change means to a reader who saw the record before, or not, and sees it now, or not.
-pub(super) fn operation(before: bool, now: bool) -> Option<ChangeOperation> {
-    match (before, now) {
-        (false, false) => None,
-        (false, true) => Some(ChangeOperation::Insert),
-        (true, true) => Some(ChangeOperation::Update),
-        (true, false) => Some(ChangeOperation::Delete),
-    }
+/// True if `viewer` may see the chat as it is now.
+pub(super) async fn sees_chat_now(viewer: &Viewer, context: &Context<'_>, chat_id: Uuid) -> Result<bool> {
+    let now = context.data_unchecked::<Chats>().loaders().chat(viewer.company_id(), chat_id).await?;
+    Ok(now.is_some_and(|now| viewer.sees_chat(&now)))
 }
 
 /// Where a stream of the reader's chats listens: no wider than what it may see.
@@ -65,20 +63,12 @@ impl ChatFeed {
         self.viewer.sees_chat(chat) && self.filter.admits(chat)
     }
 
-    /// Every unfinished chat that passes the filter, and the newest finished ones up to a limit in all, oldest first. Two
-    /// statements: to be called in a repeatable-read transaction.
-    async fn present(&self, connection: &mut PgConnection) -> Result<Vec<ChatRecord>> {
-        let (company_id, own) = (self.company_id(), own_chats(&self.viewer));
-        let mut found = Vec::new();
-        if self.filter.status != Some(ChatStatus::Finished) {
-            found = sql::unfinished_chats(connection, company_id, &self.filter, &own).await?;
+    /// The chat that the stream is about, if it is about one.
+    fn chat_id(&self) -> Option<Uuid> {
+        match (&self.viewer, self.filter.chat_id) {
+            (Viewer::HoldsChatId { chat_id, .. }, None) => Some(*chat_id),
+            (_, chat_id) => chat_id,
         }
-        if matches!(self.filter.status, None | Some(ChatStatus::Finished)) && found.len() < FINISHED_IN_SNAPSHOT {
-            let rest = FINISHED_IN_SNAPSHOT - found.len();
-            found.extend(sql::finished_chats(connection, company_id, &self.filter, &own, rest).await?);
-        }
-        found.sort_unstable_by_key(|chat| (chat.inserted_at, chat.id));
-        Ok(found)
     }
 }
 
@@ -115,18 +105,44 @@ impl Feed for ChatFeed {
 
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
-            let chats = if let Some(id) = self.filter.chat_id {
-                let chat = sql::find_chat(connection, self.company_id(), id).await?;
-                let chat = chat.filter(|chat| self.viewer.sees_chat(chat));
-                vec![chat.ok_or_else(|| Error::not_found("chat"))?]
-            } else {
-                match own_scope(&self.viewer) {
-                    Some(_) => self.present(connection).await?,
-                    None => Vec::new(),
-                }
-            };
-            let shown = chats.into_iter().filter(|chat| self.shows(chat));
-            Ok(shown.map(|chat| Versioned { version: chat.version, record: Arc::new(chat) }).collect())
+            let Some(id) = self.chat_id() else { return Ok(Vec::new()) };
+            let chat = sql::find_chat(connection, self.company_id(), id).await?;
+            let chat = chat.filter(|chat| self.viewer.sees_chat(chat)).ok_or_else(|| Error::not_found("chat"))?;
+            let shown = Some(chat).filter(|chat| self.filter.admits(chat));
+            Ok(shown.into_iter().map(|chat| Versioned { version: chat.version, record: Arc::new(chat) }).collect())
+        })
+    }
+
+    /// An inbox: every unfinished chat that passes the filter, and the newest finished ones up to a limit in all, oldest
+    /// first.
+    fn listing<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Option<Listing>>> {
+        Box::pin(async move {
+            if self.chat_id().is_some() {
+                return Ok(None);
+            }
+            let mut rows = Vec::new();
+            if own_scope(&self.viewer).is_some() {
+                let own = own_chats(&self.viewer);
+                let limit = FINISHED_IN_SNAPSHOT;
+                rows = sql::listed_chats(connection, self.company_id(), &self.filter, &own, limit).await?;
+            }
+            Ok(Some(Listing { subject_type: CHAT, rows }))
+        })
+    }
+
+    fn load<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        ids: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<Vec<Loaded<Self::Record>>>> {
+        Box::pin(async move {
+            let chats = sql::find_chats(connection, self.company_id(), ids).await?;
+            let loaded = chats.into_iter().map(|chat| Loaded {
+                id: chat.id,
+                version: chat.version,
+                record: self.shows(&chat).then(|| Arc::new(chat)),
+            });
+            Ok(loaded.collect())
         })
     }
 
@@ -134,9 +150,28 @@ impl Feed for ChatFeed {
         if event.subject_type != CHAT {
             return Ok(None);
         }
-        let chat = event.record::<ChatRecord>()?;
-        let before = event.before::<ChatRecord>()?.is_some_and(|before| self.shows(&before));
-        Ok(operation(before, self.shows(&chat)).map(|operation| (operation, chat)))
+        let shown = |chat: &Arc<ChatRecord>| self.viewer.sees_chat(chat).then(|| Arc::clone(chat));
+        project(event, shown, |chat| self.filter.admits(chat))
+    }
+}
+
+impl ShownFeed for ChatFeed {
+    fn audience(&self) -> Audience {
+        self.viewer.audience()
+    }
+
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(sees_chat_now(&self.viewer, context, record.id))
+    }
+}
+
+impl ShownFeed for Newest<ChatFeed> {
+    fn audience(&self) -> Audience {
+        self.0.audience()
+    }
+
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        self.0.sees_now(context, record)
     }
 }
 
@@ -175,6 +210,24 @@ impl Feed for WidgetFeed {
         })
     }
 
+    fn listing<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Option<Listing>>> {
+        self.0.listing(connection)
+    }
+
+    fn load<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        ids: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<Vec<Loaded<Self::Record>>>> {
+        Box::pin(async move {
+            let mut chats = self.0.load(connection, ids).await?;
+            for chat in &mut chats {
+                chat.record = chat.record.take().filter(|chat| !self.omits(chat));
+            }
+            Ok(chats)
+        })
+    }
+
     fn first<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
         Box::pin(async move {
             if !self.0.viewer.is_visitor() {
@@ -196,6 +249,16 @@ impl Feed for WidgetFeed {
 
     fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
         Ok(self.0.project(event)?.filter(|(_, chat)| !self.omits(chat)))
+    }
+}
+
+impl ShownFeed for WidgetFeed {
+    fn audience(&self) -> Audience {
+        self.0.audience()
+    }
+
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        self.0.sees_now(context, record)
     }
 }
 
@@ -241,10 +304,23 @@ impl Feed for RaceFeed {
         if event.subject_type != RACE || event.subject_id != self.key.to_string() {
             return Ok(None);
         }
-        let race = event.record::<RaceRecord>()?;
-        let before = event.before::<RaceRecord>()?;
-        let before = before.is_some_and(|before| rights::sees_race(&self.principal, &before));
-        let now = rights::sees_race(&self.principal, &race);
-        Ok(operation(before, now).map(|operation| (operation, race)))
+        let shown = |race: &Arc<RaceRecord>| rights::sees_race(&self.principal, race).then(|| Arc::clone(race));
+        project(event, shown, |_| true)
+    }
+}
+
+impl ShownFeed for RaceFeed {
+    fn audience(&self) -> Audience {
+        Viewer::Known(Arc::clone(&self.principal)).audience()
+    }
+
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let loaders = context.data_unchecked::<Chats>().loaders();
+            let chats = loaders.chats_of_race(record.company_id, record.key).await?;
+            let chats = chats.iter().map(|chat| ChatRecord::clone(chat)).collect();
+            // Of the race only its agents may change who sees it, and they are those of its chats.
+            Ok(rights::sees_race(&self.principal, &Race::new(RaceRecord::clone(record), chats).record))
+        })
     }
 }

@@ -35,11 +35,12 @@
 //! | `reoffer`, `reassign`, `timers` | what follows from a vanished winner, a new agent, time |
 //! | `rules` | the state machine, as pure functions |
 //! | `decision`, `verb` | how every mutation of a race is decided and written |
-//! | `rights` | which roles may do what, which records a caller sees |
+//! | `rights`, `audience` | which roles may do what, which records a caller sees; callers that are shown the same |
 //! | `filter`, `feeds`, `list`, `loaders` | what is asked for, streams, lists, reads by id |
 //! | `message`, `contract`, `website` | the smaller concepts beside the race |
 //! | `sql`, `graphql` | every statement; types, resolvers, the names that deployed widgets use |
 
+mod audience;
 mod cancel;
 pub mod contract;
 mod create;
@@ -92,6 +93,7 @@ pub struct Chats {
     work: UnitOfWork,
     settings: ChatSettings,
     loaders: Loaders,
+    message_lists: message::MessageLists,
     calls: Calls,
     /// Limits how many unknown chat ids a caller without a credential may name.
     guesses: Arc<GuessLimit>,
@@ -125,7 +127,8 @@ impl Chats {
         };
         let guesses = Rate { at_once: settings.guesses_at_once, per_second: settings.guesses_per_second };
         let guesses = Arc::new(GuessLimit::new("guesses", guesses));
-        Self { loaders: Loaders::new(&work), work, settings, calls, guesses }
+        let message_lists = message::MessageLists::default();
+        Self { loaders: Loaders::new(&work), message_lists, work, settings, calls, guesses }
     }
 
     /// True if callers without a token may subscribe to `chatChanged`.
@@ -136,6 +139,11 @@ impl Chats {
     /// Reads by id for resolvers.
     pub(crate) fn loaders(&self) -> &Loaders {
         &self.loaders
+    }
+
+    /// The message lists of deployed widgets.
+    pub(crate) fn message_lists(&self) -> &message::MessageLists {
+        &self.message_lists
     }
 
     /// Time until a race expires, unless it was opened with another.

@@ -101,6 +101,17 @@ impl Record for ChatRecord {
         let is_waited_for = self.status == ChatStatus::Active && !self.missed;
         self.miss_at.filter(|_| is_waited_for).map(|at| (MISS, at)).into_iter().collect()
     }
+
+    fn scopes(&self) -> Vec<(&'static str, String)> {
+        let mut scopes = vec![
+            ("key", self.key.to_string()),
+            ("contractId", self.contract_id.to_string()),
+            ("visitor", self.visitor.clone()),
+        ];
+        scopes.extend(self.agent_id.map(|agent| ("agentId", agent.to_string())));
+        scopes.extend(self.created_from.map(|address| ("createdFrom", address.to_string())));
+        scopes
+    }
 }
 
 /// A contract that could not be offered the chat.

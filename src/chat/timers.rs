@@ -20,7 +20,7 @@ use super::{
 };
 use crate::platform::{
     error::{Error, Result},
-    timer::{self, Handler, HandlerRef, Timer},
+    timer::{self, Handler, HandlerRef, Timer, Tried},
     unit::Unit,
 };
 
@@ -85,8 +85,9 @@ fn verbs<V>(timers: &[Timer], verb: impl Fn(Uuid, Uuid) -> V) -> Result<Vec<V>> 
     timers.iter().map(|timer| Ok(verb(timer.company_id, subject_id(timer)?))).collect()
 }
 
-async fn lock<V: RaceVerb>(unit: &mut Unit<'_>, verbs: &[V]) -> Result<Found> {
-    verb::lock(unit.connection(), &verbs.iter().collect::<Vec<_>>()).await
+async fn try_lock<V: RaceVerb>(unit: &mut Unit<'_>, verbs: &[V]) -> Result<Tried<Found>> {
+    let (locked, is_held) = verb::try_lock(unit.connection(), &verbs.iter().collect::<Vec<_>>()).await?;
+    Ok(Tried { locked, is_held })
 }
 
 async fn fire<V: RaceVerb>(unit: &mut Unit<'_>, found: &Found, verbs: &[V]) -> Result<()> {
@@ -101,8 +102,8 @@ impl Handler for MissTimer {
     const PURPOSE: &'static str = MISS;
     type Locked = Found;
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Found> {
-        lock(unit, &verbs(timers, |company_id, chat_id| Miss { company_id, chat_id })?).await
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Found>> {
+        try_lock(unit, &verbs(timers, |company_id, chat_id| Miss { company_id, chat_id })?).await
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, found: Found, due: &[Timer]) -> Result<()> {
@@ -118,8 +119,8 @@ impl Handler for ExpireTimer {
     const PURPOSE: &'static str = EXPIRE;
     type Locked = Found;
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Found> {
-        lock(unit, &verbs(timers, |company_id, key| Expire { company_id, key })?).await
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Found>> {
+        try_lock(unit, &verbs(timers, |company_id, key| Expire { company_id, key })?).await
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, found: Found, due: &[Timer]) -> Result<()> {

@@ -113,9 +113,12 @@ fn is_overdue(decision: &Decision<'_>, chat: &ChatRecord) -> bool {
     chat.miss_at.is_some_and(|at| at <= now && !outage.is_some_and(|outage| outage.excuses(at, now)))
 }
 
-/// Flags an offer whose time to be answered has passed, unless it was answered, withdrawn or flagged before.
+/// Flags an offer whose time to be answered has passed, unless it was answered, withdrawn or flagged before. Nor if its race
+/// had expired by then: timers that come due together may fire in any order.
 pub(super) fn flag_missed(decision: &mut Decision<'_>, chat: &ChatRecord) {
-    if chat.status == ChatStatus::Active && !chat.missed {
+    let expires_at = decision.race().map(|race| race.record.expires_at);
+    let was_over = chat.miss_at.zip(expires_at).is_some_and(|(miss_at, expires_at)| expires_at <= miss_at);
+    if chat.status == ChatStatus::Active && !chat.missed && !was_over {
         decision.change_chat(chat.id, events::CHAT_MISSED, |chat| chat.missed = true);
         decision.count("switchboard_chats_missed_total", &[]);
     }

@@ -112,6 +112,10 @@ impl<V: RaceVerb> Batched for V {
         }
     }
 
+    fn caller(&self) -> Option<&str> {
+        self.invocation().caller
+    }
+
     async fn run(calls: &[Arc<Self>], unit: &mut Unit<'_>, path: WritePath) -> Result<Outcomes<V::Outcome>> {
         let mut calls: Vec<&V> = calls.iter().map(|call| &**call).collect();
         let mut outcomes = run(&calls, unit, path).await?;
@@ -221,6 +225,32 @@ pub(super) async fn lock<V: RaceVerb>(connection: &mut PgConnection, calls: &[&V
     sql::races::lock_chats(connection, company_id, &keys).await?;
     // Read again, by statements whose snapshots are newer than the locks.
     read(connection, calls, Some(&contracts)).await
+}
+
+/// Tries to lock the races of `calls`, which need no contracts, and reads them under the locks. Never waits. Of each call:
+/// false if somebody else has its race or one of its chats locked.
+pub(super) async fn try_lock<V: RaceVerb>(connection: &mut PgConnection, calls: &[&V]) -> Result<(Found, Vec<bool>)> {
+    let company_id = calls.first().map(|call| call.invocation().company_id).unwrap_or_default();
+    let (mut keys, mut chat_ids) = (Vec::new(), Vec::new());
+    for call in calls {
+        match call.invocation().target {
+            Target::Key(key) => keys.push(key),
+            Target::RaceOf(chat_id) => chat_ids.push(chat_id),
+        }
+    }
+    let races = sql::races::try_lock(connection, company_id, &keys, &chat_ids).await?;
+    // Writers of messages lock only their chat.
+    let chats = sql::races::try_lock_chats(connection, company_id, &races).await?;
+    let found = read(connection, calls, None).await?;
+    let is_held = |call: &&V| {
+        // A race that is not there is locked by nobody.
+        let Some(seen) = found.key(call.invocation().target).and_then(|key| found.situation.races.get(&key)) else {
+            return true;
+        };
+        races.contains(&seen.race.record.key) && seen.race.chats.iter().all(|chat| chats.contains(&chat.id))
+    };
+    let is_held = calls.iter().map(is_held).collect();
+    Ok((found, is_held))
 }
 
 /// What some calls come to.

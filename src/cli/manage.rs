@@ -1,4 +1,4 @@
-//! The commands `seed`, `company`, `token` and `api-key`.
+//! The commands `seed`, `company`, `token`, `api-key` and `sql-role`.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use switchboard::{
         clock::Clock,
         config::{AuthSettings, DatabaseSettings},
         error::{Error, Result},
+        sql_role,
     },
     tenant::Tenants,
 };
@@ -185,6 +186,58 @@ impl ApiKeyCommand {
             Self::Revoke { company, id, .. } => {
                 if !tenants.revoke_api_key(*company, *id).await? {
                     return Err(Error::not_found("API key that is still valid"));
+                }
+                println!("revoked");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SqlRoleCommand {
+    /// Lets a database role call the SQL functions for a company
+    Grant {
+        /// Name of the database role
+        #[arg(long)]
+        role: String,
+        /// Id of the company
+        #[arg(long)]
+        company: Uuid,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+    /// Takes a company from a database role
+    Revoke {
+        /// Name of the database role
+        #[arg(long)]
+        role: String,
+        /// Id of the company
+        #[arg(long)]
+        company: Uuid,
+        #[command(flatten)]
+        database: DatabaseSettings,
+    },
+}
+
+impl SqlRoleCommand {
+    pub(super) async fn run(self) -> Result<()> {
+        let (Self::Grant { database, .. } | Self::Revoke { database, .. }) = &self;
+        let database = Database::open(database).await?;
+        let done = self.run_on(&database).await;
+        database.close().await;
+        done
+    }
+
+    async fn run_on(&self, database: &Database) -> Result<()> {
+        match self {
+            Self::Grant { role, company, .. } => {
+                let is_new = sql_role::grant(&database.work, *company, role).await?;
+                println!("{}", if is_new { "granted" } else { "granted before" });
+            }
+            Self::Revoke { role, company, .. } => {
+                if !sql_role::revoke(&database.work, *company, role).await? {
+                    return Err(Error::not_found("grant of this company to this role"));
                 }
                 println!("revoked");
             }

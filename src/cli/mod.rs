@@ -1,4 +1,4 @@
-//! The command line: `serve` (default), `migrate`, `schema`, `seed`, `company`, `token`, `api-key`.
+//! The command line: `serve` (default), `migrate`, `schema`, `seed`, `company`, `token`, `api-key`, `sql-role`.
 
 mod manage;
 mod serve;
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Manages the API keys of companies' servers
     #[command(subcommand)]
     ApiKey(manage::ApiKeyCommand),
+    /// Manages which companies a database role may call the SQL functions for
+    #[command(subcommand)]
+    SqlRole(manage::SqlRoleCommand),
 }
 
 /// The process's arguments, with the command `serve` inserted if they name no command.
@@ -82,6 +85,7 @@ impl Command {
             Self::Company(command) => command.run().await,
             Self::Token(command) => command.run(),
             Self::ApiKey(command) => command.run().await,
+            Self::SqlRole(command) => command.run().await,
         }
     }
 }

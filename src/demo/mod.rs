@@ -76,5 +76,5 @@ impl Verb for Seed {
 
 /// Creates the demo company if it does not exist. True if it was created.
 pub async fn seed(work: &UnitOfWork) -> Result<bool> {
-    work.run(&Seed).await
+    work.run(Seed).await
 }

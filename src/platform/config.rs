@@ -22,13 +22,14 @@ pub struct DatabaseSettings {
     /// platform's data directory]
     #[arg(long, env = "SWITCHBOARD_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Size of the connection pool that requests use (2 to 1,000)
+    /// Connections for requests, half of them for batches of writes (2 to 1,000); the scheduler of timers, the event log
+    /// and its retention have a few of their own
     #[arg(long, env = "SWITCHBOARD_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,
     /// Longest wait for a free connection, then UNAVAILABLE
     #[arg(long, env = "SWITCHBOARD_DATABASE_ACQUIRE_TIMEOUT", default_value = "5s", value_parser = duration(1..=60_000))]
     pub database_acquire_timeout: Duration,
-    /// Longest time of a single statement
+    /// Longest time of a single statement. A connection that is in use for a second longer is closed: its link is frozen
     #[arg(long, env = "SWITCHBOARD_STATEMENT_TIMEOUT", default_value = "15s", value_parser = duration(100..=600_000))]
     pub statement_timeout: Duration,
     /// Longest wait for a row lock
@@ -38,6 +39,16 @@ pub struct DatabaseSettings {
     /// do not
     #[arg(long, env = "SWITCHBOARD_READ_SHARE", default_value_t = 2, value_parser = size(1..=1_000))]
     pub read_share: usize,
+    /// Most calls of one company and kind, or of one record, that may wait for a batch; beyond it `RATE_LIMITED`. One
+    /// caller may have half of them
+    #[arg(long, env = "SWITCHBOARD_BATCH_QUEUE", default_value_t = 4_000, value_parser = size(2..=1_000_000))]
+    pub batch_queue: usize,
+    /// Keep one plan for each statement of a batch, whatever its values; to be turned off on a distributed Postgres
+    #[arg(long, env = "SWITCHBOARD_GENERIC_PLANS", default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub generic_plans: bool,
+    /// How long the outcome of a call with an idempotency key is kept
+    #[arg(long, env = "SWITCHBOARD_IDEMPOTENCY_RETENTION", default_value = "24h", value_parser = duration(60_000..=31_536_000_000))]
+    pub idempotency_retention: Duration,
 }
 
 /// How credentials are checked and issued.
@@ -136,6 +147,9 @@ pub struct HttpSettings {
     /// stuck longest are closed
     #[arg(long, env = "SWITCHBOARD_UNSENT_TOTAL", default_value_t = 268_435_456, value_parser = size(65_536..=68_719_476_736))]
     pub unsent_total: usize,
+    /// `/ready` is 503 when the event log or the timers were last looked at longer ago than this
+    #[arg(long, env = "SWITCHBOARD_READY_AGE", default_value = "10s", value_parser = duration(100..=600_000))]
+    pub ready_age: Duration,
     /// Longest time that open requests have to finish at shutdown
     #[arg(long, env = "SWITCHBOARD_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration(0..=600_000))]
     pub drain_timeout: Duration,
@@ -264,6 +278,14 @@ pub struct EventSettings {
     /// resume sends the present state with `resync: true`
     #[arg(long, env = "SWITCHBOARD_REPLAY_LIMIT", default_value_t = 10_000, value_parser = size(10..=1_000_000))]
     pub replay_limit: usize,
+    /// Streams that read their state or the log at once, each with a connection, at most a quarter of those that
+    /// requests use; the others wait in line
+    #[arg(long, env = "SWITCHBOARD_STREAM_READS", default_value_t = 4, value_parser = size(1..=1_000))]
+    pub stream_reads: usize,
+    /// Longest time of one such read, then its connection is closed and the stream ends with UNAVAILABLE; an open stream
+    /// tries again
+    #[arg(long, env = "SWITCHBOARD_STREAM_READ_TIMEOUT", default_value = "20s", value_parser = duration(100..=600_000))]
+    pub stream_read_timeout: Duration,
 }
 
 /// Durable timers.

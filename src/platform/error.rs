@@ -189,7 +189,7 @@ impl Error {
 
     /// Milliseconds after which the caller may retry: `extensions.retryAfterMs`.
     pub fn retry_after_ms(&self) -> Option<u64> {
-        self.retry_after_ms.or((self.code == Code::Unavailable).then_some(RETRY_AFTER_MS))
+        self.retry_after_ms.or(matches!(self.code, Code::Unavailable | Code::RateLimited).then_some(RETRY_AFTER_MS))
     }
 
     /// True if the database refused a row because of the constraint of this name.
@@ -212,6 +212,11 @@ impl Error {
     /// True for a serialization failure or a deadlock: the whole transaction may succeed when it is repeated.
     pub fn is_transient_conflict(&self) -> bool {
         matches!(self.sqlstate().as_deref(), Some("40001" | "40P01"))
+    }
+
+    /// True if a lock was not free in time.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate().as_deref() == Some("55P03")
     }
 
     /// The message and all causes, innermost last, in one line for the log.

@@ -50,17 +50,17 @@ impl Record for ApiKey {
     }
 }
 
-struct CreateApiKey<'a> {
-    bearer: &'a Bearer,
+struct CreateApiKey {
+    bearer: Bearer,
     role: Role,
-    name: &'a str,
+    name: String,
 }
 
-impl Verb for CreateApiKey<'_> {
+impl Verb for CreateApiKey {
     type Outcome = ApiKey;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<ApiKey> {
-        let key = sql::insert_api_key(unit.connection(), self.bearer, self.name, self.role).await?;
+        let key = sql::insert_api_key(unit.connection(), &self.bearer, &self.name, self.role).await?;
         let key = key.ok_or_else(|| Error::not_found("company"))?;
         unit.changes().record(API_KEY_CREATED, None, &key, None)?;
         Ok(key)
@@ -95,7 +95,7 @@ impl Tenants {
             return Err(Error::invalid("role", "an API key is for a service or an admin"));
         }
         let bearer = Bearer::new(company_id)?;
-        let key = self.work.run(&CreateApiKey { bearer: &bearer, role, name }).await?;
+        let key = self.work.run(CreateApiKey { bearer, role, name: name.to_owned() }).await?;
         Ok((key, bearer.text()))
     }
 
@@ -112,6 +112,6 @@ impl Tenants {
     /// # Errors
     /// `UNAVAILABLE`.
     pub async fn revoke_api_key(&self, company_id: Uuid, id: Uuid) -> Result<bool> {
-        self.work.run(&RevokeApiKey { company_id, id }).await
+        self.work.run(RevokeApiKey { company_id, id }).await
     }
 }

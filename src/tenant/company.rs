@@ -9,16 +9,16 @@ use crate::platform::{
     unit::{Unit, Verb},
 };
 
-struct CreateCompany<'a> {
+struct CreateCompany {
     id: Uuid,
-    name: &'a str,
+    name: String,
 }
 
-impl Verb for CreateCompany<'_> {
+impl Verb for CreateCompany {
     type Outcome = Uuid;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Uuid> {
-        sql::insert_company(unit.connection(), self.id, self.name).await?;
+        sql::insert_company(unit.connection(), self.id, &self.name).await?;
         // No event: nobody subscribes to companies.
         unit.mark_changed();
         Ok(self.id)
@@ -31,6 +31,6 @@ impl Tenants {
     /// # Errors
     /// `BAD_USER_INPUT` for a name that is empty, over 200 characters or not printable.
     pub async fn create_company(&self, name: &str) -> Result<Uuid> {
-        self.work.run(&CreateCompany { id: clock::new_id(), name: checked_name(name)? }).await
+        self.work.run(CreateCompany { id: clock::new_id(), name: checked_name(name)?.to_owned() }).await
     }
 }

@@ -32,10 +32,15 @@ const CHANGE: &str = "
         where company_id = 'COMPANY' and id = any($1)
         returning id, version
     )
-    insert into event (company_id, subject_type, subject_id, version, type, payload, previous)
+    insert into event (company_id, subject_type, subject_id, version, type, payload, previous, scopes)
     select 'COMPANY', 'chat', id::text, version, 'ChatMissed',
         (record.value || jsonb_build_object('version', version))::json,
-        json_build_object('version', version - 1)
+        json_build_object('version', version - 1),
+        array(
+            select event_scope_key('COMPANY', 'chat', field, record.value ->> field)
+            from unnest(array['key', 'contractId', 'visitor', 'agentId', 'createdFrom']) as field
+            where record.value ->> field is not null
+        )
     from changed join jsonb_each($2::jsonb) as record on record.key = changed.id::text";
 
 /// How one subscriber connects.

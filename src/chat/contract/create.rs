@@ -12,7 +12,7 @@ use crate::{
     platform::{
         auth::Principal,
         error::{Error, Result},
-        unit::{Unit, Verb},
+        unit::{Lines, Unit, Verb},
     },
 };
 
@@ -41,16 +41,16 @@ pub struct NewContract {
     pub agent_name: Option<String>,
 }
 
-struct CreateContract<'a> {
-    principal: &'a Principal,
-    new: &'a NewContract,
+struct CreateContract {
+    principal: Principal,
+    new: NewContract,
 }
 
-impl Verb for CreateContract<'_> {
+impl Verb for CreateContract {
     type Outcome = ContractRecord;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<ContractRecord> {
-        let (company_id, new) = (self.principal.company_id, self.new);
+        let (company_id, new) = (self.principal.company_id, &self.new);
         // Websites are never deleted, so this holds without a lock.
         let website = website::sql::find_many(unit.connection(), company_id, &[new.website_id]).await?.pop();
         website.ok_or_else(|| Error::not_found("website"))?;
@@ -60,6 +60,10 @@ impl Verb for CreateContract<'_> {
         let contract = sql::insert(unit.connection(), company_id, new).await?;
         unit.changes().record(events::CONTRACT_CREATED, Some(&self.principal.subject), &contract, None)?;
         Ok(contract)
+    }
+
+    fn lines(&self) -> Lines {
+        Lines { caller: Some(self.principal.name()), ..Lines::default() }
     }
 }
 
@@ -71,6 +75,6 @@ impl Chats {
     #[tracing::instrument(name = "contract.create", skip_all)]
     pub async fn create_contract(&self, principal: &Principal, new: NewContract) -> Result<ContractRecord> {
         rights::may(principal, Action::Administer)?;
-        self.work.run(&CreateContract { principal, new: &new }).await
+        self.work.run(CreateContract { principal: principal.clone(), new }).await
     }
 }

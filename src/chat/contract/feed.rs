@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,12 +13,13 @@ use super::{
     sql,
 };
 use crate::{
-    chat::{CONTRACT, feeds, rights::Viewer},
+    chat::{CONTRACT, Chats, rights::Viewer},
     platform::{
         auth::Role,
         error::{Error, Result},
         event::{Event, Interest, Subject, hub::Scope},
-        subscription::{ChangeOperation, Feed, Versioned},
+        graphql::{audience::Audience, source::ShownFeed},
+        subscription::{ChangeOperation, Feed, Versioned, project},
     },
 };
 
@@ -36,11 +38,14 @@ pub struct ContractFeed {
 }
 
 impl ContractFeed {
+    fn admits(&self, contract: &ContractRecord) -> bool {
+        self.website_id.is_none_or(|website| website == contract.website_id)
+    }
+
     /// An event does not show whether a visitor has a chat with the contract, so a contract that is not active leaves every
     /// visitor's stream.
     fn shown(&self, contract: &Arc<ContractRecord>) -> Option<Arc<ContractRecord>> {
-        let passes = self.website_id.is_none_or(|website| website == contract.website_id);
-        self.viewer.shown(contract).filter(|_| passes)
+        self.viewer.shown(contract).filter(|shown| self.admits(shown))
     }
 
     fn check_company(&self) -> Result<()> {
@@ -104,11 +109,20 @@ impl Feed for ContractFeed {
         if event.subject_type != CONTRACT {
             return Ok(None);
         }
-        let contract = event.record::<ContractRecord>()?;
-        let before = event.before::<ContractRecord>()?.is_some_and(|before| self.shown(&before).is_some());
-        let now = self.shown(&contract);
-        // DELETE carries the contract as it is now. The reader saw it before, so the fields that it was shown are no secret.
-        let record = || now.clone().unwrap_or_else(|| self.viewer.redacted(&contract));
-        Ok(feeds::operation(before, now.is_some()).map(|operation| (operation, record())))
+        project(event, |contract| self.viewer.shown(contract), |contract| self.admits(contract))
+    }
+}
+
+impl ShownFeed for ContractFeed {
+    fn audience(&self) -> Audience {
+        self.viewer.audience()
+    }
+
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let chats = context.data_unchecked::<Chats>();
+            let now = chats.loaders().contract(record.company_id, record.id).await?;
+            Ok(now.is_some_and(|now| self.viewer.shown(&now).is_some()))
+        })
     }
 }

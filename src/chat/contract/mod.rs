@@ -137,6 +137,12 @@ impl Record for ContractRecord {
     fn version(&self) -> i32 {
         self.version
     }
+
+    fn scopes(&self) -> Vec<(&'static str, String)> {
+        let mut scopes = vec![("websiteId", self.website_id.to_string())];
+        scopes.extend(self.agent_id.map(|agent| ("agentId", agent.to_string())));
+        scopes
+    }
 }
 
 /// A person who answers chats.

@@ -17,7 +17,7 @@ use crate::{
     platform::{
         auth::Principal,
         error::{Error, Result},
-        unit::{Unit, Verb},
+        unit::{Lines, Unit, Verb},
     },
 };
 
@@ -65,13 +65,13 @@ impl ContractPatch {
     }
 }
 
-struct UpdateContract<'a> {
-    principal: &'a Principal,
+struct UpdateContract {
+    principal: Principal,
     id: Uuid,
-    patch: &'a ContractPatch,
+    patch: ContractPatch,
 }
 
-impl Verb for UpdateContract<'_> {
+impl Verb for UpdateContract {
     type Outcome = ContractRecord;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<ContractRecord> {
@@ -95,6 +95,10 @@ impl Verb for UpdateContract<'_> {
         unit.changes().record(events::CONTRACT_UPDATED, Some(actor), &contract, Some(&before))?;
         Ok(contract)
     }
+
+    fn lines(&self) -> Lines {
+        Lines { subject: Some((self.principal.company_id, self.id)), caller: Some(self.principal.name()) }
+    }
 }
 
 impl Chats {
@@ -110,6 +114,6 @@ impl Chats {
         patch: &ContractPatch,
     ) -> Result<ContractRecord> {
         rights::may(principal, Action::Administer)?;
-        self.work.run(&UpdateContract { principal, id, patch }).await
+        self.work.run(UpdateContract { principal: principal.clone(), id, patch: patch.clone() }).await
     }
 }

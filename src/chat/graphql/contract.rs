@@ -18,9 +18,9 @@ use crate::{
             directives,
             scalars::Datetime,
             source::{self, SourceRegistered},
+            stream_event::StreamEvent,
         },
         input,
-        subscription::{self, StreamEvent},
     },
 };
 
@@ -382,7 +382,6 @@ impl ContractSubscription {
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<Contract>>> {
         let feed = ContractFeed { viewer: Arc::clone(context.principal()?).into(), company_id, website_id };
-        let changes = subscription::subscribe(context.sources(), feed, after);
-        Ok(source::shared(context, changes))
+        Ok(source::events(context, feed, after))
     }
 }

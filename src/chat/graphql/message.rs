@@ -23,9 +23,9 @@ use crate::{
             page::{self, Page},
             scalars::Datetime,
             source::{self, SourceRegistered},
+            stream_event::StreamEvent,
         },
         input,
-        subscription::{self, StreamEvent},
     },
 };
 
@@ -250,7 +250,6 @@ impl MessageSubscription {
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
         let (viewer, _) =
             Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
-        let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
-        Ok(source::shared(context, changes))
+        Ok(source::events(context, MessageFeed { viewer, chat_id }, after))
     }
 }

@@ -14,8 +14,8 @@ use crate::{
         graphql::{
             context::ContextExt as _,
             source::{self, SourceRegistered},
+            stream_event::StreamEvent,
         },
-        subscription::{self, StreamEvent},
     },
 };
 
@@ -39,8 +39,7 @@ impl RaceSubscription {
     ) -> Result<SourceRegistered<StreamEvent<Chat>>> {
         let filter = ChatFilter { chat_id, key, contract_id, status };
         let feed = ChatFeed { viewer: Arc::clone(context.principal()?).into(), filter };
-        let changes = subscription::subscribe(context.sources(), feed, after);
-        Ok(source::shared(context, changes))
+        Ok(source::events(context, feed, after))
     }
 
     /// One race as it is, then every change of it. With `after`: the changes since that cursor instead of the present
@@ -52,7 +51,6 @@ impl RaceSubscription {
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<ChatRace>>> {
         let feed = RaceFeed { principal: Arc::clone(context.principal()?), key };
-        let changes = subscription::subscribe(context.sources(), feed, after);
-        Ok(source::shared(context, changes))
+        Ok(source::events(context, feed, after))
     }
 }

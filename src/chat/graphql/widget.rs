@@ -11,7 +11,7 @@
 //! | `contractChanged` | the public fields of the contracts of the company that is named |
 //! | `chatChanged` | FORBIDDEN, unless the setting allows anonymous widgets: then the chats that were created from its own address |
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use async_graphql::{Context, Subscription};
 use futures_util::{StreamExt as _, future};
@@ -27,7 +27,7 @@ use crate::{
     chat::{
         ChatFeed, ChatFilter, WidgetFeed,
         contract::ContractFeed,
-        message::{MOST, MessageFeed, MessageRecord},
+        message::{MessageFeed, MessageList, ReadMessageList},
         rights::Viewer,
         rules::ChatStatus,
     },
@@ -37,9 +37,11 @@ use crate::{
         graphql::{
             context::ContextExt as _,
             directives,
+            shown::Shown,
             source::{self, SourceRegistered},
+            stream_event::StreamEvent,
         },
-        subscription::{self, Change, ChangeOperation, Newest, StreamEvent},
+        subscription::Newest,
     },
 };
 
@@ -69,42 +71,11 @@ async fn widget(context: &Context<'_>, contract_id: Option<Uuid>) -> Result<View
     }
 }
 
-/// The list of `messages` as it grows. It is kept in memory, so that a new message costs no query.
-#[derive(Default)]
-struct List {
-    messages: VecDeque<Arc<MessageRecord>>,
-    /// True while the present state is being received: the list is sent when it is complete.
-    begun: bool,
-}
-
-impl List {
-    /// Applies one change. True when the list is to be sent.
-    fn take(&mut self, change: Change<Arc<MessageRecord>>) -> bool {
-        if change.operation == ChangeOperation::Snapshot && !self.begun {
-            self.begun = true;
-            self.messages.clear();
-        }
-        let Some(message) = change.record else {
-            // READY. A chat without messages has sent no SNAPSHOT before it.
-            if !self.begun {
-                self.messages.clear();
-            }
-            self.begun = false;
-            return true;
-        };
-        self.messages.push_back(message);
-        if self.messages.len() > MOST {
-            self.messages.pop_front();
-        }
-        change.operation != ChangeOperation::Snapshot
-    }
-
-    fn shown(&self, order: MessagesOrderBy) -> Vec<Message> {
-        let oldest_first = self.messages.iter().cloned().map(Message::from);
-        match order {
-            MessagesOrderBy::InsertedAtAsc => oldest_first.collect(),
-            MessagesOrderBy::InsertedAtDesc => oldest_first.rev().collect(),
-        }
+fn in_order(list: &MessageList, order: MessagesOrderBy) -> Vec<Message> {
+    let oldest_first = list.messages.iter().cloned().map(Message::from);
+    match order {
+        MessagesOrderBy::InsertedAtAsc => oldest_first.collect(),
+        MessagesOrderBy::InsertedAtDesc => oldest_first.rev().collect(),
     }
 }
 
@@ -117,23 +88,15 @@ impl WidgetSubscription {
     /// A chat as it is, then at each change. A slow client may receive only the newest state. Null when the caller may
     /// not see the chat any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
-    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<SourceRegistered<Option<Chat>>> {
+    async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<SourceRegistered<Option<Shown<Chat>>>> {
         let (viewer, _) =
             Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
-        let changes = subscription::subscribe(context.sources(), Newest(ChatFeed { viewer, filter }), None);
-        let states = changes.filter_map(|change| {
-            future::ready(match change {
-                Ok(Change { operation: ChangeOperation::Ready, .. }) => None,
-                Ok(Change { operation: ChangeOperation::Delete, .. }) => Some(Ok(None)),
-                Ok(change) => Some(Ok(change.record.map(Chat::from))),
-                Err(error) => Some(Err(error)),
-            })
-        });
-        Ok(source::own(context, states))
+        Ok(source::states(context, Newest(ChatFeed { viewer, filter })))
     }
 
-    /// A chat's newest messages, at most 1,000: the whole list at first, and again at each change.
+    /// A chat's newest messages, at most 1,000: the whole list at first, and again after a change, at most four times a
+    /// second. After the last change the list is complete.
     #[graphql(
         deprecation = "for deployed widgets; use messageAdded",
         directive = directives::list_size::apply(message::SIZE)
@@ -147,14 +110,16 @@ impl WidgetSubscription {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
         let (viewer, _) =
             Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
-        let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, None);
-        let lists = changes.scan(List::default(), move |list, change| {
-            future::ready(Some(match change {
-                Ok(change) => list.take(change).then(|| Ok(Some(list.shown(order)))),
+        let read = ReadMessageList { company_id: viewer.company_id(), chat_id };
+        let lists = context.chats().message_lists().watch(context.sources(), (read.company_id, chat_id), read);
+        // The reader's rights are those that it has when the list was read.
+        let seen = lists.filter_map(move |list| {
+            future::ready(match list {
+                Ok(list) => viewer.sees_chat(&list.chat).then(|| Ok(Some(in_order(&list, order)))),
                 Err(error) => Some(Err(error)),
-            }))
+            })
         });
-        Ok(source::own(context, lists.filter_map(future::ready)))
+        Ok(source::own(context, seen))
     }
 
     /// Changes of the chats that the caller may see and that match the arguments. A visitor does not receive offers
@@ -170,8 +135,7 @@ impl WidgetSubscription {
         let status = named.map(|text| status(&text)).transpose()?;
         let viewer = widget(context, contract_id).await?;
         let filter = ChatFilter { contract_id, status, ..ChatFilter::default() };
-        let changes = subscription::changes(context.sources(), WidgetFeed(ChatFeed { viewer, filter }));
-        Ok(source::shared(context, changes))
+        Ok(source::changes(context, WidgetFeed(ChatFeed { viewer, filter })))
     }
 
     /// The messages of a chat as they are written.
@@ -183,8 +147,7 @@ impl WidgetSubscription {
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
         let (viewer, _) =
             Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
-        let changes = subscription::changes(context.sources(), MessageFeed { viewer, chat_id });
-        Ok(source::shared(context, changes))
+        Ok(source::changes(context, MessageFeed { viewer, chat_id }))
     }
 
     /// Changes of the contracts that the caller may see. Without a token: of the company that is named, without prices
@@ -200,7 +163,6 @@ impl WidgetSubscription {
             (_, company_id) => context.viewer(company_id.unwrap_or_default())?,
         };
         let feed = ContractFeed { viewer, company_id, website_id: None };
-        let changes = subscription::changes(context.sources(), feed);
-        Ok(source::shared(context, changes))
+        Ok(source::changes(context, feed))
     }
 }

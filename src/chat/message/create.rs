@@ -73,6 +73,10 @@ impl Batched for CreateMessage {
         self.new.chat_id
     }
 
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
     async fn run(calls: &[Arc<Self>], unit: &mut Unit<'_>, path: WritePath) -> Result<Outcomes<MessageRecord>> {
         let company_id = calls.first().map(|call| call.principal.company_id).unwrap_or_default();
         if path == WritePath::Locked {

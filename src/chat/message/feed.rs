@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MessageRecord, MessageWindow, sql};
+use super::{MOST, MessageRecord, sql};
 use crate::{
-    chat::{MESSAGES, record::ChatRecord, rights::Viewer, sql as chat_sql},
+    chat::{MESSAGES, feeds, record::ChatRecord, rights::Viewer, sql as chat_sql},
     platform::{
         error::{Error, Result},
         event::{Event, Interest, Subject, hub::Scope},
-        subscription::{ChangeOperation, Feed, Versioned},
+        graphql::{audience::Audience, source::ShownFeed},
+        subscription::{ChangeOperation, Feed, Listing, Loaded, Versioned, project},
     },
 };
 
@@ -48,15 +50,37 @@ impl Feed for MessageFeed {
         Some(Subject::new(MESSAGES, self.chat_id))
     }
 
-    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+    /// The messages come in pages, see `listing`.
+    fn snapshot<'a>(&'a self, _: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn listing<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Option<Listing>>> {
         Box::pin(async move {
             let chat = self.chat(connection).await?;
-            let newest = sql::page(connection, chat.company_id, &[chat.id], &MessageWindow::NEWEST).await?;
-            let versioned = |message: MessageRecord| Versioned { version: message.number, record: Arc::new(message) };
-            let mut messages: Vec<_> = newest.into_iter().map(versioned).collect();
-            messages.reverse();
-            Ok(messages)
+            let rows = sql::list(connection, chat.company_id, chat.id, MOST).await?;
+            Ok(Some(Listing { subject_type: MESSAGES, rows }))
         })
+    }
+
+    fn load<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        ids: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<Vec<Loaded<Self::Record>>>> {
+        Box::pin(async move {
+            let found = sql::find(connection, self.company_id(), self.chat_id, ids).await?;
+            let loaded = found.into_iter().map(|message| Loaded {
+                id: message.id,
+                version: 0,
+                record: self.viewer.sees_message(&message).then(|| Arc::new(message)),
+            });
+            Ok(loaded.collect())
+        })
+    }
+
+    fn present_version<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<i32>> {
+        Box::pin(async { Ok(self.chat(connection).await?.message_count) })
     }
 
     fn first<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
@@ -70,7 +94,18 @@ impl Feed for MessageFeed {
         if event.subject_id != self.chat_id.to_string() {
             return Ok(None);
         }
-        let message = event.record::<MessageRecord>()?;
-        Ok(self.viewer.sees_message(&message).then_some((ChangeOperation::Insert, message)))
+        let shown = |message: &Arc<MessageRecord>| self.viewer.sees_message(message).then(|| Arc::clone(message));
+        project(event, shown, |_| true)
+    }
+}
+
+impl ShownFeed for MessageFeed {
+    fn audience(&self) -> Audience {
+        self.viewer.audience()
+    }
+
+    /// Nothing hangs on a message; should that change, its chat decides.
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(feeds::sees_chat_now(&self.viewer, context, record.chat_id))
     }
 }

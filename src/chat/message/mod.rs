@@ -5,6 +5,7 @@
 
 mod create;
 mod feed;
+mod list;
 pub(super) mod sql;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 pub(super) use create::CreateMessage;
 pub use create::NewMessage;
 pub use feed::MessageFeed;
+pub use list::{MessageList, MessageLists, ReadMessageList};
 
 use super::{MESSAGES, record::ChatRecord};
 use crate::platform::{clock, unit::Record};

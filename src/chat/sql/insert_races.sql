@@ -14,7 +14,7 @@
 -- $16..$33  chats: id, key, website, contract, agent, visitor, status, close reason, headline, customer name,
 --           ip address, created from, miss time, version, inserted, updated, started, finished
 -- $34..$39  timers to set: key, subject type, subject id, purpose, due time, token
--- $40..$47  events: key, subject type, subject id, version, event type, actor, payload, previous
+-- $40..$48  events: key, subject type, subject id, version, event type, actor, payload, previous, scope keys
 --
 -- Returns the keys of the races that were inserted.
 with
@@ -82,11 +82,12 @@ set_timer as (
         do update set due_at = excluded.due_at, token = excluded.token, attempts = 0
 ),
 appended_event as (
-    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
-        new.previous::json
-    from unnest($40::uuid[], $41::text[], $42::text[], $43::int[], $44::text[], $45::text[], $46::text[], $47::text[])
-        as new (key, subject_type, subject_id, version, type, actor, payload, previous)
+        new.previous::json, new.scopes::bigint[]
+    from unnest($40::uuid[], $41::text[], $42::text[], $43::int[], $44::text[], $45::text[], $46::text[], $47::text[],
+        $48::text[])
+        as new (key, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     join inserted_race as written on written.key = new.key
 )
 select key as "key!" from inserted_race

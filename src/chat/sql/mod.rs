@@ -154,16 +154,17 @@ pub(super) async fn newest_started_chat_from_address(
     Ok(chat.fetch_optional(connection).await?)
 }
 
-/// Every unfinished chat that passes a stream's filter.
-pub(super) async fn unfinished_chats(
+/// The ids and versions of the unfinished chats that pass a stream's filter, and of the newest finished ones up to
+/// `limit` in all; oldest first.
+pub(super) async fn listed_chats(
     connection: &mut PgConnection,
     company_id: Uuid,
     filter: &ChatFilter,
     own: &OwnChats,
-) -> Result<Vec<ChatRecord>> {
-    let chats = sqlx::query_file_as!(
-        ChatRecord,
-        "src/chat/sql/unfinished_chats.sql",
+    limit: usize,
+) -> Result<Vec<(Uuid, i32)>> {
+    let rows = sqlx::query_file!(
+        "src/chat/sql/listed_chats.sql",
         company_id,
         filter.key,
         filter.contract_id,
@@ -171,30 +172,11 @@ pub(super) async fn unfinished_chats(
         own.visitor,
         own.website_id,
         own.agent_id,
-    );
-    Ok(chats.fetch_all(connection).await?)
-}
-
-/// The newest finished chats that pass a stream's filter.
-pub(super) async fn finished_chats(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    filter: &ChatFilter,
-    own: &OwnChats,
-    limit: usize,
-) -> Result<Vec<ChatRecord>> {
-    let chats = sqlx::query_file_as!(
-        ChatRecord,
-        "src/chat/sql/finished_chats.sql",
-        company_id,
-        filter.key,
-        filter.contract_id,
-        own.visitor,
-        own.website_id,
-        own.agent_id,
+        own.created_from,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    Ok(chats.fetch_all(connection).await?)
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.version)).collect())
 }
 
 /// The races in which this contract has an unfinished chat. The contract is locked for update, so that none is added.

@@ -1,6 +1,6 @@
 //! Reading and locking races that are to be decided.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use ipnet::IpNet;
 use sqlx::{PgConnection, types::Json};
@@ -154,4 +154,26 @@ pub(in crate::chat) async fn lock(connection: &mut PgConnection, company_id: Uui
 pub(in crate::chat) async fn lock_chats(connection: &mut PgConnection, company_id: Uuid, keys: &[Uuid]) -> Result<()> {
     sqlx::query_file!("src/chat/sql/lock_chats.sql", company_id, keys).fetch_all(connection).await?;
     Ok(())
+}
+
+/// Locks those of these races, and of the races of these chats, that nobody else has locked; returns their keys.
+pub(in crate::chat) async fn try_lock(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    keys: &[Uuid],
+    chat_ids: &[Uuid],
+) -> Result<HashSet<Uuid>> {
+    let locked = sqlx::query_file_scalar!("src/chat/sql/try_lock_races.sql", company_id, keys, chat_ids);
+    Ok(locked.fetch_all(connection).await?.into_iter().collect())
+}
+
+/// Locks those chats of these races, which are locked, that nobody else has locked; returns their ids.
+pub(in crate::chat) async fn try_lock_chats(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    keys: &HashSet<Uuid>,
+) -> Result<HashSet<Uuid>> {
+    let keys: Vec<Uuid> = keys.iter().copied().collect();
+    let locked = sqlx::query_file_scalar!("src/chat/sql/try_lock_chats.sql", company_id, &keys);
+    Ok(locked.fetch_all(connection).await?.into_iter().collect())
 }

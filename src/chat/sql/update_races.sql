@@ -20,7 +20,7 @@
 -- $46..$51  opening messages: key, chat, id, text, author, time
 -- $52..$55  timers to clear: key, subject type, subject id, purpose
 -- $56..$61  timers to set: key, subject type, subject id, purpose, due time, token
--- $62..$69  events: key, subject type, subject id, version, event type, actor, payload, previous
+-- $62..$70  events: key, subject type, subject id, version, event type, actor, payload, previous, scope keys
 --
 -- Returns the keys of the races that were written.
 with
@@ -170,11 +170,12 @@ set_timer as (
         do update set due_at = excluded.due_at, token = excluded.token, attempts = 0
 ),
 appended_event as (
-    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
-        new.previous::json
-    from unnest($62::uuid[], $63::text[], $64::text[], $65::int[], $66::text[], $67::text[], $68::text[], $69::text[])
-        as new (key, subject_type, subject_id, version, type, actor, payload, previous)
+        new.previous::json, new.scopes::bigint[]
+    from unnest($62::uuid[], $63::text[], $64::text[], $65::int[], $66::text[], $67::text[], $68::text[], $69::text[],
+        $70::text[])
+        as new (key, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     join written on written.key = new.key
 )
 select key as "key!" from written

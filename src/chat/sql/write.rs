@@ -122,6 +122,7 @@ async fn insert(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
         &events.actors as &[Option<&str>],
         &events.payloads as &[&str],
         &events.previous as &[Option<&str>],
+        &events.scopes as &[Option<String>],
     )
     .fetch_all(connection)
     .await?;
@@ -208,6 +209,7 @@ async fn update(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
         &events.actors as &[Option<&str>],
         &events.payloads as &[&str],
         &events.previous as &[Option<&str>],
+        &events.scopes as &[Option<String>],
     )
     .fetch_all(connection)
     .await?;

@@ -12,7 +12,7 @@ use crate::{
         auth::{Caller, Principal, Role},
         clock,
         error::{Error, Result},
-        unit::{Unit, Verb},
+        unit::{Lines, Unit, Verb},
     },
 };
 
@@ -33,20 +33,24 @@ pub(in crate::chat) fn visitor(caller: &Caller, website: &WebsiteRecord) -> Stri
     known.unwrap_or_else(|| clock::new_random_id().to_string())
 }
 
-struct CreateWebsite<'a> {
-    company_id: Uuid,
+struct CreateWebsite {
+    principal: Principal,
     public_key: Uuid,
-    new: &'a NewWebsite,
+    new: NewWebsite,
 }
 
-impl Verb for CreateWebsite<'_> {
+impl Verb for CreateWebsite {
     type Outcome = WebsiteRecord;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<WebsiteRecord> {
-        let website = sql::insert(unit.connection(), self.company_id, self.public_key, self.new).await?;
+        let website = sql::insert(unit.connection(), self.principal.company_id, self.public_key, &self.new).await?;
         // No event: nobody subscribes to websites.
         unit.mark_changed();
         Ok(website)
+    }
+
+    fn lines(&self) -> Lines {
+        Lines { caller: Some(self.principal.name()), ..Lines::default() }
     }
 }
 
@@ -83,8 +87,8 @@ impl Chats {
     pub async fn create_website(&self, principal: &Principal, new: &NewWebsite) -> Result<WebsiteRecord> {
         rights::may(principal, Action::Administer)?;
         // All bits random: keys are looked up across companies, and none may be guessed from another.
-        let verb = CreateWebsite { company_id: principal.company_id, public_key: clock::new_random_id(), new };
-        self.work.run(&verb).await
+        let verb = CreateWebsite { principal: principal.clone(), public_key: clock::new_random_id(), new: new.clone() };
+        self.work.run(verb).await
     }
 }
 

@@ -13,7 +13,11 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::sql;
-use crate::platform::{error::Result, http::OriginPolicy};
+use crate::platform::{
+    db::pool::{LOOKUP_TIME, within},
+    error::Result,
+    http::OriginPolicy,
+};
 
 /// How long a listed origin is cached.
 const LISTED_KEPT: Duration = Duration::from_mins(1);
@@ -66,7 +70,7 @@ impl WebsiteOrigins {
     }
 
     async fn ask(&self, origin: &str) -> Result<Vec<Uuid>> {
-        sql::companies_of_origin(&mut *self.pool.acquire().await?, origin).await
+        within(LOOKUP_TIME, async { sql::companies_of_origin(&mut *self.pool.acquire().await?, origin).await }).await
     }
 }
 

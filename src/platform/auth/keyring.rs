@@ -22,7 +22,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Credential, Principal, Role, api_key::Bearer, refusal::Refusal, sql};
-use crate::platform::{clock::Clock, error::Result};
+use crate::platform::{
+    clock::Clock,
+    db::pool::{LOOKUP_TIME, within},
+    error::Result,
+};
 
 /// Most keys cached.
 const CACHED: usize = 1_000;
@@ -131,7 +135,7 @@ impl Keyring {
             let mut connection = self.pool.acquire().await?;
             sql::find_secret(&mut connection, company_id, id).await
         };
-        let (verdict, at) = match found.await {
+        let (verdict, at) = match within(LOOKUP_TIME, Box::pin(found)).await {
             Ok(row) => (verdict(company_id, id, row), began_at),
             // The end of the attempt, which may have taken longer than the entry's life.
             Err(error) => (Verdict::Unavailable(error.chain().into()), self.clock.now()),

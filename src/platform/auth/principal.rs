@@ -75,6 +75,11 @@ impl Principal {
         matches!(self.role, Role::Service | Role::Admin)
     }
 
+    /// The company and the claim `sub`: what counts as one caller where callers share something.
+    pub fn name(&self) -> (Uuid, String) {
+        (self.company_id, self.subject.clone())
+    }
+
     /// Fails unless the role acts for the whole company.
     ///
     /// # Errors

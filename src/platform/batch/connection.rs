@@ -3,7 +3,7 @@
 
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 
-use crate::platform::error::Result;
+use crate::platform::{db::pool::close_hard, error::Result};
 
 /// After this many batches the connection is returned all the same, so that others who wait for one have their turn.
 const MOST_USES: u32 = 32;
@@ -29,8 +29,21 @@ impl WorkerConnection {
         Ok(self.connection.insert(connection))
     }
 
+    /// True between the first use of a connection and its return or its end.
+    pub(super) fn is_held(&self) -> bool {
+        self.connection.is_some()
+    }
+
     /// Returns the connection, after a failure: the pool checks whether it still lives.
     pub(super) fn release(&mut self) {
         *self = Self::default();
+    }
+
+    /// Closes the connection, after a deadline: its link may be frozen.
+    pub(super) fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            close_hard(connection);
+        }
+        self.uses = 0;
     }
 }

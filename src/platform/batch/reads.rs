@@ -16,25 +16,28 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     hash::Hash,
-    sync::{Arc, Weak},
+    sync::Arc,
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 
 use super::{
     connection::WorkerConnection,
     gate::ReaderGate,
-    gather::Gatherer,
+    gather::{Bounds, Gatherer, Job, Order},
     reading::{Reader, Reading},
 };
 use crate::platform::{
     budget::ByteBudget,
+    db::pool::deadline,
     error::{Error, Result},
 };
 
-/// Statements of one group at once. Reads flush nothing, so that fewer and larger statements cost the least.
-const WORKERS: usize = 1;
+/// Statements of one group at once. Reads flush nothing, so that fewer and larger statements cost the least. What waits is
+/// bounded by the requests that are under way, each of which is bounded itself.
+const BOUNDS: Bounds = Bounds { workers: 1, spare: 1, waiting: usize::MAX };
 
 /// Finds the rows of some keys of one group, all different; a key without a row is left out.
 type Find<G, K, V> =
@@ -58,14 +61,13 @@ struct Partition<G> {
 struct Item<K> {
     key: K,
     budget: Option<Arc<ByteBudget>>,
-    /// Alive while somebody waits for the row.
-    wanted: Weak<()>,
 }
 
-impl<K> Item<K> {
-    fn is_wanted(&self) -> bool {
-        self.wanted.strong_count() > 0 && !self.budget.as_ref().is_some_and(|budget| budget.is_spent())
-    }
+type ReadJob<K, V> = Job<Item<K>, Result<Option<V>>>;
+
+/// True while somebody waits for the row, and its answer has room for it.
+fn is_wanted<K, V>(job: &ReadJob<K, V>) -> bool {
+    !job.is_abandoned() && !job.item.budget.as_ref().is_some_and(|budget| budget.is_spent())
 }
 
 /// How the lists of one kind are read.
@@ -125,27 +127,25 @@ where
 
     fn new(kind: &'static str, pool: PgPool, limits: Option<Limits<G, V>>, find: Arc<Find<G, K, V>>) -> Self {
         let limits = limits.map(Arc::new);
-        let gatherer = Gatherer::new(kind, WORKERS, move |connection, partition, items| {
+        let gatherer = Gatherer::new(kind, BOUNDS, move |connection, partition, jobs: Vec<ReadJob<K, V>>| {
             let (pool, find, limits) = (pool.clone(), Arc::clone(&find), limits.clone());
             async move {
                 let Partition { reader, group }: Partition<G> = partition;
-                let read = match (reader, limits) {
+                let found = match (reader, limits) {
                     (Some(reader), Some(limits)) => {
                         let place = limits.gate.enter(reader).await;
-                        let read = read_lists(connection, &pool, &*find, &limits, &group, items).await;
+                        let found = read_lists(connection, &pool, &*find, &limits, &group, &jobs).await;
                         // Whoever has no place holds no connection.
                         connection.release();
                         drop(place);
-                        read
+                        found
                     }
-                    _ => read(connection, &pool, &*find, group, items.iter().map(|item| &item.key)).await,
+                    _ => read(connection, &pool, &*find, group, jobs.iter().map(|job| &job.item.key)).await,
                 };
-                match read {
-                    Ok(found) => items.iter().map(|item| Some(Ok(found.get(&item.key).cloned()))).collect(),
-                    Err(error) => {
-                        connection.release();
-                        items.iter().map(|_| Some(Err(error.clone()))).collect()
-                    }
+                for job in jobs {
+                    let row = found.as_ref().map(|found| found.get(&job.item.key).cloned());
+                    let row = row.map_err(Clone::clone);
+                    job.finish(row);
                 }
             }
             .boxed()
@@ -158,7 +158,7 @@ where
     /// # Errors
     /// Those of the statement.
     pub(crate) async fn get(&self, group: G, key: K) -> Result<Option<V>> {
-        self.submit(Partition { reader: None, group }, key, None).await
+        self.submit(Partition { reader: None, group }, Item { key, budget: None }).await
     }
 
     /// The list of `key`, read for `reading`; `None` if there is nothing that has a list.
@@ -167,19 +167,19 @@ where
     /// Those of the statement; `PAYLOAD_TOO_LARGE` when the budget of the answer is spent.
     pub(crate) async fn get_for(&self, reading: &Reading, group: G, key: K) -> Result<Option<V>> {
         let partition = Partition { reader: Some(reading.reader.clone()), group };
-        let found = self.submit(partition, key, reading.budget.clone()).await;
+        let found = self.submit(partition, Item { key, budget: reading.budget.clone() }).await;
         match &reading.budget {
             Some(budget) if budget.is_spent() => Err(budget.error()),
             _ => found,
         }
     }
 
-    async fn submit(&self, partition: Partition<G>, key: K, budget: Option<Arc<ByteBudget>>) -> Result<Option<V>> {
-        let waits = Arc::new(());
-        let item = Item { key, budget, wanted: Arc::downgrade(&waits) };
-        let found = self.gatherer.submit(partition, item).await;
-        drop(waits);
-        found.unwrap_or_else(|| Err(Error::internal(format!("the statement that reads {} panicked", self.kind))))
+    async fn submit(&self, partition: Partition<G>, item: Item<K>) -> Result<Option<V>> {
+        let found = self.gatherer.submit(partition, Order::default(), item).await;
+        found
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Err(Error::internal(format!("the statement that reads {} panicked", self.kind))))
     }
 }
 
@@ -192,7 +192,14 @@ async fn read<'a, G, K: Clone + Eq + Hash + 'a, V>(
     keys: impl Iterator<Item = &'a K>,
 ) -> Result<HashMap<K, V>> {
     let keys: Vec<K> = keys.collect::<HashSet<_>>().into_iter().cloned().collect();
-    find(connection.get(pool).await?, group, &keys).await
+    let held = connection.get(pool).await?;
+    match timeout(deadline(pool), find(held, group, &keys)).await {
+        Ok(found) => found.inspect_err(|_| connection.release()),
+        Err(late) => {
+            connection.close();
+            Err(Error::unavailable(late))
+        }
+    }
 }
 
 /// Reads the lists that are wanted, some keys at a time, and counts each to the answers that it is for.
@@ -202,17 +209,17 @@ async fn read_lists<G: Clone, K: Clone + Eq + Hash, V>(
     find: &Find<G, K, V>,
     limits: &Limits<G, V>,
     group: &G,
-    items: &[Item<K>],
+    jobs: &[ReadJob<K, V>],
 ) -> Result<HashMap<K, V>> {
-    let mut readers: HashMap<&K, Vec<&Item<K>>> = HashMap::new();
-    for item in items {
-        readers.entry(&item.key).or_default().push(item);
+    let mut readers: HashMap<&K, Vec<&ReadJob<K, V>>> = HashMap::new();
+    for job in jobs {
+        readers.entry(&job.item.key).or_default().push(job);
     }
     let mut waiting: Vec<&K> = readers.keys().copied().collect();
     let most = (limits.keys)(group).max(1);
     let mut found = HashMap::new();
     while !waiting.is_empty() {
-        waiting.retain(|key| readers[key].iter().any(|item| item.is_wanted()));
+        waiting.retain(|key| readers[key].iter().any(|job| is_wanted(job)));
         let rest = waiting.split_off(most.min(waiting.len()));
         if waiting.is_empty() {
             break;
@@ -221,7 +228,7 @@ async fn read_lists<G: Clone, K: Clone + Eq + Hash, V>(
             let bytes = (limits.bytes)(&list);
             // The aliases of one request share the rows.
             let mut budgets: Vec<_> =
-                readers.get(&key).into_iter().flatten().filter_map(|item| item.budget.as_ref()).collect();
+                readers.get(&key).into_iter().flatten().filter_map(|job| job.item.budget.as_ref()).collect();
             budgets.sort_unstable_by_key(|budget| Arc::as_ptr(budget));
             budgets.dedup_by_key(|budget| Arc::as_ptr(budget));
             for budget in budgets {
@@ -230,7 +237,7 @@ async fn read_lists<G: Clone, K: Clone + Eq + Hash, V>(
             found.insert(key, list);
         }
         // What was read for answers that have become too large is of no use.
-        found.retain(|key, _| readers.get(key).is_some_and(|items| items.iter().any(|item| item.is_wanted())));
+        found.retain(|key, _| readers.get(key).is_some_and(|jobs| jobs.iter().any(|job| is_wanted(job))));
         waiting = rest;
     }
     Ok(found)

@@ -2,30 +2,23 @@
 //!
 //! Every connection is set up the same way: schema `switchboard` first in the search path, bounds on statements,
 //! locks and idle transactions, and TCP settings by which a server that lost its power frees its locks in seconds,
-//! not hours. No task takes a second connection while it holds one.
+//! not hours. No task takes a second connection while it holds one. Every use of a connection has a deadline, see
+//! [`pool`].
 
 pub mod embedded;
+pub mod pool;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use sqlx::{
-    ConnectOptions as _, Connection as _, PgPool,
-    migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions as _, Connection as _, migrate::MigrateError, postgres::PgConnectOptions};
 
-use tokio::sync::Semaphore;
+pub use pool::{Pools, pool};
 
 use crate::platform::{
-    batch::ReaderGate,
     config::DatabaseSettings,
     error::{Error, Result},
-    event,
+    event, sql_role,
 };
-
-/// A connection that was idle for this long may have died meanwhile.
-const RESTED: Duration = Duration::from_secs(1);
 
 /// How sessions that run batches plan. A batch's statements look rows up by keys, for any number of rows, so one plan fits
 /// every call: planning again would cost more than most of them take to run. The plan is made when the tables may still be
@@ -36,12 +29,20 @@ const RESTED: Duration = Duration::from_secs(1);
 /// look rows up in lateral subqueries that cannot be merged (`offset 0`, or a row lock), and change rows by `ctid`. A test
 /// reads their plans.
 pub const BATCH_SESSION: [(&str, &str); 5] = [
-    ("plan_cache_mode", "force_generic_plan"),
+    ("plan_cache_mode", GENERIC_PLANS),
     ("enable_bitmapscan", "off"),
     ("enable_seqscan", "off"),
     ("enable_mergejoin", "off"),
     ("enable_material", "off"),
 ];
+
+const GENERIC_PLANS: &str = "force_generic_plan";
+
+/// [`BATCH_SESSION`]; without `generic_plans` the planner may plan each call by its values. A distributed Postgres needs
+/// them: it finds the node of a company by the value.
+fn batch_session(generic_plans: bool) -> [(&'static str, &'static str); 5] {
+    BATCH_SESSION.map(|(name, value)| (name, if value == GENERIC_PLANS && !generic_plans { "auto" } else { value }))
+}
 
 /// Options that every connection of this server has, on top of where the database is.
 pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {
@@ -52,6 +53,8 @@ pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -
         ("statement_timeout", ms(settings.statement_timeout)),
         ("lock_timeout", ms(settings.lock_timeout)),
         ("idle_in_transaction_session_timeout", "10000".to_owned()),
+        // Locks are taken in statements of their own, and the statements after them must see what was committed meanwhile.
+        ("default_transaction_isolation", "read committed".to_owned()),
         // Readers of the log rely on it: a visible event is a flushed event.
         ("synchronous_commit", "on".to_owned()),
         // The database's side of the connection: notice within 10 s that this server is gone.
@@ -59,78 +62,9 @@ pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -
         ("tcp_keepalives_interval", "2".to_owned()),
         ("tcp_keepalives_count", "2".to_owned()),
         ("tcp_user_timeout", "10000".to_owned()),
+        // A statement whose client has closed the connection ends, also while it waits for a lock.
+        ("client_connection_check_interval", "1000".to_owned()),
     ])
-}
-
-/// The pools of a server. Together they open at most as many connections as the setting says.
-#[derive(Debug, Clone)]
-pub struct Pools {
-    /// For requests, subscriptions and background tasks.
-    pub requests: PgPool,
-    /// For the workers that run batches, whose sessions plan differently; so batches never take all connections.
-    pub batches: PgPool,
-    /// As many places as batches may wait for locks at once: half of their connections.
-    pub(super) waiting: Arc<Semaphore>,
-    /// Each caller's share of the connections for requests.
-    pub(super) readers: ReaderGate,
-}
-
-impl Pools {
-    /// Pools that connect with `options`. Opens no connection yet.
-    pub fn new(options: &PgConnectOptions, settings: &DatabaseSettings) -> Self {
-        let batches = settings.database_connections / 2;
-        let requests = settings.database_connections - batches;
-        Self {
-            requests: pool(options.clone(), settings, requests),
-            batches: pool(options.clone().options(BATCH_SESSION), settings, batches),
-            waiting: waiting(batches),
-            readers: readers(settings.read_share, requests),
-        }
-    }
-
-    /// Closes both, waiting for what runs.
-    pub async fn close(&self) {
-        futures_util::join!(self.requests.close(), self.batches.close());
-    }
-}
-
-/// One pool for everything, as tests use it.
-impl From<PgPool> for Pools {
-    fn from(pool: PgPool) -> Self {
-        let connections = pool.options().get_max_connections();
-        let (waiting, readers) = (waiting(connections), readers(usize::MAX, connections));
-        Self { requests: pool.clone(), batches: pool, waiting, readers }
-    }
-}
-
-/// Whatever the setting says, one reader leaves half of the connections to the others.
-fn readers(share: usize, connections: u32) -> ReaderGate {
-    ReaderGate::new(share.min(connections as usize / 2))
-}
-
-fn waiting(connections: u32) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((connections as usize / 2).max(1)))
-}
-
-/// A pool of at most `connections`. Opens no connection yet.
-pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(settings.database_acquire_timeout)
-        // A ping at each acquire would cost a fifth of the throughput, so only a connection that has rested is asked
-        // whether it lives: after an outage that is every one of them. A request whose connection dies in use gets
-        // UNAVAILABLE.
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            async move {
-                if meta.idle_for >= RESTED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            }
-            .boxed()
-        })
-        .connect_lazy_with(options)
 }
 
 /// Applies the migrations that are missing, and attaches the event log's next days, which whoever migrates is about to
@@ -146,9 +80,13 @@ pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
         MigrateError::Execute(error) => error.into(),
         error => Error::internal(error),
     });
-    if migrated.is_ok() {
-        event::retention::attach_days(&mut connection).await?;
-    }
+    let granted = match migrated {
+        Ok(()) => match event::retention::attach_days(&mut connection).await {
+            Ok(_) => sql_role::grant_functions(&mut connection).await,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
     connection.close().await?;
-    migrated
+    granted
 }

@@ -36,6 +36,7 @@
 //! | `reader` | follows the log |
 //! | `hub`, `queue` | route events to subscriptions |
 //! | `position`, `cursor` | positions and snapshots; cursors and how they are sealed |
+//! | `scope` | names the streams that an event concerns, for the log's index |
 //! | `unreadable` | events that this build cannot decode |
 //! | `resume`, `history` | read the past of a stream, of an id |
 //! | `retention` | makes and drops daily partitions |
@@ -53,6 +54,7 @@ pub mod reader;
 pub mod render_cache;
 mod resume;
 pub mod retention;
+mod scope;
 mod sql;
 mod unreadable;
 
@@ -72,8 +74,9 @@ pub use hub::{Hub, Interest};
 pub use notifier::LogNotifier;
 pub use position::{Incarnation, LogName, Mark, Position};
 pub use render_cache::RenderCache;
-pub use resume::{LogRange, Resumed, resume, resume_subject};
-pub use sql::{append, history, hold_log, position_now, read_range};
+pub use resume::{LogRange, Resumed, resume_subject};
+pub use scope::{RangeScope, scope_key};
+pub use sql::{RangePage, append, history, hold_log, plan_as_usual, position_now, prefer_indexes, read_range};
 pub use unreadable::is_unreadable;
 
 use crate::platform::error::Result;
@@ -111,6 +114,9 @@ pub struct NewEvent {
     pub payload: String,
     /// Earlier values of the fields of `payload` that changed, as a JSON object; `None` for a new subject.
     pub previous: Option<String>,
+    /// The [keys](scope_key) by which narrowed streams find the event again; `None` if they are not known, and then every
+    /// stream of the company considers the event.
+    pub scopes: Option<Vec<i64>>,
 }
 
 impl NewEvent {
@@ -133,7 +139,14 @@ impl NewEvent {
             ))?),
         };
         let payload = serde_json::to_string(record)?;
-        Ok(Self { company_id, subject, version, event_type, actor: actor.map(str::to_owned), payload, previous })
+        let actor = actor.map(str::to_owned);
+        Ok(Self { company_id, subject, version, event_type, actor, payload, previous, scopes: None })
+    }
+
+    /// The keys of the event as the log's column takes them.
+    pub(crate) fn scopes_text(&self) -> Option<String> {
+        let keys = self.scopes.as_ref()?.iter().map(i64::to_string);
+        Some(format!("{{{}}}", keys.collect::<Vec<_>>().join(",")))
     }
 }
 
@@ -218,6 +231,20 @@ impl Event {
             R::deserialize(Value::Object(record)).ok()
         };
         decoded(&self.before, overlaid).map(Some).ok_or_else(|| unreadable::error(self))
+    }
+
+    /// The subject's record before this change, at the version after it: what a DELETE shows a client that may no longer
+    /// see the subject. The values that the change brought are not the client's to know. By convention a record's version
+    /// is its field `version`.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub fn withdrawn<R: DeserializeOwned>(&self) -> Result<R> {
+        let (payload, previous) = self.fields();
+        let mut record = payload.as_object().cloned().unwrap_or_default();
+        let earlier = previous.as_object().into_iter().flatten().filter(|(field, _)| *field != "version");
+        record.extend(earlier.map(|(field, value)| (field.clone(), value.clone())));
+        R::deserialize(Value::Object(record)).map_err(|_| unreadable::error(self))
     }
 
     /// The text that `field` has after the change, and had before it. For routing by field.

@@ -26,6 +26,7 @@ use super::sql;
 use crate::platform::{
     clock::new_id,
     error::{Error, Result},
+    task::LastLook,
 };
 
 /// The channel of LISTEN and NOTIFY.
@@ -42,6 +43,8 @@ struct Shared {
     from_sql: AtomicBool,
     /// The payload of this process's wake-ups, by which its own listener ignores them.
     sender: String,
+    /// The reader's last read of the log.
+    last_read: LastLook,
 }
 
 /// Wakes readers of the log. Clones wake the same readers.
@@ -55,6 +58,7 @@ impl Default for LogNotifier {
             remote: Notify::new(),
             from_sql: AtomicBool::new(false),
             sender: new_id().to_string(),
+            last_read: LastLook::default(),
         }))
     }
 }
@@ -86,6 +90,11 @@ impl LogNotifier {
     /// Waits for a wake-up since the last return. For the one reader.
     pub(super) async fn notified(&self) {
         self.0.local.notified().await;
+    }
+
+    /// When this process's reader last read the log; for `/ready`.
+    pub fn last_read(&self) -> &LastLook {
+        &self.0.last_read
     }
 
     /// True if this process sent the wake-up with this payload.

@@ -71,6 +71,7 @@ pub async fn run(
         };
         match read {
             Ok(count) => {
+                notifier.last_read().note();
                 if !live.send_replace(true) {
                     tracing::info!("the event log is being read");
                 }

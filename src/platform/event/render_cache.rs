@@ -20,16 +20,31 @@ impl RenderCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first `Some` that `find` returns for one of the entries of type `T`. The lock is held meanwhile.
-    pub fn find<T: Any + Send + Sync, O>(&self, find: impl Fn(&T) -> Option<O>) -> Option<O> {
-        self.entries().iter().filter_map(|entry| entry.downcast_ref()).find_map(find)
+    /// The first entry of type `T` that is `wanted`.
+    pub fn find<T: Any + Send + Sync>(&self, wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        found(&self.entries(), wanted)
     }
 
-    /// Keeps `entry` if there is room.
-    pub fn insert<T: Any + Send + Sync>(&self, entry: T) {
+    /// The same; where there is none, `make` adds it. `None` if there is no room.
+    pub fn find_or_insert<T: Any + Send + Sync>(
+        &self,
+        wanted: impl Fn(&T) -> bool,
+        make: impl FnOnce() -> T,
+    ) -> Option<Arc<T>> {
         let mut entries = self.entries();
-        if entries.len() < MAX_ENTRIES {
-            entries.push(Arc::new(entry));
+        if let Some(entry) = found(&entries, wanted) {
+            return Some(entry);
         }
+        if entries.len() >= MAX_ENTRIES {
+            return None;
+        }
+        let entry = Arc::new(make());
+        entries.push(Arc::clone(&entry) as Entry);
+        Some(entry)
     }
+}
+
+fn found<T: Any + Send + Sync>(entries: &[Entry], wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+    let entry = entries.iter().find(|entry| entry.downcast_ref().is_some_and(&wanted))?;
+    Arc::clone(entry).downcast().ok()
 }

@@ -1,12 +1,10 @@
-//! Reads what a stream has missed since its cursor, or finds that the log does not hold all of it.
+//! Reads what a stream of one subject has missed since its cursor, or finds that the log does not hold all of it; and the
+//! part of the log that any other stream reads.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    Event, Position, Subject,
-    sql::{self, read_range},
-};
+use super::{Event, Position, RangeScope, Subject, sql};
 use crate::platform::error::Result;
 
 /// What a resume found.
@@ -25,22 +23,12 @@ pub struct LogRange {
     pub company_id: Uuid,
     /// Only subjects of these types.
     pub subject_types: Vec<&'static str>,
-    /// Only this subject; `None` for all.
-    pub subject_id: Option<String>,
+    /// Only these of them.
+    pub scope: RangeScope,
     /// Events that this position contains are left out: the client has them.
     pub since: Position,
     /// Only events that this position contains.
     pub until: Position,
-}
-
-/// Every event of `range`, unless there are more than `limit`. Must run in the transaction that read `range.until` and
-/// `floor`.
-pub async fn resume(connection: &mut PgConnection, range: &LogRange, floor: u64, limit: usize) -> Result<Resumed> {
-    if !range.since.is_held(&range.until, floor) {
-        return Ok(Resumed::Gap);
-    }
-    let events = read_range(connection, range, None, limit.saturating_add(1)).await?;
-    Ok(if events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
 }
 
 /// The events of one subject after `version`, unless there are more than `limit`. A gap if the log does not hold each

@@ -13,6 +13,7 @@
 //! | [`engine`] | prepares, executes, subscribes: what transports call |
 //! | [`source`], `executor`, `render_cache` | a subscription's source, async-graphql, renderings that are shared |
 //! | `answer_size` | counts an answer while it is built |
+//! | [`audience`], [`shown`], [`stream_event`] | for whom a message is executed, and what it shows of a record |
 //! | `document` | prepared documents and their cache |
 //! | `guard`, `literals`, `nul`, `variables` | checks before execution |
 //! | [`error_response`], `nulls`, [`response`] | what clients receive |
@@ -21,6 +22,7 @@
 //! [`page`], [`scalars`] and [`directives`] serve the resolvers.
 
 mod answer_size;
+pub mod audience;
 pub mod context;
 pub mod directives;
 mod document;
@@ -35,7 +37,9 @@ pub mod page;
 mod render_cache;
 pub mod response;
 pub mod scalars;
+pub mod shown;
 pub mod source;
+pub mod stream_event;
 mod types;
 mod variables;
 

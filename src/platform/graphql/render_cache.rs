@@ -1,25 +1,34 @@
 //! Rendering once what many subscriptions show: one execution and one serialisation for each distinct selection.
 //!
 //! ```text
-//! event ── RenderCache ──► (SelectionKey, MessageKey's metadata) ─► JSON text
+//! event ── RenderCache ──► (SelectionKey, MessageKey's metadata) ─► execution, later its JSON text
 //! ```
+//! The first subscription that needs a rendering begins the execution. Those that need it meanwhile wait for the same one,
+//! and whichever of them is polled drives it on: a subscription that its client does not read holds up no other.
+//!
 //! A rendering is reused when both keys are equal:
-//! - the [`SelectionKey`]: the same operation of the same cached document, equal variables, an equal caller;
+//! - the [`SelectionKey`]: the same operation of the same cached document, equal variables, an equal [`Audience`];
 //! - the [`MessageKey`]: the same event, the same change operation, cursor and resync flag.
 //!
-//! A resolver of a message has no other input, so equal keys give equal text. Rights are checked before, for each
-//! subscription by itself: the cache never decides who receives an event. Only responses without errors are kept.
+//! A resolver of a message has no other input: the caller in its context is the audience's, not the subscriber's. So equal
+//! keys give equal text. Rights are checked before, for each subscription by itself: the cache never decides who receives
+//! an event. Only responses without errors are kept.
+//!
+//! Counted: `switchboard_stream_executions_total`, the messages that were executed and not found here.
 
 use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::{Name, Request, Response, Value, Variables};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use serde_json::value::RawValue;
 
-use super::{document::Operation, response::OperationResponse, variables};
-use crate::platform::subscription::{Change, ChangeOperation};
+use super::{audience::Audience, document::Operation, variables};
 use crate::platform::{
-    auth::Caller,
     event::{Cursor, Event},
+    subscription::{Change, ChangeOperation},
 };
 
 /// Identifies one message of a subscription, whatever is selected of it.
@@ -30,7 +39,7 @@ pub(super) struct MessageKey {
 }
 
 /// What a message shows besides the event's record.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Metadata {
     operation: ChangeOperation,
     cursor: Cursor,
@@ -46,14 +55,23 @@ impl MessageKey {
     }
 }
 
+/// An execution and its text; `None` if the response has errors.
+pub(super) type Execution = Shared<BoxFuture<'static, Option<Arc<RawValue>>>>;
+
 /// An entry of the event's [`RenderCache`](crate::platform::event::RenderCache).
 struct Rendering {
     selection: Arc<SelectionKey>,
     metadata: Metadata,
-    text: Arc<RawValue>,
+    execution: Execution,
 }
 
-/// Identifies a subscription's selection: operation, variables and caller.
+impl Rendering {
+    fn is_of(&self, selection: &SelectionKey, metadata: &Metadata) -> bool {
+        self.metadata == *metadata && self.selection.equal(selection)
+    }
+}
+
+/// Identifies a subscription's selection: operation, variables and audience.
 #[derive(Debug)]
 pub(super) struct SelectionKey {
     /// Compared by identity, so two subscriptions share renderings only through the cache of documents.
@@ -61,23 +79,29 @@ pub(super) struct SelectionKey {
     /// In the order of their names. (As [`Variables`] they would take a kilobyte, for as long as the stream is open.)
     variables: Box<[(Name, Value)]>,
     absent: HashSet<Name>,
-    pub(super) caller: Caller,
+    pub(super) audience: Audience,
 }
 
 impl SelectionKey {
-    pub(super) fn new(operation: Arc<Operation>, variables: &Variables, absent: HashSet<Name>, caller: Caller) -> Self {
+    pub(super) fn new(
+        operation: Arc<Operation>,
+        variables: &Variables,
+        absent: HashSet<Name>,
+        audience: Audience,
+    ) -> Self {
         let variables = variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Self { operation, variables, absent, caller }
+        Self { operation, variables, absent, audience }
+    }
+
+    /// The same selection for another audience.
+    pub(super) fn shown_to(&self, audience: Audience) -> Self {
+        let (operation, variables) = (Arc::clone(&self.operation), self.variables.clone());
+        Self { operation, variables, absent: self.absent.clone(), audience }
     }
 
     fn equal(&self, other: &Self) -> bool {
-        let callers = match (&self.caller, &other.caller) {
-            (Caller::Known(one), Caller::Known(other)) => Arc::ptr_eq(one, other) || one == other,
-            (Caller::Anonymous, Caller::Anonymous) => true,
-            _ => false,
-        };
-        callers
-            && Arc::ptr_eq(&self.operation, &other.operation)
+        Arc::ptr_eq(&self.operation, &other.operation)
+            && self.audience == other.audience
             && self.variables == other.variables
             && self.absent == other.absent
     }
@@ -95,21 +119,28 @@ impl SelectionKey {
 
     /// The text of this message, if an equal selection was rendered before.
     pub(super) fn find(&self, key: &MessageKey) -> Option<Arc<RawValue>> {
-        key.event.render_cache.find(|rendering: &Rendering| {
-            let same = rendering.metadata == key.metadata && rendering.selection.equal(self);
-            same.then(|| Arc::clone(&rendering.text))
-        })
+        let rendering = key.event.render_cache.find(|rendering: &Rendering| rendering.is_of(self, &key.metadata))?;
+        rendering.execution.peek().cloned().flatten()
     }
 
-    /// Serialises `response` and keeps the text for equal selections. A response with errors is returned as it is.
-    pub(super) fn insert(self: &Arc<Self>, key: MessageKey, response: Response) -> OperationResponse {
-        if !response.errors.is_empty() {
-            return response.into();
-        }
-        let Ok(text) = serde_json::value::to_raw_value(&response) else { return response.into() };
-        let text: Arc<RawValue> = text.into();
+    /// The execution of this message for all equal selections; `execute` begins it if there is none. `None` if the event
+    /// has no room for another.
+    pub(super) fn execution(
+        self: &Arc<Self>,
+        key: MessageKey,
+        execute: impl FnOnce() -> BoxFuture<'static, Option<Arc<RawValue>>>,
+    ) -> Option<Execution> {
         let MessageKey { event, metadata } = key;
-        event.render_cache.insert(Rendering { selection: Arc::clone(self), metadata, text: Arc::clone(&text) });
-        OperationResponse::Json(text)
+        let wanted = |rendering: &Rendering| rendering.is_of(self, &metadata);
+        let begin =
+            || Rendering { selection: Arc::clone(self), metadata: metadata.clone(), execution: execute().shared() };
+        let rendering = event.render_cache.find_or_insert(wanted, begin)?;
+        Some(rendering.execution.clone())
     }
+}
+
+/// The text of a response that may be shared: one without errors.
+pub(super) fn text(response: &Response) -> Option<Arc<RawValue>> {
+    let shared = Some(response).filter(|response| response.errors.is_empty())?;
+    serde_json::value::to_raw_value(shared).ok().map(Arc::from)
 }

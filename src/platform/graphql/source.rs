@@ -1,7 +1,7 @@
 //! Subscriptions as the specification defines them: a source stream, and one execution for each of its messages.
 //!
 //! ```text
-//! subscribe ─► the root field's resolver: checks rights, registers its source ([`shared`], [`own`])
+//! subscribe ─► the root field's resolver: checks rights, registers its source ([`events`], [`changes`], [`states`], [`own`])
 //! message   ─► rendered before for an equal selection? ── yes ─► that text
 //!                  └ no ─► a query is executed; [`Root`] resolves its one root field to the message's value
 //! ```
@@ -23,15 +23,33 @@ use async_graphql::{
     ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult, Value,
     parser::types::Field, registry::Registry, resolver_utils::resolve_container,
 };
-use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    future::{self, BoxFuture},
+    stream::BoxStream,
+};
 use serde_json::value::RawValue;
 
-use super::render_cache::{MessageKey, SelectionKey};
-use crate::platform::error::Result;
-use crate::platform::subscription::Change;
+use super::{
+    audience::Audience,
+    context::ContextExt as _,
+    render_cache::{MessageKey, SelectionKey},
+    shown::{Shown, StillVisible},
+    stream_event::StreamEvent,
+};
+use crate::platform::{
+    error::Result,
+    event::Cursor,
+    subscription::{self, Change, ChangeOperation, Feed, Opening},
+};
 
-/// The messages of one subscription, in order.
-pub(super) type Source = BoxStream<'static, Message>;
+/// The messages of one subscription.
+pub(super) struct Source {
+    /// In order.
+    pub(super) messages: BoxStream<'static, Message>,
+    /// What is shown of them, and to whom.
+    pub(super) selection: Arc<SelectionKey>,
+}
 
 /// One message of a source.
 pub(super) enum Message {
@@ -111,8 +129,8 @@ impl SourceSlot {
         mem::take(&mut *self.source.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put(&self, source: Source) {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    fn put(&self, selection: Arc<SelectionKey>, messages: BoxStream<'static, Message>) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(Source { messages, selection });
     }
 
     /// Panics outside a subscription's root resolver: only there the engine provides a slot.
@@ -133,28 +151,116 @@ impl<T> Stream for SourceRegistered<T> {
     }
 }
 
-/// Registers a source of changes. Each change is executed once for all subscriptions with an equal selection.
-pub fn shared<T, R>(
-    context: &Context<'_>,
-    changes: impl Stream<Item = Result<Change<R>>> + Send + 'static,
-) -> SourceRegistered<T>
+/// A feed whose changes the API shows.
+pub trait ShownFeed: Feed {
+    /// Whom the messages are executed for. Subscribers with equal audiences and equal selections share one execution, so
+    /// an audience has in it everything about the subscriber that the record's fields depend on.
+    fn audience(&self) -> Audience;
+
+    /// True if the subscriber may see the record as it is now; `record` is as it was when the message was made. Called
+    /// before the objects and lists inside a record are shown. `context` is for the concept's loaders.
+    fn sees_now<'a>(&'a self, context: &'a Context<'_>, record: &'a Self::Record) -> BoxFuture<'a, Result<bool>>;
+}
+
+/// A record that one feed shows.
+struct Sight<F: ShownFeed> {
+    feed: Arc<F>,
+    record: F::Record,
+}
+
+impl<F: ShownFeed> StillVisible for Sight<F> {
+    fn is_visible<'a>(&'a self, context: &'a Context<'_>) -> BoxFuture<'a, Result<bool>> {
+        self.feed.sees_now(context, &self.record)
+    }
+}
+
+/// Registers the present state of `feed` and its changes, or with `after` the changes since that cursor.
+pub fn events<T, F>(context: &Context<'_>, feed: F, after: Option<Cursor>) -> SourceRegistered<StreamEvent<T>>
 where
-    T: OutputType + From<Change<R>> + 'static,
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+{
+    let opening = after.map_or(Opening::Snapshot, Opening::After);
+    shared(context, feed, opening, |change, record| Some(StreamEvent::<T>::new(change, record)))
+}
+
+/// Registers the changes of `feed` from now on.
+pub fn changes<T, F>(context: &Context<'_>, feed: F) -> SourceRegistered<StreamEvent<T>>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+{
+    shared(context, feed, Opening::Changes, |change, record| Some(StreamEvent::<T>::new(change, record)))
+}
+
+/// Registers the states of the one subject of `feed`: null once the caller may not see it any more.
+pub fn states<T, F>(context: &Context<'_>, feed: F) -> SourceRegistered<Option<Shown<T>>>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+{
+    shared(context, feed, Opening::Snapshot, |change, record| match change.operation {
+        ChangeOperation::Ready => None,
+        ChangeOperation::Delete => Some(None),
+        _ => Some(record),
+    })
+}
+
+/// Makes the value of the root field of a change and its record; `None` if the change is no message.
+type MakeMessage<F, T, U> = fn(Change<<F as Feed>::Record>, Option<Shown<T>>) -> Option<U>;
+
+/// Registers a source of changes. Each change is executed once for all subscriptions with an equal selection and
+/// audience.
+fn shared<T, U, F>(
+    context: &Context<'_>,
+    feed: F,
+    opening: Opening,
+    message: MakeMessage<F, T, U>,
+) -> SourceRegistered<U>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+    U: OutputType + 'static,
 {
     let slot = SourceSlot::of(context);
-    let selection = Arc::clone(&slot.selection);
-    let messages = changes.map(move |change| match change {
-        Ok(mut change) => {
-            let key = MessageKey::take(&mut change);
-            match key.as_ref().and_then(|key| selection.find(key)) {
-                Some(text) => Message::Rendered(text),
-                None => Message::Unrendered(RootValue(Arc::new(T::from(change))), key),
-            }
-        }
-        Err(error) => Message::Unrendered(RootValue(Arc::new(Result::<T>::Err(error))), None),
+    let feed = Arc::new(feed);
+    let selection = Arc::new(slot.selection.shown_to(feed.audience()));
+    let changes = subscription::stream(context.sources(), Arc::clone(&feed), opening);
+    let key = Arc::clone(&selection);
+    let messages = changes.filter_map(move |change| {
+        future::ready(match change {
+            Ok(change) => shared_message(&key, &feed, change, message),
+            Err(error) => Some(Message::Unrendered(RootValue(Arc::new(Result::<U>::Err(error))), None)),
+        })
     });
-    slot.put(messages.boxed());
+    slot.put(selection, messages.boxed());
     SourceRegistered(PhantomData)
+}
+
+fn shared_message<T, U, F>(
+    selection: &SelectionKey,
+    feed: &Arc<F>,
+    mut change: Change<F::Record>,
+    message: MakeMessage<F, T, U>,
+) -> Option<Message>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record>,
+    U: OutputType + 'static,
+{
+    let key = MessageKey::take(&mut change);
+    if let Some(text) = key.as_ref().and_then(|key| selection.find(key)) {
+        return Some(Message::Rendered(text));
+    }
+    let record = change.record.clone().map(|record| {
+        let object = T::from(record.clone());
+        if change.operation == ChangeOperation::Delete {
+            Shown::flat(object)
+        } else {
+            Shown::while_visible(object, Arc::new(Sight { feed: Arc::clone(feed), record }))
+        }
+    });
+    message(change, record).map(|value| Message::Unrendered(RootValue(Arc::new(value)), key))
 }
 
 /// Registers a source of values. Each value is executed for this subscription alone.
@@ -163,6 +269,7 @@ where
     T: OutputType + 'static,
 {
     let messages = values.map(|value| Message::Unrendered(RootValue(Arc::new(value)), None));
-    SourceSlot::of(context).put(messages.boxed());
+    let slot = SourceSlot::of(context);
+    slot.put(Arc::clone(&slot.selection), messages.boxed());
     SourceRegistered(PhantomData)
 }

@@ -1,7 +1,8 @@
 //! `/live`: the process runs. `/ready`: the process should get requests.
 //!
-//! Ready means all four: the database responds, the event log is being read (without it subscriptions are late), every
-//! background task runs, and no shutdown has begun. The body names the checks and gives no details.
+//! Ready means all five: the database responds, the event log is being read (without it subscriptions are late), due
+//! timers are being looked for, every background task runs, and no shutdown has begun. The body names the checks, and says
+//! how long ago the log and the timers were last looked at: a loop that hangs on a frozen link fails by its age.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +13,11 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::state::HttpState;
-use crate::platform::task::FailureWatch;
+use crate::platform::task::{FailureWatch, LastLook};
 
-/// Longest wait for the database. One that is slower cannot serve requests either.
-const PROBE_TIME: Duration = Duration::from_secs(1);
+/// Longest wait for the database. One that is slower cannot serve requests either. Leaves time to replace a connection
+/// whose link is frozen.
+const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// What `/ready` checks.
 #[derive(Debug, Clone)]
@@ -24,6 +26,12 @@ pub struct Readiness {
     pub database: PgPool,
     /// True while the reader of the event log can read it.
     pub listener: watch::Receiver<bool>,
+    /// The reader's last read of the event log.
+    pub last_read: LastLook,
+    /// The scheduler's last look for due timers.
+    pub last_timers: LastLook,
+    /// Oldest last read and last look of a server that is ready.
+    pub max_age: Duration,
     /// Set once a background task has failed.
     pub tasks: FailureWatch,
     /// Cancelled when the server begins to shut down.
@@ -40,10 +48,18 @@ pub struct Report {
     pub database: bool,
     /// The event log is being read.
     pub listener: bool,
+    /// Due timers are being looked for.
+    pub timers: bool,
     /// Every background task runs.
     pub tasks: bool,
     /// A shutdown is under way.
     pub draining: bool,
+    /// Milliseconds since the event log was last read.
+    #[serde(rename = "logAgeMs")]
+    pub log_age_ms: u64,
+    /// Milliseconds since due timers were last looked for.
+    #[serde(rename = "timersAgeMs")]
+    pub timers_age_ms: u64,
 }
 
 impl Readiness {
@@ -54,12 +70,28 @@ impl Readiness {
             self.database.acquire().await?.ping().await
         });
         let database = matches!(database.await, Ok(Ok(())));
+        let (log_age, timers_age) = (self.last_read.age(), self.last_timers.age());
         // A closed channel is a reader that is gone, whatever its last report was.
-        let listener = *self.listener.borrow() && self.listener.has_changed().is_ok();
+        let is_open = *self.listener.borrow() && self.listener.has_changed().is_ok();
+        let listener = is_open && log_age <= self.max_age;
+        let timers = timers_age <= self.max_age;
         let tasks = self.tasks.borrow().is_none() && self.tasks.has_changed().is_ok();
         let draining = self.draining.is_cancelled();
-        Report { ready: database && listener && tasks && !draining, database, listener, tasks, draining }
+        Report {
+            ready: database && listener && timers && tasks && !draining,
+            database,
+            listener,
+            timers,
+            tasks,
+            draining,
+            log_age_ms: millis(log_age),
+            timers_age_ms: millis(timers_age),
+        }
     }
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `GET /live`: 200 as long as the process serves requests.

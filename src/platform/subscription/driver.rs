@@ -5,13 +5,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use tokio::time::timeout;
 
-use super::{Change, ChangeOperation, Feed, Sources, Versioned, catch_up::CatchUp};
+use super::{
+    Change, ChangeOperation, Feed, Sources, Versioned,
+    catch_up::CatchUp,
+    listing::{Ahead, Rest},
+};
 use crate::platform::{
     error::{Error, Result},
     event::{
-        self, Cursor, Event, LogRange, Position, Resumed, SubjectName,
+        self, Cursor, Event, LogRange, Position, RangeScope, Resumed, SubjectName,
         hub::{Delivery, Read},
     },
 };
@@ -20,6 +25,17 @@ use crate::platform::{
 pub(super) struct Batch<R> {
     pub(super) changes: Vec<Change<R>>,
     pub(super) next: Next<R>,
+    /// Records among `changes` that are newer than the state's position.
+    pub(super) ahead: Ahead,
+    /// The messages begin the present state, so that all that was sent before is replaced.
+    pub(super) restarts: bool,
+}
+
+impl<R> Batch<R> {
+    /// Messages that go on where the ones before ended.
+    pub(super) fn going_on(changes: Vec<Change<R>>, next: Next<R>) -> Self {
+        Self { changes, next, ahead: Ahead::default(), restarts: false }
+    }
 }
 
 /// What a stream does after it has sent a batch.
@@ -29,42 +45,68 @@ pub(super) enum Next<R> {
     Listen(Position),
     /// Read more of the log first.
     CatchUp(Box<CatchUp<R>>),
+    /// Read more of the present state first.
+    Load(Box<Rest>),
 }
 
 /// The reads of one subscription; holds no connection between them.
 pub(super) struct Driver<F> {
     pub(super) sources: Sources,
-    pub(super) feed: F,
+    pub(super) feed: Arc<F>,
     /// How cursors name the feed's subject; `None` for a feed of many subjects.
     pub(super) subject: Option<SubjectName>,
     /// The stream leaves out SNAPSHOT and READY.
     pub(super) changes_only: bool,
 }
 
-impl<F: Feed> Driver<F> {
-    /// Begins a transaction in which the state, the log and the position agree. Partitions of the log stay until it
-    /// ends.
-    pub(super) async fn consistent_read(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
-        let mut transaction = self.sources.pool.begin_with("begin isolation level repeatable read read only").await?;
-        event::hold_log(&mut transaction).await?;
-        Ok(transaction)
-    }
+/// Begins a transaction in which the state, the log and the position agree. Partitions of the log stay until it ends.
+pub(super) async fn consistent_read(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>> {
+    let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
+    event::hold_log(&mut transaction).await?;
+    Ok(transaction)
+}
 
+impl<F: Feed> Driver<F> {
     /// Reads the present state: SNAPSHOT for each record, then READY.
     pub(super) async fn snapshot(&self, resync: bool) -> Result<Batch<F::Record>> {
-        let mut transaction = self.consistent_read().await?;
-        let (position, _) = event::position_now(&mut transaction).await?;
-        let state = self.feed.snapshot(&mut transaction).await?;
-        transaction.commit().await?;
+        let mut reading = self.sources.gate.enter(&self.sources.pool).await?;
+        let read = async {
+            let mut transaction = consistent_read(&mut reading.connection).await?;
+            let (position, _) = event::position_now(&mut transaction).await?;
+            let batch = self.snapshot_at(&mut transaction, position, resync).await?;
+            transaction.commit().await?;
+            Ok(batch)
+        };
+        let outcome = timeout(reading.deadline, read).await;
+        reading.finish(outcome)
+    }
+
+    /// Reads the present state in the transaction that read `position`.
+    pub(super) async fn snapshot_at(
+        &self,
+        connection: &mut PgConnection,
+        position: Position,
+        resync: bool,
+    ) -> Result<Batch<F::Record>> {
+        if let Some(listing) = self.feed.listing(connection).await? {
+            return self.load_page(connection, &Rest::all(listing, position, resync)).await;
+        }
+        let state = self.feed.snapshot(connection).await?;
         Ok(self.state_as_batch(state, position, resync))
     }
 
     /// Reads the records that a stream of changes only begins with.
     pub(super) async fn first(&self) -> Result<Batch<F::Record>> {
-        let mut transaction = self.consistent_read().await?;
-        let (position, _) = event::position_now(&mut transaction).await?;
-        let records = self.feed.first(&mut transaction).await?;
-        transaction.commit().await?;
+        let mut reading = self.sources.gate.enter(&self.sources.pool).await?;
+        let read = async {
+            let mut transaction = consistent_read(&mut reading.connection).await?;
+            let (position, _) = event::position_now(&mut transaction).await?;
+            let records = self.feed.first(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok((records, position))
+        };
+        let outcome = timeout(reading.deadline, read).await;
+        let (records, position) = reading.finish(outcome)?;
         let changes = records.into_iter().map(|record| Change {
             operation: ChangeOperation::Update,
             record: Some(record),
@@ -72,7 +114,7 @@ impl<F: Feed> Driver<F> {
             resync: false,
             event: None,
         });
-        Ok(Batch { changes: changes.collect(), next: Next::Listen(position) })
+        Ok(Batch::going_on(changes.collect(), Next::Listen(position)))
     }
 
     pub(super) fn state_as_batch(
@@ -81,74 +123,89 @@ impl<F: Feed> Driver<F> {
         position: Position,
         resync: bool,
     ) -> Batch<F::Record> {
-        let subject = &self.subject;
-        let complete = match subject {
-            Some(subject) => subject.cursor(&position, newest(&state)),
-            None => Cursor::At(position.clone()),
-        };
-        let last = state.len().saturating_sub(1);
-        let snapshot = state.into_iter().enumerate().map(|(index, Versioned { record, version })| {
-            let cursor = match subject {
-                Some(subject) => subject.cursor(&position, version),
-                None if index == last => complete.clone(),
+        let newest = newest(&state);
+        let changes = self.state_as_changes(state, &position, resync, Some(newest));
+        Batch { changes, next: Next::Listen(position), ahead: Ahead::default(), restarts: true }
+    }
+
+    /// The messages of a part of the state, which was read at `position`. `complete_at` is the newest version in all of
+    /// the state; `None` if more parts follow.
+    pub(super) fn state_as_changes(
+        &self,
+        part: Vec<Versioned<F::Record>>,
+        position: &Position,
+        resync: bool,
+        complete_at: Option<i32>,
+    ) -> Vec<Change<F::Record>> {
+        let complete = complete_at.map(|newest| self.complete_cursor(position, newest));
+        let last = part.len().saturating_sub(1);
+        let operation = if self.changes_only { ChangeOperation::Update } else { ChangeOperation::Snapshot };
+        let snapshot = part.into_iter().enumerate().map(|(index, Versioned { record, version })| {
+            let cursor = match (&self.subject, &complete) {
+                (Some(subject), _) => subject.cursor(position, version),
+                (None, Some(complete)) if index == last => complete.clone(),
                 // No position describes a client that drops here with part of the state.
-                None => Cursor::Restart,
+                (None, _) => Cursor::Restart,
             };
-            let operation = if self.changes_only { ChangeOperation::Update } else { ChangeOperation::Snapshot };
             Change { operation, record: Some(record), cursor, resync, event: None }
         });
         let mut changes: Vec<_> = snapshot.collect();
         if !self.changes_only {
-            let operation = ChangeOperation::Ready;
-            changes.push(Change { operation, record: None, cursor: complete, resync, event: None });
+            changes.extend(complete.map(|cursor| Change::ready(cursor, resync)));
         }
-        Batch { changes, next: Next::Listen(position) }
+        changes
+    }
+
+    /// The cursor of a client that has received everything that `position` contains; `newest` is the version of a stream
+    /// of one subject.
+    pub(super) fn complete_cursor(&self, position: &Position, newest: i32) -> Cursor {
+        match &self.subject {
+            Some(subject) => subject.cursor(position, newest),
+            None => Cursor::At(position.clone()),
+        }
     }
 
     /// Reads every change since `cursor`, then READY; or the present state, marked as a resync, where the log does not
     /// reach back to the cursor.
     pub(super) async fn resume(&self, cursor: &Cursor) -> Result<Batch<F::Record>> {
-        let mut transaction = self.consistent_read().await?;
+        let mut reading = self.sources.gate.enter(&self.sources.pool).await?;
+        let outcome = timeout(reading.deadline, self.resume_on(&mut reading.connection, cursor)).await;
+        reading.finish(outcome)
+    }
+
+    async fn resume_on(&self, connection: &mut PgConnection, cursor: &Cursor) -> Result<Batch<F::Record>> {
+        let mut transaction = consistent_read(connection).await?;
         let (position, floor) = event::position_now(&mut transaction).await?;
         let cursor = &cursor.resumable(&mut transaction, &position, floor).await?;
-        let subject = &self.subject;
-        // A resume of one subject reads its state too: it fails if the caller may not see the subject, and gives its
-        // version.
-        let state = match subject {
-            Some(_) => self.feed.snapshot(&mut transaction).await?,
-            None => Vec::new(),
+        // A resume of one subject fails if the caller may not see the subject.
+        let present = match &self.subject {
+            Some(_) => self.feed.present_version(&mut transaction).await?,
+            None => 0,
         };
-        let limit = self.sources.replay_limit;
-        let resumed = match (cursor, subject) {
-            (Cursor::Restart | Cursor::Sealed(_), _) => Resumed::Gap,
+        let batch = match (cursor, &self.subject) {
+            (Cursor::Restart | Cursor::Sealed(_), _) => self.snapshot_at(&mut transaction, position, true).await?,
             (Cursor::At(since), _) => {
-                let missed = self.range(since, &position);
-                event::resume(&mut transaction, &missed, floor, limit).await?
+                let so_far = CatchUp::resuming(since.clone(), present);
+                self.page_at(&mut transaction, &so_far, position, floor).await?
             }
             (Cursor::Subject { subject: named, version, .. }, Some(subject)) if subject.is(named) => {
-                self.resume_subject(&mut transaction, *version, newest(&state)).await?
+                let changes = match self.resume_subject(&mut transaction, *version, present).await? {
+                    Resumed::Events(events) => {
+                        readable(self.project(events.into_iter().map(Arc::new), &position, &position))?
+                    }
+                    Resumed::Gap => None,
+                };
+                if let Some(mut changes) = changes {
+                    changes.push(Change::ready(subject.cursor(&position, present), false));
+                    Batch::going_on(changes, Next::Listen(position))
+                } else {
+                    self.snapshot_at(&mut transaction, position, true).await?
+                }
             }
             (Cursor::Subject { .. }, _) => return Err(Error::invalid("after", "this cursor is of another stream")),
         };
-        let before = if let Cursor::At(since) = cursor { since } else { &position };
-        let changes = match resumed {
-            Resumed::Events(events) => readable(self.project(events.into_iter().map(Arc::new), before, &position))?,
-            Resumed::Gap => None,
-        };
-        let Some(mut changes) = changes else {
-            let state = if subject.is_some() { state } else { self.feed.snapshot(&mut transaction).await? };
-            transaction.commit().await?;
-            return Ok(self.state_as_batch(state, position, true));
-        };
         transaction.commit().await?;
-        self.complete(&mut changes, &position);
-        let ready = match subject {
-            Some(subject) => subject.cursor(&position, newest(&state)),
-            None => Cursor::At(position.clone()),
-        };
-        let operation = ChangeOperation::Ready;
-        changes.push(Change { operation, record: None, cursor: ready, resync: false, event: None });
-        Ok(Batch { changes, next: Next::Listen(position) })
+        Ok(batch)
     }
 
     /// Reads the events of the one subject since `version` up to its `present` version.
@@ -171,7 +228,7 @@ impl<F: Feed> Driver<F> {
         LogRange {
             company_id: self.feed.company_id(),
             subject_types,
-            subject_id: self.feed.subject().map(|subject| subject.id),
+            scope: RangeScope::of(&self.feed.interests()),
             since: since.clone(),
             until: until.clone(),
         }
@@ -229,6 +286,6 @@ pub(super) fn readable<T>(made: Result<T>) -> Result<Option<T>> {
 }
 
 /// The version that a stream of one subject has reached with `state`.
-fn newest<R>(state: &[Versioned<R>]) -> i32 {
+pub(super) fn newest<R>(state: &[Versioned<R>]) -> i32 {
     state.iter().map(|row| row.version).max().unwrap_or(0)
 }

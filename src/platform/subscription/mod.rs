@@ -16,6 +16,9 @@
 //! Streams of changes only ([`changes`], for widgets already in the field) leave out SNAPSHOT and READY; after a gap
 //! they send each record of the state as an UPDATE with `resync: true`.
 //!
+//! A large state is sent [in pages](Listing), and so is a long stretch of the log. Only some streams [read](ReadGate) at
+//! once. Values that are computed from the state are streams of their own kind, see [`derived`].
+//!
 //! A few streams [conflate](Newest): a slow client receives the newest state of one subject and not each change.
 //!
 //! **Failures.** While the database is away, a new stream ends with UNAVAILABLE. An open one is silent and catches up
@@ -23,9 +26,12 @@
 //! while a client is slow.
 
 mod catch_up;
+pub mod derived;
 mod driver;
+mod gate;
+mod listing;
 mod newest;
-mod stream_event;
+mod project;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -37,9 +43,15 @@ use uuid::Uuid;
 use self::{
     catch_up::CatchUp,
     driver::{Batch, Driver, Next, readable},
+    listing::Ahead,
     newest::LastSent,
 };
-pub use self::{newest::Newest, stream_event::StreamEvent};
+pub use self::{
+    gate::ReadGate,
+    listing::{Listing, Loaded},
+    newest::Newest,
+    project::{operation, project},
+};
 use crate::platform::{
     error::{Code, Result},
     event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Received},
@@ -84,6 +96,13 @@ pub struct Change<R> {
     pub event: Option<Arc<Event>>,
 }
 
+impl<R> Change<R> {
+    /// READY, at which the client has received everything that `cursor` stands for.
+    fn ready(cursor: Cursor, resync: bool) -> Self {
+        Self { operation: ChangeOperation::Ready, record: None, cursor, resync, event: None }
+    }
+}
+
 /// One client's subscription to a concept: its state, its events, its rights.
 pub trait Feed: Send + Sync + 'static {
     /// The record of the stream's messages.
@@ -105,6 +124,29 @@ pub trait Feed: Send + Sync + 'static {
     /// `NOT_FOUND` when the stream is about one subject that the caller may not see.
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>>;
 
+    /// Lists the present state, in the order in which the stream sends it, for a state that may be large: the records are
+    /// then read by [`Feed::load`], page by page. By default a stream reads its [whole state](Feed::snapshot).
+    fn listing<'a>(&'a self, _connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Option<Listing>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Reads records of a [listing](Feed::listing), as they are now.
+    fn load<'a>(
+        &'a self,
+        _connection: &'a mut PgConnection,
+        _ids: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<Vec<Loaded<Self::Record>>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Reads the version of the one subject of the stream. A feed whose state is large reads less than all of it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the caller may not see the subject.
+    fn present_version<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<i32>> {
+        Box::pin(async { Ok(driver::newest(&self.snapshot(connection).await?)) })
+    }
+
     /// Reads what a stream of changes only sends first, in place of the present state; by default nothing.
     ///
     /// # Errors
@@ -118,7 +160,8 @@ pub trait Feed: Send + Sync + 'static {
         false
     }
 
-    /// What `event` means to this client; `None` if it concerns no record that the client may see.
+    /// What `event` means to this client; `None` if it concerns no record that the client may see. [`project`] decides it
+    /// from the client's rights and the stream's filter.
     fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>>;
 }
 
@@ -131,6 +174,8 @@ pub struct Sources {
     pub hub: Hub,
     /// Most events that one resume replays; a page of a catch-up is no larger.
     pub replay_limit: usize,
+    /// How many streams read at once.
+    pub gate: ReadGate,
 }
 
 /// Pause before the first retry while the database is away; doubled up to [`RETRY_MOST`].
@@ -138,12 +183,13 @@ const RETRY_LEAST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 
 /// How a stream begins.
-enum Opening {
+#[derive(Debug)]
+pub enum Opening {
     /// SNAPSHOT of the present state, then READY.
     Snapshot,
     /// The changes since the cursor, then READY.
     After(Cursor),
-    /// No state: only changes from now on.
+    /// No state: the [first](Feed::first) records, then only changes from now on.
     Changes,
 }
 
@@ -153,17 +199,13 @@ pub fn subscribe<F: Feed>(
     feed: F,
     after: Option<Cursor>,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
-    stream(sources, feed, after.map_or(Opening::Snapshot, Opening::After))
+    stream(sources, Arc::new(feed), after.map_or(Opening::Snapshot, Opening::After))
 }
 
-/// A stream of the changes of `feed` from now on, after its [first](Feed::first) records. An error ends it.
-pub fn changes<F: Feed>(sources: &Sources, feed: F) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
-    stream(sources, feed, Opening::Changes)
-}
-
-fn stream<F: Feed>(
+/// A stream of `feed`. An error ends it.
+pub fn stream<F: Feed>(
     sources: &Sources,
-    feed: F,
+    feed: Arc<F>,
     opening: Opening,
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let subscription = sources.hub.subscribe(feed.interests());
@@ -174,13 +216,18 @@ fn stream<F: Feed>(
     async_stream::try_stream! {
         let conflates = driver.feed.conflates();
         let mut last_sent = LastSent::default();
+        let mut ahead = Ahead::default();
         let mut batch = match opening {
             Opening::Snapshot => Box::pin(driver.snapshot(false)).await?,
             Opening::After(cursor) => Box::pin(driver.resume(&cursor)).await?,
             Opening::Changes => Box::pin(driver.first()).await?,
         };
         loop {
+            ahead.take(&mut batch);
             for change in batch.changes {
+                if change.event.as_ref().is_some_and(|event| ahead.contains(event)) {
+                    continue;
+                }
                 if conflates {
                     last_sent.record(&change);
                 }
@@ -188,17 +235,18 @@ fn stream<F: Feed>(
             }
             // No connection or transaction is open while the client takes its time to read these messages.
             batch = match batch.next {
+                Next::Load(rest) => Box::pin(with_retry(|| driver.next_page(&rest))).await?,
                 Next::CatchUp(rest) => Box::pin(with_retry(|| driver.page(&rest))).await?,
                 Next::Listen(base) => match subscription.queue().recv().await {
                     Received::Delivery(delivery) if conflates => {
                         let waiting = subscription.queue().drain();
                         match readable(driver.newest(&delivery, &waiting, &base, &last_sent))? {
-                            Some(newest) => Batch { changes: Vec::from_iter(newest), next: Next::Listen(base) },
+                            Some(newest) => Batch::going_on(Vec::from_iter(newest), Next::Listen(base)),
                             None => Box::pin(with_retry(|| driver.snapshot_or_delete(&LastSent::Nothing))).await?,
                         }
                     }
                     Received::Delivery(delivery) => match readable(driver.delivered(&delivery, &base))? {
-                        Some(changes) => Batch { changes, next: Next::Listen(base) },
+                        Some(changes) => Batch::going_on(changes, Next::Listen(base)),
                         None => Box::pin(with_retry(|| driver.snapshot(true))).await?,
                     },
                     Received::Lagged(_) if conflates => {
@@ -206,7 +254,7 @@ fn stream<F: Feed>(
                     }
                     Received::Lagged(since) => {
                         let catch_up = CatchUp::since(since.union(&base));
-                        Batch { changes: Vec::new(), next: Next::CatchUp(Box::new(catch_up)) }
+                        Batch::going_on(Vec::new(), Next::CatchUp(Box::new(catch_up)))
                     }
                     // The log may belong to a restored database; discard what was sent.
                     Received::Resync if conflates => {

@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
     Change, ChangeOperation, Feed, Versioned,
-    driver::{Batch, Driver, Next},
+    driver::{Batch, Driver, Next, consistent_read},
 };
 use crate::platform::{
     error::{Code, Result},
@@ -55,6 +56,10 @@ impl<F: Feed> Feed for Newest<F> {
 
     fn first<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Self::Record>>> {
         self.0.first(connection)
+    }
+
+    fn present_version<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<i32>> {
+        self.0.present_version(connection)
     }
 
     fn conflates(&self) -> bool {
@@ -119,19 +124,25 @@ impl<F: Feed> Driver<F> {
     /// Reads the present state, in place of changes that were dropped from the queue or the log: its SNAPSHOT, or DELETE
     /// if the client may no longer see it. Empty if that was sent last.
     pub(super) async fn snapshot_or_delete(&self, last_sent: &LastSent) -> Result<Batch<F::Record>> {
-        let mut transaction = self.consistent_read().await?;
-        let (position, _) = event::position_now(&mut transaction).await?;
-        let mut batch = match self.feed.snapshot(&mut transaction).await {
-            Ok(state) => self.state_as_batch(state, position, false),
-            Err(error) if error.code() == Code::NotFound => {
-                // The subject's version is not visible either, so a resume must begin with the state.
-                let (operation, cursor) = (ChangeOperation::Delete, Cursor::Restart);
-                let gone = Change { operation, record: None, cursor, resync: false, event: None };
-                Batch { changes: vec![gone], next: Next::Listen(position) }
-            }
-            Err(error) => return Err(error),
+        let mut reading = self.sources.gate.enter(&self.sources.pool).await?;
+        let read = async {
+            let mut transaction = consistent_read(&mut reading.connection).await?;
+            let (position, _) = event::position_now(&mut transaction).await?;
+            let batch = match self.feed.snapshot(&mut transaction).await {
+                Ok(state) => self.state_as_batch(state, position, false),
+                Err(error) if error.code() == Code::NotFound => {
+                    // The subject's version is not visible either, so a resume must begin with the state.
+                    let (operation, cursor) = (ChangeOperation::Delete, Cursor::Restart);
+                    let gone = Change { operation, record: None, cursor, resync: false, event: None };
+                    Batch::going_on(vec![gone], Next::Listen(position))
+                }
+                Err(error) => return Err(error),
+            };
+            transaction.commit().await?;
+            Ok(batch)
         };
-        transaction.commit().await?;
+        let outcome = timeout(reading.deadline, read).await;
+        let mut batch = reading.finish(outcome)?;
         batch.changes.retain(|change| LastSent::of(change) != *last_sent);
         Ok(batch)
     }

@@ -36,8 +36,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod last_look;
 #[cfg(test)]
 mod tests;
+
+pub use last_look::LastLook;
 
 type Run = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 

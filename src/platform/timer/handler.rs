@@ -4,13 +4,13 @@ use std::{future::Future, sync::Arc};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 
-use super::{Timer, sql};
+use super::{Group, Timer, scheduler::Report, sql};
 use crate::platform::{
     error::Result,
     unit::{Unit, Verb},
 };
 
-/// The effect of timers of one purpose. Several of one company may fire in one transaction.
+/// The effect of timers of one purpose. Many of one company fire in one transaction.
 pub trait Handler: Send + Sync + 'static {
     /// The type of the subjects.
     const SUBJECT_TYPE: &'static str;
@@ -19,13 +19,28 @@ pub trait Handler: Send + Sync + 'static {
     /// What was read under the locks.
     type Locked: Send;
 
-    /// Locks the subjects of `timers`, and their parents before them, as every writer of the concept does.
-    fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> impl Future<Output = Result<Self::Locked>> + Send;
+    /// Tries to lock the subjects of `timers`, and their parents before them, in the order of every other writer of the
+    /// concept (`skip locked`). Never waits.
+    fn try_lock(
+        &self,
+        unit: &mut Unit<'_>,
+        timers: &[Timer],
+    ) -> impl Future<Output = Result<Tried<Self::Locked>>> + Send;
 
     /// Has the effect of those timers that are due, with their subjects locked. An effect that is no longer needed is
     /// no error.
     fn fire(&self, unit: &mut Unit<'_>, locked: Self::Locked, due: &[Timer])
     -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What came of trying to lock the subjects of some timers.
+#[derive(Debug)]
+pub struct Tried<L> {
+    /// What was read under the locks.
+    pub locked: L,
+    /// For each timer: false if somebody else has its subject locked. A subject that does not exist is not locked by
+    /// anybody; its timer fires without an effect.
+    pub is_held: Vec<bool>,
 }
 
 /// A handler of any type.
@@ -41,8 +56,8 @@ pub trait AnyHandler: Send + Sync {
     /// The type of the subjects and the purpose.
     fn handles(&self) -> (&'static str, &'static str);
 
-    /// Locks, checks which of `timers` are due, deletes those, and has their effect. Returns how many fired.
-    fn run<'a>(&'a self, unit: &'a mut Unit<'_>, timers: &'a [Timer]) -> BoxFuture<'a, Result<usize>>;
+    /// Has the effect of those of `timers` that are due and whose subjects are free. All of them are of one company.
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>, timers: &'a [Timer]) -> BoxFuture<'a, Result<Report>>;
 }
 
 impl<H: Handler> AnyHandler for H {
@@ -50,22 +65,30 @@ impl<H: Handler> AnyHandler for H {
         (H::SUBJECT_TYPE, H::PURPOSE)
     }
 
-    fn run<'a>(&'a self, unit: &'a mut Unit<'_>, timers: &'a [Timer]) -> BoxFuture<'a, Result<usize>> {
+    fn run<'a>(&'a self, unit: &'a mut Unit<'_>, timers: &'a [Timer]) -> BoxFuture<'a, Result<Report>> {
         async move {
-            let locked = self.lock(unit, timers).await?;
-            let mut due = Vec::new();
-            for timer in timers {
-                if sql::lock_due(unit.connection(), timer).await? {
-                    sql::delete(unit.connection(), timer).await?;
-                    due.push(timer.clone());
-                }
+            let mut report = Report::default();
+            let Some(first) = timers.first() else { return Ok(report) };
+            let group = Group { company_id: first.company_id, subject_type: H::SUBJECT_TYPE, purpose: H::PURPOSE };
+            let claimed = sql::claim(unit.connection(), &group, timers).await?;
+            report.needless += timers.len() - claimed.len();
+            if claimed.is_empty() {
+                return Ok(report);
             }
+            let Tried { locked, is_held } = self.try_lock(unit, &claimed).await?;
+            let tried = claimed.len();
+            let held: Vec<Timer> =
+                claimed.into_iter().zip(is_held).filter_map(|(timer, held)| held.then_some(timer)).collect();
+            report.skipped += tried - held.len();
+            // Deleted before the effect, which may set the timer anew. Committed also where the effect is not needed.
+            let due = sql::take(unit.connection(), &group, &held).await?;
+            report.needless += held.len() - due.len();
+            report.fired += due.len();
             if !due.is_empty() {
-                // The deletion is to be committed also where the effect is no longer needed.
                 unit.mark_changed();
                 self.fire(unit, locked, &due).await?;
             }
-            Ok(due.len())
+            Ok(report)
         }
         .boxed()
     }
@@ -78,9 +101,9 @@ pub(super) struct Fire<'a> {
 }
 
 impl Verb for Fire<'_> {
-    type Outcome = usize;
+    type Outcome = Report;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<usize> {
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Report> {
         self.handler.run(unit, self.timers).await
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::platform::{
     error::Result,
-    event::{NewEvent, Subject},
+    event::{NewEvent, Subject, scope_key},
     timer::{NewTimer, TimerKey},
 };
 
@@ -31,10 +31,26 @@ pub trait Record: Serialize {
         Vec::new()
     }
 
+    /// The fields that streams may be narrowed by ([`Scope::Field`](crate::platform::event::hub::Scope)), each with its
+    /// text in the record's JSON. A stream that listens to any other field would miss events when it resumes.
+    fn scopes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// Names the subject.
     fn subject(&self) -> Subject {
         Subject::new(Self::SUBJECT_TYPE, self.subject_id())
     }
+}
+
+/// The scopes that a subject is in after a change, and those that it was in before.
+fn scope_keys<R: Record>(after: &R, before: Option<&R>) -> Vec<i64> {
+    let scopes = after.scopes().into_iter().chain(before.map(R::scopes).unwrap_or_default());
+    let key = |(field, value): (_, String)| scope_key(after.company_id(), R::SUBJECT_TYPE, field, &value);
+    let mut keys: Vec<i64> = scopes.map(key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 #[derive(Debug)]
@@ -74,7 +90,9 @@ impl Changes {
         for &(purpose, due_at) in wanted.iter().filter(|wanted| !had.contains(wanted)) {
             self.timers_set.push(NewTimer { company_id, subject: subject.clone(), purpose, due_at });
         }
-        self.events.push(NewEvent::new(company_id, subject, after.version(), event_type, actor, after, before)?);
+        let mut event = NewEvent::new(company_id, subject, after.version(), event_type, actor, after, before)?;
+        event.scopes = Some(scope_keys(after, before));
+        self.events.push(event);
         Ok(())
     }
 

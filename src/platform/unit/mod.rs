@@ -23,22 +23,34 @@
 //! [`Unit::changes_written`] those that were really written.
 //!
 //! # Failure modes
+//! A transaction has a deadline, after which its connection is closed and the caller gets `UNAVAILABLE`.
+//!
 //! If the connection is lost during the commit, nobody knows whether the commit took place. The caller gets
 //! `UNAVAILABLE` and nobody is woken; the readers' poll finds the events. A repeat is safe if the verb recognizes it,
 //! by an id that the application made or by a key.
 
 mod changes;
+mod gate;
 mod sql;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, PgPool};
-use tokio::sync::SemaphorePermit;
+use tracing::Instrument as _;
+use uuid::Uuid;
 
 pub use changes::{Changes, Record};
+pub use gate::Lines;
 pub(crate) use sql::ChangeColumns;
 
-use super::{batch::ReaderGate, db::Pools, error::Result, event::LogNotifier, timer::TimerWaker};
+use self::gate::{Gate, Place};
+use super::{
+    batch::ReaderGate,
+    db::{Pools, pool},
+    error::{Error, Result},
+    event::LogNotifier,
+    timer::TimerWaker,
+};
 
 /// How many times a verb is run at most, the first time included.
 const ATTEMPTS: u32 = 8;
@@ -50,6 +62,11 @@ pub trait Verb: Sync {
 
     /// Locks, decides and writes. Runs again from the start after a deadlock or a serialization failure.
     fn run(&self, unit: &mut Unit<'_>) -> impl Future<Output = Result<Self::Outcome>> + Send;
+
+    /// Where the verb waits in this process before it takes a connection.
+    fn lines(&self) -> Lines {
+        Lines::default()
+    }
 }
 
 /// One run of a verb.
@@ -109,12 +126,17 @@ pub struct UnitOfWork {
     pools: Pools,
     notifier: LogNotifier,
     waker: TimerWaker,
+    /// Before transactions outside batches.
+    gate: Arc<Gate>,
+    /// Before batches that wait for locks.
+    waiting: Arc<Gate>,
 }
 
 impl UnitOfWork {
     /// Units of work on these pools; `notifier` and `waker` are this process's.
     pub fn new(pools: Pools, notifier: LogNotifier, waker: TimerWaker) -> Self {
-        Self { pools, notifier, waker }
+        let (gate, waiting) = (Gate::for_transactions(&pools.transactions), Gate::for_batches(&pools.waiting));
+        Self { pools, notifier, waker, gate, waiting }
     }
 
     /// Units of work of a process that is not a server: nobody is woken, and a running server finds the events and timers
@@ -138,9 +160,20 @@ impl UnitOfWork {
         &self.pools.batches
     }
 
-    /// A place among the batches that wait for locks; they leave some of the batches' connections to the others.
-    pub(super) async fn permit_to_wait(&self) -> SemaphorePermit<'_> {
-        self.pools.waiting.acquire().await.expect("the semaphore is never closed")
+    /// The pool of the scheduler.
+    pub fn timer_pool(&self) -> &PgPool {
+        &self.pools.timers
+    }
+
+    /// Calls that may wait in one partition of a batch.
+    pub(super) fn batch_queue(&self) -> usize {
+        self.pools.batch_queue
+    }
+
+    /// A place among the batches that wait for locks. They leave some of the batches' connections to the others, and one
+    /// company leaves a place to the others.
+    pub(super) async fn place_to_wait(&self, company_id: Uuid) -> Result<Place> {
+        self.waiting.enter(Lines { caller: Some((company_id, String::new())), ..Lines::default() }).await
     }
 
     /// Closes the pools, waiting for what runs.
@@ -148,12 +181,35 @@ impl UnitOfWork {
         self.pools.close().await;
     }
 
-    /// Runs `verb` in a transaction on a connection of the pool.
+    /// Runs `verb` in a transaction on a connection of the pool, in a task of its own: once it has begun, it runs to its
+    /// end also when the caller has gone, and so long it has its place and its connection.
     ///
     /// # Errors
-    /// The verb's, or `UNAVAILABLE`.
-    pub async fn run<V: Verb>(&self, verb: &V) -> Result<V::Outcome> {
-        self.run_on(&mut *self.pools.requests.acquire().await?, verb).await
+    /// The verb's; `RATE_LIMITED` if too many wait; `UNAVAILABLE`.
+    pub async fn run<V>(&self, verb: V) -> Result<V::Outcome>
+    where
+        V: Verb + Send + 'static,
+        V::Outcome: 'static,
+    {
+        let place = self.gate.enter(verb.lines()).await?;
+        let work = self.clone();
+        let run = async move {
+            let outcome = work.run_here(&verb).await;
+            drop(place);
+            outcome
+        };
+        tokio::spawn(run.in_current_span()).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    async fn run_here<V: Verb>(&self, verb: &V) -> Result<V::Outcome> {
+        let pool = &self.pools.requests;
+        let mut connection = pool.acquire().await?;
+        let time = pool::deadline(pool);
+        if let Ok(outcome) = tokio::time::timeout(time, self.run_on(&mut connection, verb)).await {
+            return outcome;
+        }
+        pool::close_hard(connection);
+        Err(Error::unavailable(format!("a transaction took longer than {time:?}")))
     }
 
     /// Runs `verb` in a transaction on `connection`.
@@ -194,8 +250,19 @@ impl UnitOfWork {
     async fn run_in_transaction<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
         let mut transaction = connection.begin().await?;
         let mut unit = Unit::new(&mut transaction);
-        let outcome = verb.run(&mut unit).await?;
-        let is_changed = unit.finish().await?;
+        let run = async {
+            let outcome = verb.run(&mut unit).await?;
+            Ok::<_, Error>((outcome, unit.finish().await?))
+        };
+        let (outcome, is_changed) = match run.await {
+            Ok(done) => done,
+            Err(error) => {
+                // At once, so that its locks are free when the caller hears of the failure. Otherwise the connection would
+                // be rolled back when it is used again.
+                let _ = transaction.rollback().await;
+                return Err(error);
+            }
+        };
         let written = unit.written;
         if is_changed {
             transaction.commit().await?;

@@ -231,6 +231,51 @@ async fn each_message_in_a_batch_has_its_own_outcome_and_none_is_written_twice()
     assert!(company.count("select count(*) from chat_message where text = 'goes away'").await <= 1);
 }
 
+/// One thread, so that calls are made in the order in which they are spawned.
+#[tokio::test]
+async fn messages_of_one_chat_keep_their_order_also_when_some_of_them_need_locks() {
+    let company = Company::new().await;
+    let contracts = company.contracts(1).await;
+    let race = company.race(&company.visitor("ada"), &contracts).await;
+    let chat = &race.chats[0];
+    let agent = company.agent(chat.agent_id);
+    company.servers[0].start(&agent, chat.id).await.unwrap();
+    let mut other_session = company.sql().await;
+    let mut calls = Vec::new();
+    for round in 0..4 {
+        let mut write = |number: usize| {
+            let (server, agent) = (company.servers[0].clone(), agent.clone());
+            let text = format!("{:03}", round * 60 + number);
+            let new = NewMessage { id: None, chat_id: chat.id, text, author: "Ada".to_owned(), is_agent: None };
+            calls.push(tokio::spawn(async move { server.create_message(&agent, new).await.unwrap() }));
+        };
+        // Somebody else holds the chat: calls of the guarded path go to the locked one, and others come behind them.
+        let mut held = other_session.begin().await.unwrap();
+        sqlx::query("select from chat where id = $1 for update").bind(chat.id).execute(&mut *held).await.unwrap();
+        for number in 0..30 {
+            write(number);
+            if number % 7 == 0 {
+                // Time for a batch to begin.
+                company.count("select 1::bigint").await;
+            }
+        }
+        held.rollback().await.unwrap();
+        for number in 30..60 {
+            write(number);
+            if number % 7 == 0 {
+                company.count("select 1::bigint").await;
+            }
+        }
+    }
+    let mut written = Vec::new();
+    for call in calls {
+        written.push(call.await.unwrap());
+    }
+    assert!(written.is_sorted_by_key(|message| (message.inserted_at, message.text.clone())), "as they were called");
+    assert_eq!(written.len(), 240);
+    company.check().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_locked_contract_delays_only_its_own_offers() {
     let company = Company::new().await;

@@ -200,7 +200,13 @@ async fn a_stream_begins_with_what_its_reader_may_see() {
     let mut connection = company.sql().await;
     let mut count = async |who: &Principal, filter: ChatFilter| {
         let feed = ChatFeed { viewer: Arc::new(who.clone()).into(), filter };
-        feed.snapshot(&mut connection).await.map(|shown| shown.len()).map_err(|error| error.code())
+        let Some(listing) = feed.listing(&mut connection).await.unwrap() else {
+            return feed.snapshot(&mut connection).await.map(|shown| shown.len()).map_err(|error| error.code());
+        };
+        let ids: Vec<Uuid> = listing.rows.into_iter().map(|(id, _)| id).collect();
+        let loaded = feed.load(&mut connection, &ids).await.unwrap();
+        assert!(loaded.iter().all(|chat| chat.record.is_some()), "only what is shown is listed");
+        Ok(loaded.len())
     };
     let all = ChatFilter::default;
     assert_eq!(count(&company.service, all()).await, Ok(3));

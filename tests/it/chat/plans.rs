@@ -9,13 +9,16 @@ use uuid::Uuid;
 
 use super::company::Company;
 
-const STATEMENTS: [&str; 12] = [
+const STATEMENTS: [&str; 15] = [
     "src/chat/sql/read_races.sql",
     "src/chat/sql/lock_races.sql",
     "src/chat/sql/lock_chats.sql",
+    "src/chat/sql/try_lock_races.sql",
+    "src/chat/sql/try_lock_chats.sql",
     "src/chat/sql/insert_races.sql",
     "src/chat/sql/update_races.sql",
     "src/chat/sql/chats_of_races.sql",
+    "src/platform/timer/sql/take_timers.sql",
     "src/chat/contract/sql/find_contracts.sql",
     "src/chat/message/sql/read_chats.sql",
     "src/chat/message/sql/known_messages.sql",
@@ -54,6 +57,14 @@ async fn batches_look_rows_up_by_their_whole_keys() {
             for scan in ["Index Cond: (company_id = $1)\n", "Seq Scan", "hashed SubPlan", "Merge Join"] {
                 assert!(!plan.contains(scan), "{size}, {file}: {scan}\n{plan}");
             }
+        }
+        for file in ["src/platform/timer/sql/due_timers.sql", "src/platform/timer/sql/next_due.sql"] {
+            let plan = plan(&mut connection, file).await;
+            let range = plan.lines().skip_while(|line| !line.contains(" using timer_due on timer")).nth(1);
+            assert!(
+                range.is_some_and(|range| range.contains("Index Cond") && range.contains("due_at")),
+                "{size}, {file}: {plan}"
+            );
         }
     }
 }

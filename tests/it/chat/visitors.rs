@@ -167,7 +167,11 @@ async fn a_visitor_sees_no_prices_and_of_inactive_contracts_only_those_of_its_ch
 
     patch(json!({ "status": "inactive" })).await;
     let left = stream.event().await;
-    assert_eq!((&left["operation"], &left["record"]), (&json!("DELETE"), &inactive), "without prices");
+    assert_eq!(
+        (&left["operation"], &left["record"]),
+        (&json!("DELETE"), &active),
+        "as it was seen last, without prices"
+    );
     assert_eq!(shown(&node, &eve, contract.id).await, json!([inactive, inactive, inactive, inactive, inactive]));
     assert_eq!(shown(&node, &mallory, contract.id).await, json!([unseen, unseen, unseen, unseen, unseen]));
     for token in [&service(), &agent(contract.agent_id)] {

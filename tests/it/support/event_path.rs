@@ -11,7 +11,7 @@ use switchboard::platform::{
     config::{DatabaseSettings, EventSettings},
     db,
     event::{Hub, LogNotifier, listener, notifier, reader},
-    subscription::Sources,
+    subscription::{ReadGate, Sources},
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub(crate) fn settings() -> EventSettings {
         subscription_queue: 256,
         read_memory: 16_777_216,
         replay_limit: 10_000,
+        stream_reads: 4,
+        stream_read_timeout: PATIENCE,
     }
 }
 
@@ -45,6 +47,9 @@ pub(crate) fn server_options(database: &PgConnectOptions) -> PgConnectOptions {
         statement_timeout: PATIENCE,
         lock_timeout: PATIENCE,
         read_share: 2,
+        batch_queue: 1_000,
+        generic_plans: true,
+        idempotency_retention: Duration::from_hours(24),
     };
     db::connection_options(database.clone(), &settings)
 }
@@ -84,7 +89,9 @@ impl EventPath {
             (LogNotifier::default(), Hub::new(settings.subscription_queue), CancellationToken::new());
         let options = server_options(database).application_name(SESSIONS);
         let (sender, live) = watch::channel(false);
-        let sources = Sources { pool: pool(database), hub: hub.clone(), replay_limit: settings.replay_limit };
+        let (pool, replay_limit) = (pool(database), settings.replay_limit);
+        let gate = ReadGate::new(&settings, &pool);
+        let sources = Sources { pool, hub: hub.clone(), replay_limit, gate };
         let mut tasks = JoinSet::new();
         tasks.spawn(notifier::run(notifier.clone(), options.clone(), settings.notify_every, stop.clone()));
         tasks.spawn(listener::run(notifier.clone(), options.clone(), settings.clone(), stop.clone()));

@@ -28,6 +28,8 @@ pub(crate) enum Road {
 pub(crate) struct Proxy {
     directory: PathBuf,
     road: watch::Sender<Road>,
+    /// How often the connections that were open then were frozen.
+    freezes: watch::Sender<u64>,
     accepting: JoinHandle<()>,
 }
 
@@ -39,18 +41,24 @@ impl Proxy {
         let listener = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();
         let postgres = options.get_socket().unwrap().join(format!(".s.PGSQL.{}", options.get_port()));
         let road = watch::Sender::new(Road::Pass);
-        let state = road.clone();
+        let (state, freezes) = (road.clone(), watch::Sender::new(0));
+        let frozen = freezes.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, postgres.clone(), state.subscribe()));
+                tokio::spawn(serve(client, postgres.clone(), state.subscribe(), frozen.subscribe()));
             }
         });
-        Self { directory, road, accepting }
+        Self { directory, road, freezes, accepting }
     }
 
     /// `options` by way of this proxy.
     pub(crate) fn options(&self, options: &PgConnectOptions) -> PgConnectOptions {
         options.clone().socket(&self.directory).port(5432)
+    }
+
+    /// Freezes the connections that are open now; new ones work.
+    pub(crate) fn freeze_open(&self) {
+        self.freezes.send_modify(|freezes| *freezes += 1);
     }
 
     /// From now on the road is like this.
@@ -66,16 +74,24 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(mut client: UnixStream, postgres: PathBuf, mut road: watch::Receiver<Road>) {
+async fn serve(
+    mut client: UnixStream,
+    postgres: PathBuf,
+    mut road: watch::Receiver<Road>,
+    mut freezes: watch::Receiver<u64>,
+) {
     let mut server = None;
+    let mut is_frozen = false;
+    freezes.mark_unchanged();
     if *road.borrow_and_update() == Road::Pass {
         let connected = server.insert(UnixStream::connect(postgres).await.unwrap());
         tokio::select! {
             _ = copy_bidirectional(&mut client, connected) => return,
             _ = road.wait_for(|road| *road != Road::Pass) => {}
+            _ = freezes.changed() => is_frozen = true,
         }
     }
-    if *road.borrow() == Road::Freeze {
+    if is_frozen || *road.borrow() == Road::Freeze {
         // `server` stays open as well: it does not know either.
         tokio::select! {
             () = swallow(&mut client) => {}

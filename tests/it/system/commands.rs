@@ -74,6 +74,23 @@ async fn a_server_accepts_the_companies_and_tokens_that_commands_create() {
     }
 }
 
+#[tokio::test]
+async fn sql_role_grants_and_revokes_a_company_of_a_database_role() {
+    let app = TestApp::new().await;
+    let (url, company) = (app.database.url(), demo::COMPANY_ID.to_string());
+    let role = format!("dialer_{}", Uuid::now_v7().simple());
+    let mut admin = app.sql().await;
+    sqlx::raw_sql(AssertSqlSafe(format!("create role {role} login"))).execute(&mut admin).await.unwrap();
+    let named = |verb: &'static str| switchboard_on(&url, &["sql-role", verb, "--role", &role, "--company", &company]);
+    assert_eq!(printed(named("grant")).await, "granted\n");
+    assert_eq!(printed(named("grant")).await, "granted before\n");
+    assert_eq!(printed(named("revoke")).await, "revoked\n");
+    assert!(complaint(named("revoke")).await.contains("no such grant"));
+    let nobody = ["sql-role", "grant", "--role", "nobody at all", "--company", &company];
+    assert!(complaint(switchboard_on(&url, &nobody)).await.contains("no such database role"));
+    sqlx::raw_sql(AssertSqlSafe(format!("drop owned by {role}; drop role {role}"))).execute(&mut admin).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_migrations_at_once_of_an_empty_database_all_succeed() {
     let app = TestApp::new().await;

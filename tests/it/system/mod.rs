@@ -4,8 +4,11 @@
 mod absence;
 mod commands;
 mod crash;
+mod crowds;
+mod delivery;
 mod documentation;
 mod exposure;
+mod frozen;
 mod hostile_clients;
 mod hostile_documents;
 mod memory;
@@ -13,3 +16,4 @@ mod outage;
 mod proportion;
 mod rights;
 mod storm;
+mod unread;

@@ -2,9 +2,14 @@
 --
 -- $1 company, $2 id
 -- $3 agent, $4 name, $5 color, $6 rate, $7 status, $8 shift, $9 miss time, $10 miss fee, $11 agent deleted
+with
+moment as materialized (
+    select switchboard.now() as now
+)
 update contract
 set agent_id = $3, name = $4, color = $5, rate = $6, status = $7, session = $8, miss_time = $9, miss_fee = $10,
-    agent_deleted = $11, version = version + 1, updated_at = switchboard.now()
+    agent_deleted = $11, version = version + 1, updated_at = moment.now
+from moment
 where contract.company_id = $1 and contract.id = $2
 returning
     contract.company_id,

@@ -94,6 +94,31 @@ pub(super) async fn opening_messages(
     Ok(messages.fetch_all(connection).await?)
 }
 
+/// The ids of a chat's newest messages, oldest first. Takes no lock.
+pub(super) async fn list(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    chat_id: Uuid,
+    limit: usize,
+) -> Result<Vec<(Uuid, i32)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = sqlx::query_file!("src/chat/message/sql/list_messages.sql", company_id, chat_id, limit);
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().rev().map(|row| (row.id, row.number)).collect())
+}
+
+/// Those of these messages of a chat that exist, in any order, with the chat's parties as they are now. Takes no lock.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    chat_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<MessageRecord>> {
+    let messages =
+        sqlx::query_file_as!(MessageRecord, "src/chat/message/sql/find_messages.sql", company_id, chat_id, ids);
+    Ok(messages.fetch_all(connection).await?)
+}
+
 /// Adds messages and their events to those of these chats that are unchanged since they were read. Returns the chats
 /// that were written.
 pub(super) async fn write(
@@ -146,6 +171,7 @@ pub(super) async fn write(
         &events.actors as &[Option<&str>],
         &events.payloads as &[&str],
         &events.previous as &[Option<&str>],
+        &events.scopes as &[Option<String>],
     );
     Ok(written.fetch_all(connection).await?)
 }

@@ -8,7 +8,7 @@
 --  $2..$5   chats: id, version read, number of messages read, number of messages added
 --  $6..$12  messages: chat, id, number, text, author, written by the agent, time
 -- $13, $14  opening messages that the customer's client wrote again: chat, id that it gave
--- $15..$22  events: chat, subject type, subject id, version, event type, actor, payload, previous
+-- $15..$23  events: chat, subject type, subject id, version, event type, actor, payload, previous, scope keys
 --
 -- Returns the chats that were written.
 with
@@ -58,11 +58,12 @@ echoed as (
     where message.ctid = found_opening.tid
 ),
 appended as (
-    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
-        new.previous::json
-    from unnest($15::uuid[], $16::text[], $17::text[], $18::int[], $19::text[], $20::text[], $21::text[], $22::text[])
-        as new (chat_id, subject_type, subject_id, version, type, actor, payload, previous)
+        new.previous::json, new.scopes::bigint[]
+    from unnest($15::uuid[], $16::text[], $17::text[], $18::int[], $19::text[], $20::text[], $21::text[], $22::text[],
+        $23::text[])
+        as new (chat_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
     join held_chat on held_chat.id = new.chat_id
 )
 select id from held_chat

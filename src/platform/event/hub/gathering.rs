@@ -12,7 +12,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Hub, Read};
+use super::{Hub, Read, Recipient};
 use crate::platform::event::{Event, Position};
 
 /// The events of one read, as far as they are known.
@@ -42,7 +42,7 @@ impl Gathering<'_> {
         }
         // A queue that is registered later misses nothing: the state that its subscription reads contains this read.
         let routes = self.hub.routes();
-        let wanted = piece.into_iter().filter(|event| routes.queues(event).next().is_some());
+        let wanted = piece.into_iter().filter(|event| routes.recipients_of(event).next().is_some());
         for event in wanted {
             self.bytes += event.bytes();
             self.wanted.push(Arc::new(event));
@@ -55,14 +55,16 @@ impl Gathering<'_> {
         }
     }
 
-    /// Has every queue that wants one of `events` lag. Each once: its subscription's next read of the log is newer than
+    /// Has every queue that wants one of `events` lag, and raises every signal. Each queue once: its subscription's next read of the log is newer than
     /// this read, and contains all of it.
     fn lag(&mut self, events: &[Arc<Event>]) {
         let Some(lagging) = &mut self.lagging else { return };
         let routes = self.hub.routes();
-        for queue in events.iter().flat_map(|event| routes.queues(event)) {
-            if lagging.insert(Arc::as_ptr(queue).addr()) {
-                queue.lag(self.before);
+        for recipient in events.iter().flat_map(|event| routes.recipients_of(event)) {
+            match recipient {
+                Recipient::Queue(queue) if lagging.insert(Arc::as_ptr(&queue).addr()) => queue.lag(self.before),
+                Recipient::Queue(_) => {}
+                Recipient::Signal(signal) => signal.raise(),
             }
         }
     }

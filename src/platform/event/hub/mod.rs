@@ -3,7 +3,7 @@
 //! ```text
 //! reader ── deliver(events, read) ──► routes: (company, subject type) ─┬─ all
 //!                                                                      ├─ by subject id
-//!                                                                      └─ by a field's text ──► EventQueue
+//!                                                                      └─ by a field's text ──► EventQueue, Signal
 //! ```
 //!
 //! A read arrives in pieces (`gathering.rs`); what nobody wants is let go at once.
@@ -13,6 +13,11 @@
 //!
 //! A subscription that registers before it reads the state misses nothing: every event that is committed after the
 //! state was read comes in a later read of the log, and that read is delivered to the registered queue.
+//!
+//! Whoever only needs to know that something happened takes a [`Watch`] instead of a queue: it holds no events, and what
+//! has changed is read from the database.
+
+mod watch;
 
 mod gathering;
 
@@ -26,6 +31,8 @@ use std::{
 
 use uuid::Uuid;
 
+use self::watch::Signal;
+pub use self::watch::Watch;
 pub use super::queue::{Delivery, EventQueue, Read, Received};
 use super::{Event, Position};
 
@@ -51,12 +58,10 @@ pub enum Scope {
     Field(&'static str, String),
 }
 
-/// A registration with the hub; ends when dropped.
+/// A queue that is registered with the hub until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
-    hub: Hub,
-    id: u64,
-    interests: Vec<Interest>,
+    _registration: Registration,
     queue: Arc<EventQueue>,
 }
 
@@ -67,7 +72,15 @@ impl Subscription {
     }
 }
 
-impl Drop for Subscription {
+/// Interests that are registered with the hub until this is dropped.
+#[derive(Debug)]
+struct Registration {
+    hub: Hub,
+    id: u64,
+    interests: Vec<Interest>,
+}
+
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut routes = self.hub.routes();
         for interest in &self.interests {
@@ -77,19 +90,38 @@ impl Drop for Subscription {
     }
 }
 
-/// Queues by the id of their subscription.
-type Queues = HashMap<u64, Arc<EventQueue>>;
+/// Who gets events.
+#[derive(Debug, Clone)]
+enum Recipient {
+    /// Gets the events.
+    Queue(Arc<EventQueue>),
+    /// Is told that there are some.
+    Signal(Arc<Signal>),
+}
+
+impl Recipient {
+    /// The log has a gap or another history: what was known of it means nothing any more.
+    fn request_resync(&self) {
+        match self {
+            Self::Queue(queue) => queue.request_resync(),
+            Self::Signal(signal) => signal.raise(),
+        }
+    }
+}
+
+/// Recipients by the id of their registration.
+type Recipients = HashMap<u64, Recipient>;
 
 /// The subscriptions of one company to one subject type.
 #[derive(Debug, Default)]
 struct TypeRoutes {
-    all: Queues,
-    by_subject: HashMap<String, Queues>,
-    by_field: HashMap<&'static str, HashMap<String, Queues>>,
+    all: Recipients,
+    by_subject: HashMap<String, Recipients>,
+    by_field: HashMap<&'static str, HashMap<String, Recipients>>,
 }
 
 impl TypeRoutes {
-    fn queues(&mut self, scope: &Scope) -> &mut Queues {
+    fn recipients(&mut self, scope: &Scope) -> &mut Recipients {
         match scope {
             Scope::All => &mut self.all,
             Scope::Subject(id) => self.by_subject.entry(id.clone()).or_default(),
@@ -118,8 +150,8 @@ impl TypeRoutes {
         self.all.is_empty() && self.by_subject.is_empty() && self.by_field.is_empty()
     }
 
-    /// The queues that get `event`; one that has several interests in it comes several times.
-    fn interested<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (&'a u64, &'a Arc<EventQueue>)> {
+    /// The recipients that get `event`; one that has several interests in it comes several times.
+    fn interested<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (&'a u64, &'a Recipient)> {
         let by_subject = self.by_subject.get(&event.subject_id).into_iter().flatten();
         let by_field = self
             .by_field
@@ -128,17 +160,17 @@ impl TypeRoutes {
         self.all.iter().chain(by_subject).chain(by_field)
     }
 
-    fn every_queue(&self) -> impl Iterator<Item = &Arc<EventQueue>> {
+    fn every_recipient(&self) -> impl Iterator<Item = &Recipient> {
         let by_field = self.by_field.values().flat_map(HashMap::values);
         let scopes = std::iter::once(&self.all).chain(self.by_subject.values()).chain(by_field);
         scopes.flat_map(HashMap::values)
     }
 }
 
-/// One event of a read that one queue gets.
+/// One event of a read that one recipient gets.
 struct Wanted {
-    queue_id: u64,
-    queue: Arc<EventQueue>,
+    id: u64,
+    recipient: Recipient,
     /// The event's index in the read.
     event: usize,
 }
@@ -151,17 +183,17 @@ struct Routes {
 }
 
 impl Routes {
-    fn add(&mut self, interest: &Interest, id: u64, queue: &Arc<EventQueue>) {
+    fn add(&mut self, interest: &Interest, id: u64, recipient: &Recipient) {
         let of_type = self.by_type.entry((interest.company_id, interest.subject_type.to_owned())).or_default();
-        of_type.queues(&interest.scope).insert(id, Arc::clone(queue));
+        of_type.recipients(&interest.scope).insert(id, recipient.clone());
     }
 
     fn remove(&mut self, interest: &Interest, id: u64) {
         let key = (interest.company_id, interest.subject_type.to_owned());
         let Some(of_type) = self.by_type.get_mut(&key) else { return };
-        let queues = of_type.queues(&interest.scope);
-        queues.remove(&id);
-        if queues.is_empty() {
+        let recipients = of_type.recipients(&interest.scope);
+        recipients.remove(&id);
+        if recipients.is_empty() {
             of_type.remove_empty(&interest.scope);
         }
         if of_type.is_empty() {
@@ -169,28 +201,29 @@ impl Routes {
         }
     }
 
-    /// The queues that get `event`, one of them perhaps several times.
-    fn queues<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<EventQueue>> {
-        let cache = self.all_companies.get(event.subject_type.as_str());
+    /// Who gets `event`, one of them perhaps several times.
+    fn recipients_of<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = Recipient> {
+        let cache =
+            self.all_companies.get(event.subject_type.as_str()).map(|queue| Recipient::Queue(Arc::clone(queue)));
         let of_type = self.by_type.get(&(event.company_id, event.subject_type.clone()));
         let interested = of_type.into_iter().flat_map(move |of_type| of_type.interested(event));
-        cache.into_iter().chain(interested.map(|(_, queue)| queue))
+        cache.into_iter().chain(interested.map(|(_, recipient)| recipient.clone()))
     }
 
-    /// Which queues get which of `events`: sorted by queue, each event once per queue, in the order of the read.
+    /// Who gets which of `events`: sorted by recipient, each event once for each, in the order of the read.
     fn wanted(&self, events: &[Arc<Event>]) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for (index, event) in events.iter().enumerate() {
             let Some(of_type) = self.by_type.get(&(event.company_id, event.subject_type.clone())) else { continue };
-            wanted.extend(of_type.interested(event).map(|(id, queue)| Wanted {
-                queue_id: *id,
-                queue: Arc::clone(queue),
+            wanted.extend(of_type.interested(event).map(|(id, recipient)| Wanted {
+                id: *id,
+                recipient: recipient.clone(),
                 event: index,
             }));
         }
-        wanted.sort_unstable_by_key(|wanted| (wanted.queue_id, wanted.event));
+        wanted.sort_unstable_by_key(|wanted| (wanted.id, wanted.event));
         // Several interests of one subscription may match the same event.
-        wanted.dedup_by_key(|wanted| (wanted.queue_id, wanted.event));
+        wanted.dedup_by_key(|wanted| (wanted.id, wanted.event));
         wanted
     }
 }
@@ -227,14 +260,24 @@ impl Hub {
     /// Registers a subscription. From now on each event that matches any of `interests` enters its queue once.
     pub fn subscribe(&self, interests: Vec<Interest>) -> Subscription {
         let queue = self.new_queue();
+        Subscription { _registration: self.register(interests, &Recipient::Queue(Arc::clone(&queue))), queue }
+    }
+
+    /// Registers a watch. From now on it is told of each read with an event that matches any of `interests`.
+    pub fn watch(&self, interests: Vec<Interest>) -> Watch {
+        let signal = Arc::new(Signal::default());
+        Watch::new(self.register(interests, &Recipient::Signal(Arc::clone(&signal))), &signal)
+    }
+
+    fn register(&self, interests: Vec<Interest>, recipient: &Recipient) -> Registration {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let mut routes = self.routes();
         for interest in &interests {
-            routes.add(interest, id, &queue);
+            routes.add(interest, id, recipient);
         }
         drop(routes);
         metrics::gauge!("switchboard_hub_subscriptions").increment(1.0);
-        Subscription { hub: self.clone(), id, interests, queue }
+        Registration { hub: self.clone(), id, interests }
     }
 
     /// A queue of all events about subjects of `subject_type`, whatever their company. For this process's own caches,
@@ -257,14 +300,21 @@ impl Hub {
         drop(routes);
         // Many subscriptions of one subject get the same events: neighbours share one delivery.
         let mut previous: Option<(&[Wanted], Arc<Delivery>)> = None;
-        for wanted in wanted.chunk_by(|one, next| one.queue_id == next.queue_id) {
+        for wanted in wanted.chunk_by(|one, next| one.id == next.id) {
+            let queue = match &wanted[0].recipient {
+                Recipient::Queue(queue) => queue,
+                Recipient::Signal(signal) => {
+                    signal.raise();
+                    continue;
+                }
+            };
             let chosen = || wanted.iter().map(|wanted| wanted.event);
             let same = previous.filter(|(others, _)| others.iter().map(|other| other.event).eq(chosen()));
             let delivery = match same {
                 Some((_, delivery)) => delivery,
                 None => delivery(chosen().map(|event| Arc::clone(&events[event])).collect()),
             };
-            wanted[0].queue.push(Arc::clone(&delivery));
+            queue.push(Arc::clone(&delivery));
             previous = Some((wanted, delivery));
         }
         self.set_position(read.after.clone());
@@ -283,8 +333,10 @@ impl Hub {
     /// Makes every subscription send its present state again, because the log has a gap or another history.
     pub(super) fn resync_all(&self) {
         let routes = self.routes();
-        let subscribed = routes.by_type.values().flat_map(TypeRoutes::every_queue);
-        for queue in subscribed.chain(routes.all_companies.values()) {
+        for recipient in routes.by_type.values().flat_map(TypeRoutes::every_recipient) {
+            recipient.request_resync();
+        }
+        for queue in routes.all_companies.values() {
             queue.request_resync();
         }
     }

@@ -8,11 +8,13 @@
 --   $6 actors         text[]  null for a timer
 --   $7 payloads       text[]  the record as JSON
 --   $8 previous       text[]  earlier values as JSON; null for a new subject
+--   $9 scopes         text[]  each an array of scope keys as text; null if they are not known
 with new as (
     select *
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[])
-        as new (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[])
+        as new (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
 )
-insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
-select company_id, subject_type, subject_id, version, type, actor, payload::json, previous::json
+insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
+select company_id, subject_type, subject_id, version, type, actor, payload::json, previous::json, scopes::bigint[]
 from new;

@@ -2,7 +2,7 @@
 --   $1 seen  text    xid8: greatest transaction of the position
 --   $2 most  bigint
 select not exists (
-    select from event
+    select 1 from event
     where xid > $1::text::xid8
     order by xid
     offset $2

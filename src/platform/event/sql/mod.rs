@@ -3,15 +3,23 @@
 mod read;
 
 use sqlx::{Connection as _, PgConnection};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::read::EventRow;
 pub(super) use self::read::read_after;
 use super::{
-    CursorKey, Event, EventKey, HistoryPlace, LogRange, NewEvent, Position, Subject,
+    CursorKey, Event, EventKey, HistoryPlace, LogRange, NewEvent, Position, RangeScope, Subject,
     position::{Incarnation, LogName, Mark},
 };
 use crate::platform::error::{Error, Result};
+
+/// A narrow range is read by the company's newest events where these are fewer, and by its scopes otherwise.
+const NEAR: i64 = 1_000;
+/// After this many transactions of the whole database the company's newest events are not even counted.
+const NEAR_TRANSACTIONS: u64 = 50_000;
+/// No bound on a range: more events than a log holds.
+const LONGEST_RANGE: usize = usize::MAX >> 2;
 
 /// Appends `events`. Must be the last statement of their transaction, with the subjects locked.
 pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Result<()> {
@@ -23,6 +31,7 @@ pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Resul
     let actors: Vec<Option<&str>> = events.iter().map(|event| event.actor.as_deref()).collect();
     let payloads: Vec<&str> = events.iter().map(|event| event.payload.as_str()).collect();
     let previous: Vec<Option<&str>> = events.iter().map(|event| event.previous.as_deref()).collect();
+    let scopes: Vec<Option<String>> = events.iter().map(NewEvent::scopes_text).collect();
     sqlx::query_file!(
         "src/platform/event/sql/append.sql",
         &company_ids,
@@ -33,6 +42,7 @@ pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Resul
         &actors as &[Option<&str>],
         &payloads as &[&str],
         &previous as &[Option<&str>],
+        &scopes as &[Option<String>],
     )
     .execute(connection)
     .await?;
@@ -114,34 +124,146 @@ pub async fn hold_log(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// The first `limit` events of `range` after `last`, in the order (subject type, subject, version). The caller checks
-/// in the same transaction that the log still holds the range.
+/// Makes the transaction's next statements use indexes, whatever the planner knows of a day of the log. For statements of
+/// this module: others are planned by their parameters, after [`plan_as_usual`].
+pub async fn prefer_indexes(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query_file!("src/platform/event/sql/prefer_indexes.sql").fetch_one(connection).await?;
+    Ok(())
+}
+
+/// Ends what [`prefer_indexes`] began.
+pub async fn plan_as_usual(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query_file!("src/platform/event/sql/plan_as_usual.sql").fetch_one(connection).await?;
+    Ok(())
+}
+
+/// One page of a range.
+#[derive(Debug)]
+pub enum RangePage {
+    /// The next events, in the order (subject type, subject, version).
+    Events(Vec<Event>),
+    /// The range holds more events than the bound.
+    TooLong,
+}
+
+/// A row of [`read_range`]: an event, and how many events the range holds.
+struct RangeRow {
+    company_id: Uuid,
+    subject_type: String,
+    subject_id: String,
+    version: i32,
+    event_type: String,
+    actor: Option<String>,
+    payload: String,
+    previous: Option<String>,
+    occurred_at: OffsetDateTime,
+    xid: i64,
+    total: i64,
+}
+
+impl From<RangeRow> for EventRow {
+    fn from(row: RangeRow) -> Self {
+        Self {
+            company_id: row.company_id,
+            subject_type: row.subject_type,
+            subject_id: row.subject_id,
+            version: row.version,
+            event_type: row.event_type,
+            actor: row.actor,
+            payload: row.payload,
+            previous: row.previous,
+            occurred_at: row.occurred_at,
+            xid: row.xid,
+        }
+    }
+}
+
+/// The first `limit` events of `range` after `last`. The caller checks in the same transaction that the log still holds
+/// the range, and has called [`prefer_indexes`]. With a `bound`, a longer range is [`RangePage::TooLong`]. Without one, a
+/// range of a whole company is read in the order of the primary key, past events that are not of the range.
 pub async fn read_range(
     connection: &mut PgConnection,
     range: &LogRange,
     last: Option<&EventKey>,
     limit: usize,
-) -> Result<Vec<Event>> {
+    bound: Option<usize>,
+) -> Result<RangePage> {
     let (since_seen, since_pending) = parameters(&range.since);
     let (until_seen, until_pending) = parameters(&range.until);
-    let rows = sqlx::query_file_as!(
-        EventRow,
-        "src/platform/event/sql/read_range.sql",
-        range.company_id,
-        &range.subject_types as &[&str],
-        range.subject_id.as_deref(),
-        since_seen,
-        &since_pending,
-        until_seen,
-        &until_pending,
-        last.map(|last| last.subject_type.as_str()),
-        last.map(|last| last.subject_id.as_str()),
-        last.map(|last| last.version),
-        bigint(limit),
-    )
-    .fetch_all(connection)
-    .await?;
-    events(rows)
+    let last_type = last.map(|last| last.subject_type.as_str());
+    let last_id = last.map(|last| last.subject_id.as_str());
+    let last_version = last.map(|last| last.version);
+    let types = range.subject_types.as_slice();
+    let most = bigint(limit);
+    let rows = match (&range.scope, bound) {
+        (RangeScope::Company, Some(bound)) => {
+            sqlx::query_file_as!(
+                RangeRow,
+                "src/platform/event/sql/read_range.sql",
+                range.company_id,
+                types as &[&str],
+                since_seen,
+                &since_pending,
+                until_seen,
+                &until_pending,
+                last_type,
+                last_id,
+                last_version,
+                most,
+                bigint(bound),
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        (RangeScope::Company, None) => {
+            sqlx::query_file_as!(
+                RangeRow,
+                "src/platform/event/sql/read_range_by_key.sql",
+                range.company_id,
+                types as &[&str],
+                since_seen,
+                &since_pending,
+                until_seen,
+                &until_pending,
+                last_type,
+                last_id,
+                last_version,
+                most,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        (RangeScope::Narrow { subjects, keys }, bound) => {
+            let is_far = range.until.seen.saturating_sub(range.since.seen) > NEAR_TRANSACTIONS;
+            let (in_types, in_ids): (Vec<&str>, Vec<&str>) = subjects.iter().map(|(kind, id)| (*kind, &**id)).unzip();
+            sqlx::query_file_as!(
+                RangeRow,
+                "src/platform/event/sql/read_narrow_range.sql",
+                range.company_id,
+                types as &[&str],
+                since_seen,
+                &since_pending,
+                until_seen,
+                &until_pending,
+                last_type,
+                last_id,
+                last_version,
+                most,
+                bigint(bound.unwrap_or(LONGEST_RANGE)),
+                &in_types as &[&str],
+                &in_ids as &[&str],
+                keys,
+                if is_far { 0 } else { NEAR },
+            )
+            .fetch_all(connection)
+            .await?
+        }
+    };
+    let is_too_long = |bound: usize| rows.first().is_some_and(|row| row.total > bigint(bound));
+    if bound.is_some_and(is_too_long) {
+        return Ok(RangePage::TooLong);
+    }
+    Ok(RangePage::Events(events(rows.into_iter().map(EventRow::from).collect())?))
 }
 
 /// At most `limit` events of `subject` after `version`, oldest first, as far as the log still holds them.

@@ -1,33 +1,38 @@
--- Reads one page of the events between two positions that may concern one stream, by (subject type, subject, version).
--- Takes no lock.
+-- Reads one page of a company's events between two positions, by (subject type, subject, version). Takes no lock.
+-- Each page reads and sorts the whole range, which is bounded: if it holds more than $11 events, the page means nothing
+-- and "total" tells.
 --   $1  company_id         uuid
 --   $2  subject_types      text[]
---   $3  subject_id         text    null: any
---   $4  since_seen         text    xid8: greatest transaction of the position before the range
---   $5  since_pending      text[]  xid8: transactions below it that were in progress
---   $6  until_seen         text    xid8: greatest transaction of the position at its end
---   $7  until_pending      text[]  xid8: transactions below it that were in progress
---   $8  last_subject_type  text    the last event of the page before; null for the first page
---   $9  last_subject_id    text
---   $10 last_version       int
---   $11 most               bigint
+--   $3  since_seen         text    xid8: greatest transaction of the position before the range
+--   $4  since_pending      text[]  xid8: transactions below it that were in progress
+--   $5  until_seen         text    xid8: greatest transaction of the position at its end
+--   $6  until_pending      text[]  xid8: transactions below it that were in progress
+--   $7  last_subject_type  text    the last event of the page before; null for the first page
+--   $8  last_subject_id    text
+--   $9  last_version       int
+--   $10 most               bigint  size of the page
+--   $11 bound              bigint  most events of the range
 with missed as (
     -- Not contained in the first position. "offset 0" is a fence: without statistics the planner would prefer the
     -- primary key, which reads the whole day.
     select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid
     from event
-    where company_id = $1 and (xid > $4::text::xid8 or xid = any($5::text[]::xid8[]))
+    where company_id = $1 and (xid > $3::text::xid8 or xid = any($4::text[]::xid8[]))
     offset 0
 ),
-page as (
-    -- The upper bound stands outside the fence: inside, a plan made while the day is empty would search by it.
+bounded as (
+    -- The upper position stands outside the fence: inside, a plan made while the day is empty would search by it.
     select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid
     from missed
-    where xid <= $6::text::xid8 and xid <> all($7::text[]::xid8[])
-        and subject_type = any($2) and ($3::text is null or subject_id = $3)
-        and ($8::text is null or (subject_type, subject_id, version) > ($8, $9, $10))
+    where xid <= $5::text::xid8 and xid <> all($6::text[]::xid8[]) and subject_type = any($2)
+    limit $11::bigint + 1
+),
+page as (
+    select *, (select count(*) from bounded) as total
+    from bounded
+    where $7::text is null or (subject_type, subject_id, version) > ($7, $8, $9)
     order by subject_type, subject_id, version
-    limit $11
+    limit $10
 )
 select
     company_id as "company_id!",
@@ -39,6 +44,7 @@ select
     payload::text as "payload!",
     previous::text as "previous?",
     occurred_at as "occurred_at!",
-    xid::text::bigint as "xid!"
+    xid::text::bigint as "xid!",
+    total as "total!"
 from page
 order by subject_type, subject_id, version;

@@ -36,13 +36,14 @@ use futures_util::{
 use tokio::time::timeout;
 
 use super::{
+    audience::Audience,
     document::{Document, DocumentCache, Operation},
     error_response::{self, Refusal},
     executor::{self, Executor},
     guard::Guard,
-    render_cache::{MessageKey, SelectionKey},
+    render_cache::{MessageKey, SelectionKey, text},
     response::OperationResponse,
-    source::{Message, Root, RootValue, SourceSlot},
+    source::{Message, Root, RootValue, Source, SourceSlot},
     types::Types,
     variables,
 };
@@ -232,12 +233,11 @@ impl Engine {
         if let Err(error) = self.shared.check_caller(&prepared, caller) {
             return stream::once(async move { error_response::refuse_error(&error).response.into() }).boxed();
         }
-        let counted = prepared.is_counted();
         let Prepared { request, plan, absent, .. } = prepared;
         metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
-        let selection = Arc::new(SelectionKey::new(plan, &request.variables, absent, caller.clone()));
+        let selection = Arc::new(SelectionKey::new(plan, &request.variables, absent, Audience::of(caller.clone())));
         let label = Arc::clone(&selection.operation.label);
-        AssertUnwindSafe(self.subscribe(request, selection, counted))
+        AssertUnwindSafe(self.subscribe(request, selection))
             .catch_unwind()
             .map(move |response| {
                 response.unwrap_or_else(|panic| error_response::refuse_panic(&label, &*panic).response.into())
@@ -249,11 +249,10 @@ impl Engine {
         &self,
         request: Request,
         selection: Arc<SelectionKey>,
-        counted: bool,
     ) -> impl Stream<Item = OperationResponse> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         let slot = SourceSlot::new(Arc::clone(&selection));
-        let request = (shared.add_context)(request).data(selection.caller.clone()).data(slot.clone());
+        let request = (shared.add_context)(request).data(selection.audience.caller.clone()).data(slot.clone());
         let mut opening = shared.executor.subscribe(request);
         // This state lives as long as the subscription, so it is kept small: the future of one message is boxed.
         async_stream::stream! {
@@ -262,12 +261,14 @@ impl Engine {
                 yield error_response::finish(response, &selection.operation.executable, &shared.types).into();
             }
             drop(opening);
-            let Some(mut source) = slot.take() else { return };
-            while let Some(message) = source.next().await {
+            drop(selection);
+            let Some(Source { mut messages, selection }) = slot.take() else { return };
+            drop(slot);
+            while let Some(message) = messages.next().await {
                 yield match message {
                     Message::Rendered(text) => OperationResponse::Json(text),
                     Message::Unrendered(value, key) => {
-                        Box::pin(shared.render(&selection, value, key, counted)).await
+                        Box::pin(shared.render(&selection, value, key)).await
                     },
                 };
             }
@@ -276,7 +277,7 @@ impl Engine {
 }
 
 impl Shared {
-    /// Executes a query or mutation until it ends or its budget is spent.
+    /// Executes a query, a mutation or one message of a subscription until it ends or its budget is spent.
     async fn run(
         &self,
         request: Request,
@@ -299,21 +300,32 @@ impl Shared {
         error_response::finish(response, &plan.executable, &self.types)
     }
 
-    /// Executes one message of a subscription. With a key, the response is kept for equal selections.
+    /// The response of one message of a subscription. With a key it is executed once for all equal selections.
     async fn render(
-        &self,
+        self: &Arc<Self>,
         selection: &Arc<SelectionKey>,
         value: RootValue,
         key: Option<MessageKey>,
-        counted: bool,
     ) -> OperationResponse {
+        if let Some(key) = key {
+            let (engine, executed, value) = (Arc::clone(self), Arc::clone(selection), value.clone());
+            let execute = || async move { text(&engine.execute_message(&executed, value).await) }.boxed();
+            if let Some(execution) = selection.execution(key, execute)
+                && let Some(text) = execution.await
+            {
+                return OperationResponse::Json(text);
+            }
+        }
+        self.execute_message(selection, value).await.into()
+    }
+
+    async fn execute_message(&self, selection: &SelectionKey, value: RootValue) -> Response {
+        metrics::counter!("switchboard_stream_executions_total").increment(1);
         let budget = Arc::new(ByteBudget::new(self.response_limit));
         let request = selection.request().data(value);
-        let response = self.run(request, &selection.operation, &selection.caller, budget, counted).await;
-        match key {
-            Some(key) => selection.insert(key, response),
-            None => response.into(),
-        }
+        // Not counted while it is built: async-graphql knows the field by the subscription's type only, and looks it up in the
+        // query's where an extension is. The rows that are read for it count.
+        self.run(request, &selection.operation, &selection.audience.caller, budget, false).await
     }
 
     fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, Refusal> {

@@ -157,7 +157,8 @@ async fn errors_carry_codes_and_no_internal_text() {
         assert_eq!(error(&response).0, code.as_str());
         assert_eq!(response["errors"][0]["path"], json!(["x"]));
         assert_eq!(response["data"], json!({"x": null}));
-        assert_eq!(response["errors"][0]["extensions"]["retryAfterMs"].is_number(), code == Code::Unavailable);
+        let may_be_retried = matches!(code, Code::Unavailable | Code::RateLimited);
+        assert_eq!(response["errors"][0]["extensions"]["retryAfterMs"].is_number(), may_be_retried);
         assert!(!response.to_string().contains("secret"));
     }
     for (query, code) in [

@@ -5,6 +5,9 @@
 //!                           ▲                                      │ item
 //!                           └──────── back to the end ◄────────────┘
 //! ```
+//! - Streams are polled for the first time in the order in which they came. A mutation enters its batch at its first poll,
+//!   and batches keep the order of the calls for one subject: so mutations of one subject that a client sends without
+//!   waiting take effect in the order in which it sent them. No stream waits for another.
 //! - Only streams in the ready queue are polled, so a wake-up costs the same whatever the number of idle streams.
 //! - A stream that gave an item goes to the end of the queue, so a stream that is always ready does not starve others.
 //! - Removing a stream drops it at once.
@@ -233,6 +236,33 @@ mod tests {
         }
         let turns: Vec<_> = (0..6).map(|_| next(&mut operations).unwrap().0).collect();
         assert_eq!(turns, ["hot", "quiet", "hot", "quiet", "hot", "quiet"]);
+    }
+
+    #[test]
+    fn streams_begin_in_the_order_in_which_they_came() {
+        let began = Arc::new(Mutex::new(Vec::new()));
+        let mut operations = Operations::new();
+        operations.insert(id("hot"), stream::repeat(0).boxed(), false);
+        for n in 0..100 {
+            let (began, mut first) = (Arc::clone(&began), true);
+            let single = stream::poll_fn(move |context| {
+                if std::mem::take(&mut first) {
+                    began.lock().unwrap().push(n);
+                    // Woken at once, as by a result that is there already.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(None::<u32>)
+            });
+            operations.insert(id(&format!("mutation {n}")), single.boxed(), true);
+            if n % 7 == 0 {
+                assert!(next(&mut operations).is_some());
+            }
+        }
+        while operations.single() > 0 {
+            assert!(next(&mut operations).is_some());
+        }
+        assert_eq!(*began.lock().unwrap(), (0..100).collect::<Vec<_>>());
     }
 
     #[test]

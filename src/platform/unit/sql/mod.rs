@@ -37,6 +37,8 @@ pub(crate) struct EventColumns<'a> {
     pub(crate) actors: Vec<Option<&'a str>>,
     pub(crate) payloads: Vec<&'a str>,
     pub(crate) previous: Vec<Option<&'a str>>,
+    /// Arrays of scope keys, as text.
+    pub(crate) scopes: Vec<Option<String>>,
 }
 
 impl<'a> ChangeColumns<'a> {
@@ -59,6 +61,7 @@ impl<'a> ChangeColumns<'a> {
             self.events.actors.push(event.actor.as_deref());
             self.events.payloads.push(&event.payload);
             self.events.previous.push(event.previous.as_deref());
+            self.events.scopes.push(event.scopes_text());
         }
     }
 }
@@ -100,6 +103,7 @@ pub(super) async fn write(connection: &mut PgConnection, changes: &Changes) -> R
         &events.actors as &[Option<&str>],
         &events.payloads as &[&str],
         &events.previous as &[Option<&str>],
+        &events.scopes as &[Option<String>],
     )
     .execute(connection)
     .await?;

@@ -2,7 +2,7 @@
 --
 --  $1..$4   timers to clear: company, subject type, subject id, purpose
 --  $5..$10  timers to set: company, subject type, subject id, purpose, due time, token
--- $11..$18  events: company, subject type, subject id, version, event type, actor, payload, previous
+-- $11..$19  events: company, subject type, subject id, version, event type, actor, payload, previous, scope keys
 with
 -- A timer that the scheduler is just putting off may be missed; it fires later and finds nothing to do.
 timer_found as materialized (
@@ -31,7 +31,8 @@ timer_set as (
     on conflict (company_id, subject_type, subject_id, purpose)
         do update set due_at = excluded.due_at, token = excluded.token, attempts = 0
 )
-insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
-select company_id, subject_type, subject_id, version, type, actor, payload::json, previous::json
-from unnest($11::uuid[], $12::text[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[], $18::text[])
-    as appended (company_id, subject_type, subject_id, version, type, actor, payload, previous)
+insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)
+select company_id, subject_type, subject_id, version, type, actor, payload::json, previous::json, scopes::bigint[]
+from unnest($11::uuid[], $12::text[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[], $18::text[],
+        $19::text[])
+    as appended (company_id, subject_type, subject_id, version, type, actor, payload, previous, scopes)

@@ -5,16 +5,20 @@
 
 mod append;
 mod boundary;
+mod derived;
 mod faults;
 mod lag;
 mod large;
+mod listing;
 mod newest;
 mod order;
 mod plans;
 mod restored;
 mod resume;
 mod retention;
+mod scopes;
 mod unreadable;
+mod watch;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,28 +1,10 @@
 //! The hot queries use their indexes, also on tables without statistics, such as today's partition at first.
 
-use std::{fs, path::Path};
-
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{World, execute};
 
 const ROWS: i32 = 50_000;
-
-/// The checked query of the product that contains all of these words.
-fn query(words: &[&str]) -> String {
-    let described = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
-    let found: Vec<String> = fs::read_dir(described)
-        .unwrap()
-        .map(|file| {
-            let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            let description: serde_json::Value = serde_json::from_str(&text).unwrap();
-            description["query"].as_str().unwrap().to_owned()
-        })
-        .filter(|query| words.iter().all(|word| query.contains(word)))
-        .collect();
-    assert_eq!(found.len(), 1, "{words:?}: {found:?}");
-    found.into_iter().next().unwrap()
-}
 
 /// The plan that Postgres keeps for a prepared query, executed with `arguments`.
 async fn plan(connection: &mut PgConnection, query: &str, arguments: &str) -> String {
@@ -71,15 +53,21 @@ async fn the_reader_looks_events_up_by_transaction() {
     assert_uses_only(&busy, &format!("{partition}_xid_occurred_at_idx"));
     assert!(busy.contains("rows=23"), "{busy}");
 
-    execute(connection, "reset enable_seqscan; reset jit").await;
-    let resume = include_str!("../../../../src/platform/event/sql/read_range.sql");
     let company = "00000000-0000-0000-0000-000000000001";
+    let since = format!("'{}', '{{4711}}', '{ROWS}', '{{}}'", ROWS - 20);
     for last in ["null, null, null", "'thing', '', 0"] {
-        let since = format!("'{}', '{{4711}}', '{ROWS}', '{{}}'", ROWS - 20);
-        let arguments = format!("('{company}', '{{thing}}', null, {since}, {last}, 10001)");
+        let resume = include_str!("../../../../src/platform/event/sql/read_range.sql");
+        let arguments = format!("('{company}', '{{thing}}', {since}, {last}, 1000, 10000)");
         let resumed = plan(connection, resume, &arguments).await;
         assert_uses_only(&resumed, &format!("{partition}_company_id_xid_idx"));
+
+        // A long range is read in the order of its pages.
+        let long = include_str!("../../../../src/platform/event/sql/read_range_by_key.sql");
+        let page = plan(connection, long, &format!("('{company}', '{{thing}}', {since}, {last}, 10)")).await;
+        assert!(page.contains(&format!("{partition}_pkey")) && !page.contains("Seq Scan"), "{page}");
+        assert!(!page.contains("Sort Key: event_2"), "{page}");
     }
+    execute(connection, "reset enable_seqscan; reset jit").await;
     let near = include_str!("../../../../src/platform/event/sql/is_near_end.sql");
     let near = plan(connection, near, &format!("('{}', 100000)", ROWS - 20)).await;
     assert!(near.contains("xid_occurred_at_idx") && !near.contains("Seq Scan on event_2"), "{near}");
@@ -106,8 +94,49 @@ async fn the_scheduler_looks_timers_up_by_due_time() {
         ),
     )
     .await;
-    let due = plan(connection, &query(&["due_at <= (select switchboard.now())", "limit $1"]), "(200)").await;
+    let due = include_str!("../../../../src/platform/timer/sql/due_timers.sql");
+    let first = "'{thing}', '{ring}', '{1970-01-01Z}', '{00000000-0000-0000-0000-000000000000}', array['']";
+    let due = plan(connection, due, &format!("({first}, 1000)")).await;
     assert_uses_only(&due, "timer_due");
-    let next = plan(connection, &query(&["from timer order by due_at limit 1"]), "").await;
+    let next = include_str!("../../../../src/platform/timer/sql/next_due.sql");
+    let next = plan(connection, next, "('{thing}', '{ring}', clock_timestamp())").await;
     assert_uses_only(&next, "timer_due");
+}
+
+#[tokio::test]
+async fn a_narrow_stream_reads_the_events_of_its_scope() {
+    let mut world = World::new(&[]).await;
+    let connection = &mut world.writer;
+    let partition: String = sqlx::query_scalar("select 'event_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    execute(
+        connection,
+        &format!(
+            "alter table {partition} set (autovacuum_enabled = off);
+             insert into event (company_id, subject_type, subject_id, version, type, payload, occurred_at, xid, scopes)
+             select '00000000-0000-0000-0000-000000000001', 'thing', (n % 500)::text, n, 'Filled', '{{}}',
+                 clock_timestamp(), n::text::xid8, array[n % 5000, 7777777]
+             from generate_series(1, {ROWS}) as n"
+        ),
+    )
+    .await;
+    // As in the transactions that read the log.
+    execute(connection, "set enable_seqscan = off; set jit = off").await;
+    let narrow = include_str!("../../../../src/platform/event/sql/read_narrow_range.sql");
+    let company = "00000000-0000-0000-0000-000000000001";
+    for (since, index) in [(0, "scopes_idx"), (ROWS - 20, "company_id_xid_idx")] {
+        let range = format!("'{since}', '{{}}', '{ROWS}', '{{}}', null, null, null, 1000, 10000");
+        let arguments = format!("('{company}', '{{thing}}', {range}, '{{thing}}', '{{77}}', '{{4711}}', 1000)");
+        let plan = plan(connection, narrow, &arguments).await;
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+        let mut ran: Vec<&str> = plan.lines().filter(|line| !line.contains("never executed")).collect();
+        assert!(ran.iter().any(|line| line.contains(&format!("{partition}_{index}"))), "{since}: {plan}");
+        // 10 events of the key and 100 of the subject, or the newest 20. (Entries of an index without statistics are cheap.)
+        ran.retain(|line| !line.contains("Bitmap Index Scan"));
+        let most =
+            ran.iter().filter_map(|line| line.split("rows=").last()?.split(' ').next()?.parse::<u32>().ok()).max();
+        assert!(most <= Some(1_000), "{most:?}: {plan}");
+    }
 }

@@ -25,7 +25,7 @@ use switchboard::{
             source::{self, Root, SourceRegistered},
         },
         http::{HttpState, Readiness, Shutdown, serve},
-        task::Failure,
+        task::{Failure, LastLook},
     },
     router::routers,
 };
@@ -146,6 +146,9 @@ impl Api {
             readiness: Readiness {
                 database: pool,
                 listener: listens,
+                last_read: LastLook::default(),
+                last_timers: LastLook::default(),
+                max_age: std::time::Duration::from_mins(1),
                 tasks: failure,
                 draining: shutdown.drain.clone(),
             },

@@ -1,0 +1,144 @@
+//! The statements can be spread over a distributed Postgres by company: what it cannot plan is refused here.
+//!
+//! Read from the descriptions of all checked statements (`.sqlx/`), so that none is forgotten.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::support::cluster::TestDatabase;
+
+/// Statements on companies' tables that name no company, each by a piece of its text, and why that has to be.
+const KNOWN: [(&str, &str); 15] = [
+    ("where public_key = any($1)", "a visitor logs in by the website's public key and belongs to no company yet"),
+    ("allowed_origins @>", "a browser asks by its page's origin before any request names a company"),
+    ("select company_id from contract where id = $1", "a caller without a token proves itself by a contract's id"),
+    ("from event where xid = $1::text::xid8", "a cursor names an event of any company"),
+    ("where chat.id = any($1)", "a caller without a token proves itself by a chat's id"),
+    ("moment.now as \"now!\", due.company_id", "a scheduler looks for the due timers of all companies"),
+    ("select min(next.due_at)", "a scheduler sleeps until the next timer of any company"),
+    ("from event where event.xid > $1", "the reader of the log reads every company's events"),
+    ("from event where xid > $1", "the reader of the log asks how far behind it is"),
+    ("from event order by xid desc limit 1", "the end of the log is of all companies"),
+    ("lock table only event", "the log's partitions are of all companies"),
+    ("resumed as materialized (", "when service resumes, the timers of all companies are put off"),
+    ("for update skip locked ) delete from idempotency_key", "old keys are deleted whoever made them"),
+    ("insert into company (id", "the company itself: its id is the key"),
+    ("from company where id = $1", "the company itself: its id is the key"),
+];
+
+/// Statements that insert in a CTE, which a distributed Postgres plans recursively. Each begins its list of CTEs so.
+const INSERTS_IN_CTES: [&str; 4] = [
+    // Sets timers and appends events, at the end of a unit of work.
+    "with timer_found as materialized",
+    // Stamps the row of a server that lives.
+    "with moment as materialized ( select switchboard.now() as now, switchboard.now() - make_interval",
+    // Writes decided races: those that are new, those that exist.
+    "with race as ( select * from unnest($2",
+    // Writes messages.
+    "with held_chat as materialized",
+];
+
+/// Every checked statement: without comments, and with single spaces.
+fn statements() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    let mut statements = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let description: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
+        let query = description["query"].as_str().unwrap();
+        let code = query.lines().map(|line| line.split("--").next().unwrap_or_default());
+        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+        statements.push(words.join(" "));
+    }
+    assert!(statements.len() > 50, "only {} statements found", statements.len());
+    statements
+}
+
+/// True if the statement reads or writes this table.
+fn is_on(statement: &str, table: &str) -> bool {
+    ["from", "join", "into", "update", "using", "table only"].iter().any(|verb| {
+        let named = format!(" {verb} {table}");
+        let padded = format!(" {statement} ");
+        padded.match_indices(&named).any(|(place, _)| {
+            padded[place + named.len()..].starts_with(|next: char| next != '_' && !next.is_alphanumeric())
+        })
+    })
+}
+
+/// The statement without its CTE "moment".
+fn without_moment(statement: &str) -> String {
+    let Some(begin) = statement.find("moment as materialized ( select switchboard.now()") else {
+        return statement.to_owned();
+    };
+    let rest = &statement[begin..];
+    format!("{}{}", &statement[..begin], &rest[rest.find(" ), ").unwrap_or(rest.len())..])
+}
+
+#[tokio::test]
+async fn every_statement_on_a_companys_table_names_the_company() {
+    let database = TestDatabase::create().await;
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect_with(&database.options()).await.unwrap();
+    let mut tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.columns
+         where table_schema = 'switchboard' and column_name = 'company_id' and table_name !~ '^event_[0-9]'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert!(tables.contains(&"chat".to_owned()) && tables.contains(&"lease".to_owned()), "{tables:?}");
+    tables.push("company".to_owned());
+    let mut used = BTreeSet::new();
+    for statement in statements() {
+        if !tables.iter().any(|table| is_on(&statement, table)) {
+            continue;
+        }
+        // As a condition, or as the first column of an insert.
+        let names_company = statement.contains("company_id = ") || statement.contains("(company_id, ");
+        let known = KNOWN.iter().find(|(piece, _)| statement.contains(piece));
+        used.extend(known.map(|(piece, _)| *piece));
+        assert!(names_company || known.is_some(), "this statement names no company:\n{statement}");
+    }
+    for (piece, why) in KNOWN {
+        assert!(used.contains(piece), "no statement any more has: {piece} ({why})");
+    }
+}
+
+#[test]
+fn the_clock_is_read_in_a_cte_of_its_own_or_as_a_value() {
+    for statement in statements() {
+        let rest = without_moment(&statement);
+        let is_inside = |begin: &str, end: &str| {
+            rest.match_indices(begin).any(|(place, _)| {
+                let inside = &rest[place..];
+                inside[..inside.find(end).unwrap_or(inside.len())].contains("switchboard.now()")
+            })
+        };
+        let is_changing = rest.contains("update ") || rest.contains("insert into ");
+        assert!(
+            !(is_changing && rest.contains("switchboard.now()")
+                || is_inside("case ", " end")
+                || is_inside("coalesce(", ",")),
+            "switchboard.now() belongs into a CTE \"moment\":\n{statement}"
+        );
+    }
+}
+
+#[test]
+fn exists_selects_1() {
+    for statement in statements() {
+        assert!(!statement.contains("exists (select from"), "{statement}");
+        assert!(!statement.contains("exists ( select from"), "{statement}");
+    }
+}
+
+#[test]
+fn statements_that_insert_in_a_cte_are_known() {
+    let mut found = 0;
+    for statement in statements().into_iter().filter(|statement| statement.starts_with("with ")) {
+        if !statement.contains("as ( insert into ") {
+            continue;
+        }
+        found += 1;
+        assert!(INSERTS_IN_CTES.iter().any(|start| statement.starts_with(start)), "{statement}");
+    }
+    assert_eq!(found, INSERTS_IN_CTES.len() + 1, "two begin alike: those that write decided races");
+}
