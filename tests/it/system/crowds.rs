@@ -161,8 +161,12 @@ async fn calls_beyond_the_queue_are_refused_at_once_with_a_time_to_retry() {
     sqlx::raw_sql("lock table switchboard.chat_race in access exclusive mode").execute(&mut *held).await.unwrap();
     let token = service();
     let free = contract_of(0, 1);
-    let first: Vec<_> = (0..4).map(|_| call(&node, &token, CREATE_CHAT, chat_input(Uuid::new_v4(), free))).collect();
-    until_waiting(&mut app.sql().await, 4).await;
+    // One batch for each worker of the partition, begun one after the other.
+    let mut first = Vec::new();
+    for busy in 1..=4 {
+        first.push(call(&node, &token, CREATE_CHAT, chat_input(Uuid::new_v4(), free)));
+        until_waiting(&mut app.sql().await, busy).await;
+    }
     let mut others: Vec<_> =
         (0..40).map(|_| call(&node, &token, CREATE_CHAT, chat_input(Uuid::new_v4(), free))).collect();
     let mut refused = 0;

@@ -31,7 +31,7 @@ async fn fill(app: &TestApp, chat: &Value, count: usize, bytes: usize) {
     let id = chat["id"].as_str().unwrap();
     let statement = format!(
         "insert into chat_message (company_id, chat_id, id, number, text, author, is_agent, inserted_at)
-         select company_id, id, gen_random_uuid(), message_count + n, repeat('x', {bytes}), 'Ada', true, started_at + make_interval(secs => n)
+         select company_id, id, gen_random_uuid(), n + (select max(number) from chat_message where chat_id = chat.id), repeat('x', {bytes}), 'Ada', true, started_at + make_interval(secs => n)
          from chat, generate_series(1, {count}) as n where id = '{id}'"
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut app.sql().await).await.unwrap();
