@@ -20,6 +20,7 @@ use crate::{
     chat::website::WebsiteOrigins,
     concepts::{self, Services},
     demo,
+    operation::prune,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
         clock::Clock,
@@ -73,6 +74,7 @@ impl App {
                 ),
             ));
         }
+        settings.operation.check(settings.guard.execution_timeout)?;
         let options = db::connection_options(database, &settings.database);
         let pools = db::Pools::new(&options, &settings.database);
         let pool = pools.requests.clone();
@@ -98,10 +100,14 @@ impl App {
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
         });
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
+        background.push({
+            let work = work.clone();
+            Task::new("operation_prune", move |stop| prune::run(work, stop))
+        });
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
-        let services = Services::new(&work, &settings, sources, authenticator.clone());
+        let services = Services::new(&work, &settings, sources, authenticator.clone(), shutdown.drain.clone());
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {

@@ -4,6 +4,7 @@
 //! resolvers find in the context. Nothing else outside its folder, its migration and its tests changes.
 
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::{
@@ -13,6 +14,10 @@ use crate::{
     chat::{
         self, Chats,
         graphql::{ChatMutation, ChatQuery, ChatSubscription},
+    },
+    operation::{
+        self, Operations,
+        graphql::{OperationMutation, OperationSubscription},
     },
     platform::{
         auth::{Authenticator, graphql::ViewerQuery},
@@ -27,7 +32,7 @@ use crate::{
 
 /// What every concept registers.
 pub fn all() -> Vec<Concept> {
-    vec![tenant::concept(), audit::concept(), chat::concept()]
+    vec![tenant::concept(), audit::concept(), chat::concept(), operation::concept()]
 }
 
 /// All queries.
@@ -36,11 +41,11 @@ pub struct Query(ViewerQuery, ChatQuery, EventQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation);
+pub struct Mutation(ChatMutation, OperationMutation);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription);
+pub struct Subscription(ChatSubscription, OperationSubscription);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]
@@ -48,12 +53,22 @@ pub struct Services {
     sources: Sources,
     authenticator: Authenticator,
     chats: Chats,
+    operations: Operations,
 }
 
 impl Services {
     /// The services of all concepts on this database.
-    pub fn new(work: &UnitOfWork, settings: &Settings, sources: Sources, authenticator: Authenticator) -> Self {
-        Self { sources, authenticator, chats: Chats::new(work.clone(), settings.chat.clone()) }
+    /// `stopping` is cancelled when the server begins to drain.
+    pub fn new(
+        work: &UnitOfWork,
+        settings: &Settings,
+        sources: Sources,
+        authenticator: Authenticator,
+        stopping: CancellationToken,
+    ) -> Self {
+        let operations = Operations::new(work.clone(), settings.operation.clone(), sources.hub.clone(), stopping);
+        let chats = Chats::new(work.clone(), settings.chat.clone());
+        Self { sources, authenticator, chats, operations }
     }
 
     /// The schema with what its resolvers work with.
@@ -65,6 +80,7 @@ impl Services {
             .data(self.authenticator.clone())
             .data(SubjectTypes(subjects.collect()))
             .data(self.chats.clone())
+            .data(self.operations.clone())
     }
 }
 

@@ -14,6 +14,7 @@
 //! 6. [`platform::auth`]: from a token to a caller.
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
 //!    API keys. [`audit`]: the query of the event log.
+//!    [`operation`]: calls on one chat that oppose each other never overlap.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
 //!    composition only. [`demo`]: data for trying the server.
@@ -39,6 +40,7 @@ pub mod audit;
 pub mod chat;
 pub mod concepts;
 pub mod demo;
+pub mod operation;
 pub mod platform;
 pub mod router;
 pub mod settings;
