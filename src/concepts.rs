@@ -8,8 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::{
-        self,
+        self, AuditTrail,
         graphql::{EventQuery, SubjectTypes},
+    },
+    call::{
+        self, Calls,
+        graphql::{CallMutation, CallQuery, CallSubscription},
     },
     chat::{
         self, Chats,
@@ -32,28 +36,30 @@ use crate::{
 
 /// What every concept registers.
 pub fn all() -> Vec<Concept> {
-    vec![tenant::concept(), audit::concept(), chat::concept(), operation::concept()]
+    vec![tenant::concept(), audit::concept(), chat::concept(), operation::concept(), call::concept()]
 }
 
 /// All queries.
 #[derive(Default, MergedObject)]
-pub struct Query(ViewerQuery, ChatQuery, EventQuery);
+pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation, OperationMutation);
+pub struct Mutation(ChatMutation, OperationMutation, CallMutation);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription, OperationSubscription);
+pub struct Subscription(ChatSubscription, OperationSubscription, CallSubscription);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
     sources: Sources,
     authenticator: Authenticator,
+    audit_trail: AuditTrail,
     chats: Chats,
     operations: Operations,
+    calls: Calls,
 }
 
 impl Services {
@@ -66,21 +72,24 @@ impl Services {
         authenticator: Authenticator,
         stopping: CancellationToken,
     ) -> Self {
-        let operations = Operations::new(work.clone(), settings.operation.clone(), sources.hub.clone(), stopping);
+        let operations =
+            Operations::new(work.clone(), settings.operation.clone(), sources.hub.clone(), stopping.clone());
+        let calls = Calls::new(work.clone(), sources.hub.clone(), stopping);
         let chats = Chats::new(work.clone(), settings.chat.clone());
-        Self { sources, authenticator, chats, operations }
+        Self { sources, authenticator, audit_trail: AuditTrail::new(work), chats, operations, calls }
     }
 
     /// The schema with what its resolvers work with.
     pub fn schema(&self) -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
         let subjects = all().into_iter().flat_map(|concept| concept.subjects).map(|subject| subject.name);
         types()
-            .data(self.sources.pool.clone())
             .data(self.sources.clone())
             .data(self.authenticator.clone())
             .data(SubjectTypes(subjects.collect()))
+            .data(self.audit_trail.clone())
             .data(self.chats.clone())
             .data(self.operations.clone())
+            .data(self.calls.clone())
     }
 }
 
@@ -105,7 +114,7 @@ mod tests {
 
     use async_graphql::parser::{
         parse_schema,
-        types::{TypeKind, TypeSystemDefinition},
+        types::{BaseType, TypeKind, TypeSystemDefinition},
     };
 
     use super::*;
@@ -130,6 +139,30 @@ mod tests {
             all().iter().flat_map(|concept| concept.fields).map(|(field, _)| (*field).to_owned()).collect();
         decided.sort();
         assert_eq!(root_fields(), decided);
+    }
+
+    #[test]
+    fn every_list_without_pages_says_how_large_it_may_be() {
+        let mut lists = 0;
+        for definition in parse_schema(sdl()).unwrap().definitions {
+            let TypeSystemDefinition::Type(definition) = definition else { continue };
+            let TypeKind::Object(object) = definition.node.kind else { continue };
+            let name = definition.node.name.node.to_string();
+            for field in object.fields.iter().map(|field| &field.node) {
+                let is_list = matches!(field.ty.node.base, BaseType::List(_));
+                let is_page = name.ends_with("Connection") && ["nodes", "edges"].contains(&field.name.node.as_str());
+                if is_list && !is_page {
+                    lists += 1;
+                    let says = field.directives.iter().any(|directive| directive.node.name.node == "listSize");
+                    assert!(
+                        says,
+                        "{name}.{} needs the directive list_size, or the guard assumes 1,000",
+                        field.name.node
+                    );
+                }
+            }
+        }
+        assert!(lists > 3, "only {lists} lists found");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Chats {
             create_rate: Batches::new(&work),
             create_message: Batches::new(&work),
         };
-        Self { loaders: Loaders::new(work.pool()), work, settings, calls }
+        Self { loaders: Loaders::new(&work), work, settings, calls }
     }
 
     /// True if callers without a token may subscribe to `chatChanged`.

@@ -31,6 +31,10 @@ pub struct DatabaseSettings {
     /// Longest wait for a row lock
     #[arg(long, env = "SWITCHBOARD_LOCK_TIMEOUT", default_value = "5s", value_parser = duration(10..=600_000))]
     pub lock_timeout: Duration,
+    /// Most connections that one caller's lists are read on at once (1 to 1,000); its further reads wait, those of others
+    /// do not
+    #[arg(long, env = "SWITCHBOARD_READ_SHARE", default_value_t = 2, value_parser = size(1..=1_000))]
+    pub read_share: usize,
 }
 
 /// How credentials are checked and issued.
@@ -128,15 +132,34 @@ pub struct GuardSettings {
     /// Most directives, fragments expanded
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_DIRECTIVES", default_value_t = 50, value_parser = size(0..=1_000))]
     pub document_directives: usize,
-    /// Highest cost: each field costs 1, `__typename` included, multiplied by the page sizes of the lists around it
-    #[arg(long, env = "SWITCHBOARD_DOCUMENT_COST", default_value_t = 20_000, value_parser = size(10..=10_000_000))]
+    /// Highest cost of one request, all documents of a batch together: each field costs 1 (`__typename` included), or
+    /// what `@cost` in the schema says, multiplied by the sizes of the lists around it: their pages, else `@listSize`
+    #[arg(long, env = "SWITCHBOARD_DOCUMENT_COST", default_value_t = 50_000, value_parser = size(10..=10_000_000))]
     pub document_cost: usize,
+    /// Who may ask for the schema (introspection); in development mode everybody acts as the company
+    #[arg(long, env = "SWITCHBOARD_INTROSPECTION", default_value = "company")]
+    pub introspection: Introspection,
+    /// Most bytes of one answer, all answers of a batch together, then `PAYLOAD_TOO_LARGE`; also bounds the rows that are
+    /// read for it
+    #[arg(long, env = "SWITCHBOARD_RESPONSE_LIMIT", default_value_t = 16_777_216, value_parser = size(1_024..=1_073_741_824))]
+    pub response_limit: usize,
     /// Longest time of one query or mutation, then `UNAVAILABLE`; bounds the wait for a database that does not respond
     #[arg(long, env = "SWITCHBOARD_EXECUTION_TIMEOUT", default_value = "30s", value_parser = duration(100..=600_000))]
     pub execution_timeout: Duration,
     /// Size of the cache of parsed and validated documents, in bytes of their text; 0 turns it off
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_CACHE", default_value_t = 4_194_304, value_parser = size(0..=268_435_456))]
     pub document_cache: usize,
+}
+
+/// Who may ask for the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Introspection {
+    /// Nobody.
+    Off,
+    /// The roles service and admin.
+    Company,
+    /// Callers with a credential of any role.
+    Credential,
 }
 
 /// The event log and how its events reach subscribers.

@@ -40,9 +40,9 @@ pub enum Code {
     WaitTimeout,
     /// An idempotency key was reused with different content.
     IdempotencyMismatch,
-    /// A body, document or batch is over its size limit.
+    /// A body, document, batch or answer is over its size limit.
     PayloadTooLarge,
-    /// The document is over a limit on tokens, depth, aliases, directives, root fields or cost.
+    /// The document is over a limit on tokens, depth, aliases, directives, root fields or cost; or a batch on cost.
     QueryTooComplex,
     /// Too many requests, connections or subscriptions.
     RateLimited,
@@ -201,6 +201,11 @@ impl Error {
             next = cause.source();
         }
         text
+    }
+
+    /// True for a fault of the server: errors of the caller are not logged.
+    pub fn is_logged(&self) -> bool {
+        matches!(self.code, Code::Internal | Code::Unavailable)
     }
 
     /// Logs a fault of the server. Errors of the caller are not logged. Call it once for each error.

@@ -2,7 +2,7 @@
 //!
 //! - [`config`], [`error`], [`clock`], [`telemetry`]: knobs, codes, time and ids, logs
 //! - [`db`]: the pools, migrations, embedded Postgres; [`unit`](mod@unit): one transaction and what happens with its commit;
-//!   `batch`: many callers, one transaction
+//!   `batch`: many callers, one transaction; [`budget`]: how large one request's answers may become
 //! - [`event`]: the log and its way to subscribers; [`subscription`]: how a stream is made from it
 //! - [`timer`]: effects at a later time, also after a crash
 //! - [`concept`]: what a concept registers; [`task`]: supervised background tasks
@@ -11,6 +11,7 @@
 
 pub mod auth;
 pub(crate) mod batch;
+pub mod budget;
 pub mod clock;
 pub mod concept;
 pub mod config;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     ChatContextExt as _,
     contract::Contract,
-    message::{Message, MessageCondition, MessagesOrderBy, chat_and_order},
+    message::{self, Message, MessageCondition, MessagesOrderBy, chat_and_order},
     objects::Chat,
 };
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
         error::{Error, Result},
         graphql::{
             context::ContextExt as _,
+            directives,
             source::{self, SourceRegistered},
         },
         subscription::{self, Change, ChangeOperation, Newest, StreamEvent},
@@ -132,7 +133,10 @@ impl WidgetSubscription {
     }
 
     /// A chat's newest messages, at most 1,000: the whole list at first, and again at each change.
-    #[graphql(deprecation = "for deployed widgets; use messageAdded")]
+    #[graphql(
+        deprecation = "for deployed widgets; use messageAdded",
+        directive = directives::list_size::apply(message::SIZE)
+    )]
     async fn messages(
         &self,
         context: &Context<'_>,

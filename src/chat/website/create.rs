@@ -55,23 +55,23 @@ impl Chats {
     /// # Errors
     /// `NOT_FOUND` for an unknown key.
     pub async fn website_of_key(&self, public_key: Uuid) -> Result<WebsiteRecord> {
-        let website = sql::find_by_key(&mut *self.work.pool().acquire().await?, public_key).await?;
+        let website = self.loaders.website_of_key(public_key).await?;
         website.ok_or_else(|| Error::not_found("website"))
     }
 
     /// The website, if the caller may see it. A visitor sees its own, an agent those that it has a contract with.
     pub async fn website(&self, principal: &Principal, id: Uuid) -> Result<Option<WebsiteRecord>> {
-        let mut connection = self.work.pool().acquire().await?;
+        let company_id = principal.company_id;
         let sees = match principal.role {
             Role::Consumer => principal.website_id == Some(id),
             Role::Agent => match principal.agent_id {
-                Some(agent_id) => sql::agent_serves(&mut connection, principal.company_id, id, agent_id).await?,
+                Some(agent_id) => self.loaders.agent_serves(company_id, agent_id, id).await?,
                 None => false,
             },
             Role::Participant => false,
             Role::Service | Role::Admin => true,
         };
-        if sees { sql::find(&mut connection, principal.company_id, id).await } else { Ok(None) }
+        if sees { self.loaders.website(company_id, id).await } else { Ok(None) }
     }
 
     /// Creates a website with a new public key.

@@ -54,8 +54,8 @@ pub(super) struct Operation {
     pub(super) open: bool,
     /// True when it selects `__schema` or `__type`.
     pub(super) introspects: bool,
-    /// True when a page size is a variable: the cost must be checked again for each request.
-    pub(super) paged_by_variable: bool,
+    /// `None` when a page size is a variable: the cost is then measured again for each request.
+    pub(super) cost: Option<u64>,
     /// The first root field, as a metric label: a name of the schema, so the number of labels is bounded.
     pub(super) label: Arc<str>,
 }
@@ -136,9 +136,9 @@ impl Operation {
             operation.node.selection_set.node.items = vec![root];
         }
         let reached = reachable(&operation.node.selection_set.node, fragments);
-        let paged_by_variable = Guard::is_paged_by_variable(&reached, &operation.node, types)?;
+        let cost = Guard::cost(&reached, &operation.node, types)?;
         let executable = ExecutableDocument { operations: DocumentOperations::Single(operation), fragments: reached };
-        Ok(Self { name, ty, executable, open, introspects, paged_by_variable, label })
+        Ok(Self { name, ty, executable, open, introspects, cost, label })
     }
 
     /// The document that executes one message of this subscription: a query of the same root field.

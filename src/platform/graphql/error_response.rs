@@ -7,7 +7,7 @@
 //! everything else ────────────────► INTERNAL_SERVER_ERROR; the text is logged, not sent
 //! ```
 
-use std::{any::Any, collections::HashSet, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
 use async_graphql::{
     PathSegment, Pos, Response, ServerError, Value, indexmap::IndexMap, parser::types::ExecutableDocument,
@@ -68,11 +68,11 @@ pub(super) fn finish(mut response: Response, document: &ExecutableDocument, type
     if !response.errors.is_empty() {
         nulls::propagate(&mut response.data, &response.errors, document, types);
     }
-    // A failed data loader fails many fields with the same error: log it once.
-    let mut logged = HashSet::new();
+    let mut faults = Faults::default();
     for error in &mut response.errors {
-        encode(error, &mut logged);
+        encode(error, &mut faults);
     }
+    faults.log();
     if response.errors.is_empty() && response.data == Value::Null {
         // Every field was skipped and none failed: the data is an empty object.
         response.data = Value::Object(IndexMap::new());
@@ -80,22 +80,43 @@ pub(super) fn finish(mut response: Response, document: &ExecutableDocument, type
     response
 }
 
-fn encode(error: &mut ServerError, logged: &mut HashSet<*const Error>) {
+/// The faults of this server in one response, each cause once: a database that is away fails hundreds of fields, each with
+/// an error of its own.
+#[derive(Default)]
+struct Faults {
+    /// By the text for the log: an error, the place of the first field that it failed, and the number of fields.
+    by_text: HashMap<String, (Error, String, usize)>,
+}
+
+impl Faults {
+    fn add(&mut self, fault: &Error, failed: &ServerError) {
+        if fault.is_logged() {
+            let first = || (fault.clone(), place(failed), 0);
+            self.by_text.entry(fault.chain()).or_insert_with(first).2 += 1;
+        }
+    }
+
+    fn log(self) {
+        for (fault, place, fields) in self.by_text.into_values() {
+            if fields > 1 { fault.log(&format!("{place} and {} more fields", fields - 1)) } else { fault.log(&place) }
+        }
+    }
+}
+
+fn encode(error: &mut ServerError, faults: &mut Faults) {
     let source = error.source.take();
     let cause = source.as_deref().and_then(|source| {
         source.downcast_ref::<Error>().or_else(|| source.downcast_ref::<Arc<Error>>().map(AsRef::as_ref))
     });
     let code = match cause {
         Some(cause) => {
-            if logged.insert(std::ptr::from_ref(cause)) {
-                cause.log(&place(error));
-            }
+            faults.add(cause, error);
             cause.message().clone_into(&mut error.message);
             cause.code()
         }
         None if is_input(&error.message) => Code::BadUserInput,
         None => {
-            tracing::error!(place = place(error), error = error.message, "internal error");
+            faults.add(&Error::internal(error.message.clone()), error);
             Code::Internal
         }
     };

@@ -7,7 +7,7 @@
 //! A refused credential gets 401 (503 if it could not be checked), unless the operation is open (`consumerLogin`):
 //! deployed widgets still send an old token while they log in again. So the credential is judged after the document is
 //! prepared. All requests of a batch are prepared before any of them runs: if the credential does not suffice for one
-//! of them, none runs.
+//! of them, or if their costs together are over the limit for one, none runs. Their answers share one budget of bytes.
 //!
 //! When the client disconnects, the request is dropped at its next `await`, and an open transaction rolls back.
 
@@ -64,7 +64,10 @@ pub(crate) async fn post(State(state): State<Arc<HttpState>>, request: Request) 
         address: client_address::find(&parts.extensions, &parts.headers, &settings.trusted_proxies),
     };
     match requests {
-        RequestBody::Single(request) => response::single(kind, &run(&state, request, &from, &Method::POST).await),
+        RequestBody::Single(request) => {
+            let outcome = run(&state, request, &from, &Method::POST).await;
+            response::single(kind, &outcome, state.engine.response_limit())
+        }
         RequestBody::Batch(requests) => batch(&state, kind, requests, &from).await,
     }
 }
@@ -81,7 +84,7 @@ pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -
         address: client_address::find(request.extensions(), request.headers(), &state.settings.trusted_proxies),
     };
     let outcome = run(&state, queried, &from, &Method::GET).await;
-    let mut response = response::single(kind, &outcome);
+    let mut response = response::single(kind, &outcome, state.engine.response_limit());
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
@@ -111,16 +114,24 @@ async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlReque
     if let Some(outcome) =
         admitted.iter().filter_map(|one| one.as_ref().err()).find(|outcome| is_credential_error(outcome))
     {
-        return response::single(kind, outcome);
+        return response::single(kind, outcome, state.engine.response_limit());
     }
+    let costs = admitted.iter().filter_map(|one| one.as_ref().ok()).map(|prepared| prepared.cost);
+    if let Err(refusal) = state.engine.check_batch(costs.fold(0, u64::saturating_add)) {
+        return response::single(kind, &Outcome::Refused(refusal), state.engine.response_limit());
+    }
+    let budget = state.engine.budget();
     let mut outcomes = Vec::with_capacity(admitted.len());
     for one in admitted {
         outcomes.push(match one {
-            Ok(prepared) => Outcome::Executed(state.engine.execute(prepared.from(from.address), &from.caller).await),
+            Ok(prepared) => {
+                let prepared = prepared.from(from.address).within(&budget);
+                Outcome::Executed(state.engine.execute(prepared, &from.caller).await)
+            }
             Err(outcome) => *outcome,
         });
     }
-    response::batch(kind, &outcomes)
+    response::batch(kind, &outcomes, state.engine.response_limit())
 }
 
 /// Checks that the caller's credential and the HTTP method allow the prepared request.

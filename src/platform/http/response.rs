@@ -14,7 +14,7 @@
 //!
 //! The response to an executed request always has a `data` member; any other response never has one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use async_graphql::{ErrorExtensionValues, Response as GraphqlResponse, ServerError, Value};
 use axum::{
@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use super::negotiation::ResponseType;
 use crate::platform::{
+    budget,
     error::{Code, Error, RETRY_AFTER_MS},
     graphql::error_response::Refusal,
 };
@@ -108,22 +109,23 @@ fn server_error(error: &Error) -> ServerError {
     server_error
 }
 
-/// The response to a single request.
-pub(super) fn single(kind: ResponseType, outcome: &Outcome) -> Response {
-    json(kind, outcome.status(kind), outcome)
+/// The response to a single request, of at most `limit` bytes.
+pub(super) fn single(kind: ResponseType, outcome: &Outcome, limit: usize) -> Response {
+    json(kind, outcome.status(kind), outcome, limit)
 }
 
-/// The response to a batch: an array in the order of the requests. Its status is their common status, else 200.
-pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
+/// The response to a batch, of at most `limit` bytes: an array in the order of the requests. Its status is their common
+/// status, else 200.
+pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome], limit: usize) -> Response {
     let mut statuses = outcomes.iter().map(|outcome| outcome.status(kind));
     let first = statuses.next().unwrap_or(StatusCode::OK);
     let status = if statuses.all(|status| status == first) { first } else { StatusCode::OK };
-    json(kind, status, outcomes)
+    json(kind, status, outcomes, limit)
 }
 
 /// The response to a request that the transport refuses.
 pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Response {
-    single(kind, &Outcome::TransportError(status, error))
+    single(kind, &Outcome::TransportError(status, error), usize::MAX)
 }
 
 /// The response for a path that does not exist.
@@ -132,11 +134,40 @@ pub(super) fn not_found() -> Response {
     error(ResponseType::Json, StatusCode::NOT_FOUND, problem)
 }
 
-fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T) -> Response {
-    let Ok(bytes) = serde_json::to_vec(content) else {
+/// Text of at most `limit` bytes.
+struct BoundedText {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for BoundedText {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.write_all(part).map(|()| part.len())
+    }
+
+    fn write_all(&mut self, part: &[u8]) -> io::Result<()> {
+        if part.len() > self.limit - self.bytes.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T, limit: usize) -> Response {
+    let mut text = BoundedText { bytes: Vec::with_capacity(128), limit };
+    if let Err(problem) = serde_json::to_writer(&mut text, content) {
+        if problem.is_io() {
+            return self::error(kind, StatusCode::PAYLOAD_TOO_LARGE, budget::too_large(limit));
+        }
         tracing::error!("a GraphQL response could not be written as JSON");
         return self::error(kind, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("response is not JSON"));
-    };
+    }
+    let bytes = text.bytes;
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -203,6 +234,17 @@ mod tests {
             assert_eq!(outcome.status(ResponseType::Json), json, "{code:?}");
             assert_eq!(outcome.status(ResponseType::GraphqlResponse), graphql, "{code:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_not_written() {
+        let outcome = Outcome::Executed(GraphqlResponse::new(value!({ "a": "123456789" })));
+        let written = serde_json::to_vec(&outcome).unwrap().len();
+        assert_eq!(single(ResponseType::Json, &outcome, written).status(), StatusCode::OK);
+        assert_eq!(single(ResponseType::Json, &outcome, written - 1).status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let outcomes = [outcome];
+        assert_eq!(batch(ResponseType::Json, &outcomes, written + 1).status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(batch(ResponseType::Json, &outcomes, written + 2).status(), StatusCode::OK);
     }
 
     #[test]

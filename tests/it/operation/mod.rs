@@ -2,6 +2,7 @@
 
 mod ancestors;
 mod bounds;
+mod histories;
 mod line;
 mod stream;
 mod verbs;

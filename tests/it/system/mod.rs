@@ -6,5 +6,6 @@ mod crash;
 mod documentation;
 mod hostile_documents;
 mod outage;
+mod proportion;
 mod rights;
 mod storm;
