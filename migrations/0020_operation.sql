@@ -54,6 +54,7 @@ create table switchboard.operation_request (
     call_type        text        not null check (call_type in ('START_CHAT', 'END_CHAT')),
     place            bigint,
     attempt          uuid,
+    server_id        uuid,
     actor            text,
     opposite         text        check (opposite in ('START_CHAT', 'END_CHAT')),
     lease_ms         integer,
@@ -65,7 +66,7 @@ create table switchboard.operation_request (
     foreign key (company_id, chat_id) references switchboard.operation_line (company_id, chat_id) on delete cascade,
     constraint waits_or_is_finished check ((place is null) = (forget_at is not null)),
     constraint waiter_is_whole check (
-        num_nulls(place, attempt, actor, opposite, lease_ms, began_at, began_version, wait_until) in (0, 8))
+        num_nulls(place, attempt, server_id, actor, opposite, lease_ms, began_at, began_version, wait_until) in (0, 9))
 );
 comment on table  switchboard.operation_request is 'A request that waits in a line, or that is finished and remembered for a while so that a late repeat is refused. The holder is in operation_line.';
 comment on column switchboard.operation_request.company_id is 'The tenant.';
@@ -75,6 +76,7 @@ comment on column switchboard.operation_request.request_id is 'Chosen by the cal
 comment on column switchboard.operation_request.call_type is 'A request has one type.';
 comment on column switchboard.operation_request.place is 'Of one that waits: its place. Null: finished.';
 comment on column switchboard.operation_request.attempt is 'The call that waits. A repeat takes the place over with an attempt of its own; the older one may then neither leave nor be granted.';
+comment on column switchboard.operation_request.server_id is 'The server that waits on behalf of the caller. When its stamp in service_alive is over 5 s old, the waiter is given up.';
 comment on column switchboard.operation_request.actor is 'sub of the caller, for its events.';
 comment on column switchboard.operation_request.opposite is 'The type of the holder when it arrived.';
 comment on column switchboard.operation_request.lease_ms is 'The lease that it will be granted.';
@@ -85,3 +87,7 @@ comment on column switchboard.operation_request.forget_at is 'Of one that is fin
 
 create unique index operation_request_place on switchboard.operation_request (company_id, chat_id, place) where place is not null;
 create index operation_request_forget on switchboard.operation_request (forget_at) where forget_at is not null;
+
+insert into switchboard.event_subject (subject_type, relation, id_column, id_type, version_column, names) values
+    ('operation', 'operation_line', 'chat_id', 'text', 'version',
+        '{companyId,chatId,version,event,requestId,holdReason,oppositeCallType,elapsedTimeInMilliseconds,waiter,parties,occurredAt}');

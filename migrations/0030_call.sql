@@ -181,3 +181,11 @@ comment on column switchboard.call_message.id is 'The message.';
 comment on column switchboard.call_message.role is 'Who spoke, in the company''s words.';
 comment on column switchboard.call_message.text is 'What was said.';
 comment on column switchboard.call_message.inserted_at is 'When it was written.';
+
+insert into switchboard.event_subject (subject_type, relation, id_column, id_type, version_column, names) values
+    ('call', 'call', 'id', 'uuid', 'version',
+        '{companyId,id,callControlId,userId,agentId,callType,campaignId,phoneNumber,contactId,contactName,userData,attempt,inbound,status,endReason,toldReason,toldAt,untoldAt,pendingHangUp,dialing,dialed,hangingUp,hungUpUntil,generation,version,queuedAt,startedAt,answeredAt,endedAt,hangUpAt,finalizeAt,finalizedAt,abandoned,leaseExpiresAt,insertedAt,updatedAt}'),
+    ('call_operations', 'call', 'id', 'uuid', 'operations',
+        '{companyId,callId,version,operationId,kind,requestId,state}'),
+    ('call_messages', 'call', 'id', 'uuid', 'messages',
+        '{companyId,callId,number,id,role,text,insertedAt}');

@@ -4,16 +4,18 @@
 //! pool ── services ── schema ── engine ── http ── clients
 //!   │        └ notifier, waker
 //!   └── background tasks: notifier, listener, reader ─► hub ─► subscriptions
-//!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
+//!                         scheduler (timers), service (stamps), retention (log), authenticator (JWKS, revoked keys)
 //! ```
 //!
 //! A server stops in this order: the transports drain, the background tasks end, the pool closes. A background task
 //! that fails starts the same drain, and [`App::stopped`] then returns the failure.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     audit::graphql::RequestStart,
@@ -23,19 +25,20 @@ use crate::{
     operation::prune,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
-        clock::Clock,
+        clock::{self, Clock},
         config::EventSettings,
         db,
         error::{Error, Result},
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
+        service::Service,
         subscription::Sources,
         task::{Supervisor, Task},
         timer::{TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
-    router::router,
+    router::{Routers, routers},
     settings::Settings,
 };
 
@@ -46,6 +49,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     /// The address that it listens on; its port is chosen by the system where the settings say 0.
     pub address: SocketAddr,
+    /// The address of the listener for metrics and health, if they have one of their own.
+    pub metrics_address: Option<SocketAddr>,
     /// Stops the server: `drain` first, `now` if that takes too long.
     pub shutdown: Shutdown,
     /// Wakes the scheduler; for tests that moved the database's clock.
@@ -57,13 +62,15 @@ pub struct App {
     /// The background tasks; tests abort one of them.
     pub tasks: Supervisor,
     serving: JoinHandle<usize>,
+    /// Serves metrics and health until this value is dropped, so also during the drain.
+    internal_serving: Option<AbortOnDropHandle<io::Result<()>>>,
     pools: db::Pools,
 }
 
 impl App {
     /// Starts a server on a migrated database; `secret` signs and verifies HS256 tokens. Returns when it listens and
     /// reads the event log.
-    pub async fn start(settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
+    pub async fn start(mut settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
         let development = settings.auth.dev;
         if development && !settings.http.listen.ip().is_loopback() {
             return Err(Error::invalid(
@@ -75,6 +82,7 @@ impl App {
             ));
         }
         settings.operation.check(settings.guard.execution_timeout)?;
+        http::fit_descriptors(&mut settings.http, settings.database.database_connections);
         let options = db::connection_options(database, &settings.database);
         let pools = db::Pools::new(&options, &settings.database);
         let pool = pools.requests.clone();
@@ -86,8 +94,10 @@ impl App {
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
         let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
         let (mut timers, mut background) = (Vec::new(), Vec::new());
+        let mut timers_for_people = Vec::new();
         for concept in concepts::all() {
             timers.extend(concept.timers);
+            timers_for_people.extend(concept.timers_for_people);
             background.extend(concept.tasks);
         }
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
@@ -95,10 +105,20 @@ impl App {
         let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
         background.extend(event_tasks(&settings.event, &options, &notifier, &hub, set_live));
+        let (set_days, mut days) = watch::channel(false);
+        background.push({
+            let (options, retention) = (options.clone(), settings.event.event_retention);
+            Task::new("retention", move |stop| retention::run(options, retention, set_days, stop))
+        });
+        let server_id = clock::new_id();
+        let service = Service::new(options, server_id, settings.timer.resume_grace, timers_for_people);
+        let in_service = service.in_service();
+        background.push(Task::new("service", |stop| service.run(stop)));
         background.push({
             let (authenticator, revocations) = (authenticator.clone(), hub.subscribe_all_companies(api_key::SUBJECT));
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
         });
+        let scheduler = scheduler.only_while(in_service);
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
         background.push({
             let work = work.clone();
@@ -107,7 +127,8 @@ impl App {
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit: settings.event.replay_limit };
-        let services = Services::new(&work, &settings, sources, authenticator.clone(), shutdown.drain.clone());
+        let services =
+            Services::new(&work, &settings, sources, authenticator.clone(), server_id, shutdown.drain.clone());
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {
@@ -125,20 +146,26 @@ impl App {
             clock: clock.clone(),
             development,
         };
-        // A subscription that begins before the reader does would begin with a resync.
-        let reading = tokio::time::timeout(settings.database.database_acquire_timeout, live.wait_for(|live| *live));
-        if reading.await.is_err() {
-            tracing::warn!("the event log cannot be read yet; starting all the same");
+        // A subscription that begins before the reader does would begin with a resync. A request that writes before the
+        // log has a partition for today would fail.
+        let log_works =
+            async { tokio::join!(live.wait_for(|live| *live).map(drop), days.wait_for(|days| *days).map(drop)) };
+        if tokio::time::timeout(settings.database.database_acquire_timeout, log_works).await.is_err() {
+            tracing::warn!("the event log cannot be read or written yet; starting all the same");
         }
-        let listener = TcpListener::bind(settings.http.listen).await.map_err(|error| {
-            Error::invalid("SWITCHBOARD_LISTEN", format!("cannot listen on {}: {error}", settings.http.listen))
-        })?;
-        let address = listener.local_addr().map_err(Error::internal)?;
+        let (listener, address) = listen("SWITCHBOARD_LISTEN", settings.http.listen).await?;
+        let Routers { public, internal } = routers(state);
+        let (mut metrics_address, mut internal_serving) = (None, None);
+        if let (Some(router), Some(wanted)) = (internal, settings.http.metrics_listen) {
+            let (listener, address) = listen("SWITCHBOARD_METRICS_LISTEN", wanted).await?;
+            metrics_address = Some(address);
+            internal_serving = Some(AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future())));
+        }
         let serving = {
             let (settings, shutdown) = (settings.http, shutdown.clone());
-            tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
+            tokio::spawn(async move { http::serve(listener, public, &settings, shutdown).await })
         };
-        Ok(Self { address, shutdown, waker, clock, live, tasks, serving, pools })
+        Ok(Self { address, metrics_address, shutdown, waker, clock, live, tasks, serving, internal_serving, pools })
     }
 
     /// Waits until the server has stopped, because of its [`Shutdown`] or of a failed background task. Returns how many
@@ -161,6 +188,7 @@ impl App {
             () = self.shutdown.now.cancelled() => {}
             () = tokio::time::sleep(CLOSE_TIME) => {}
         }
+        drop(self.internal_serving);
         let failure = self.tasks.failure().borrow().clone();
         match failure {
             Some(failure) => Err(Error::internal(failure)),
@@ -169,7 +197,15 @@ impl App {
     }
 }
 
-/// The tasks between the event log and the subscriptions, and the log's retention.
+/// Listens on `address`, which the setting of this name gives.
+async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let refused = |error| Error::invalid(setting, format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    Ok((listener, address))
+}
+
+/// The tasks between the event log and the subscriptions.
 fn event_tasks(
     settings: &EventSettings,
     options: &PgConnectOptions,
@@ -189,10 +225,6 @@ fn event_tasks(
     tasks.push({
         let (hub, notifier, options, settings) = (hub.clone(), notifier.clone(), options.clone(), settings.clone());
         Task::new("reader", |stop| reader::run(hub, notifier, options, settings, live, stop))
-    });
-    tasks.push({
-        let (options, retention) = (options.clone(), settings.event_retention);
-        Task::new("retention", move |stop| retention::run(options, retention, stop))
     });
     tasks
 }

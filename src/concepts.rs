@@ -5,6 +5,7 @@
 
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     audit::{
@@ -64,16 +65,17 @@ pub struct Services {
 
 impl Services {
     /// The services of all concepts on this database.
-    /// `stopping` is cancelled when the server begins to drain.
+    /// `server_id` names this server in `service_alive`; `stopping` is cancelled when it begins to drain.
     pub fn new(
         work: &UnitOfWork,
         settings: &Settings,
         sources: Sources,
         authenticator: Authenticator,
+        server_id: Uuid,
         stopping: CancellationToken,
     ) -> Self {
         let operations =
-            Operations::new(work.clone(), settings.operation.clone(), sources.hub.clone(), stopping.clone());
+            Operations::new(work.clone(), settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
         let calls = Calls::new(work.clone(), sources.hub.clone(), stopping);
         let chats = Chats::new(work.clone(), settings.chat.clone());
         Self { sources, authenticator, audit_trail: AuditTrail::new(work), chats, operations, calls }

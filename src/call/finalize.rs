@@ -40,7 +40,7 @@ pub enum FinalizeOutcome {
 
 /// What one look came to.
 enum Looked {
-    Done(FinalizeOutcome, CallRecord),
+    Done(FinalizeOutcome, Box<CallRecord>),
     /// Operations run; look again after this time at the latest.
     Draining(Duration),
 }
@@ -70,7 +70,7 @@ async fn look(
     drain: Option<time::Duration>,
 ) -> Result<Looked> {
     if locked.call.finalized_at.is_some() {
-        return Ok(Looked::Done(FinalizeOutcome::AlreadyFinalized, locked.call));
+        return Ok(Looked::Done(FinalizeOutcome::AlreadyFinalized, Box::new(locked.call)));
     }
     if !locked.call.status.is_over() {
         return Err(Error::conflict("the call has not ended"));
@@ -91,7 +91,7 @@ async fn look(
     operations.finish(unit).await?;
     unit.changes().count("switchboard_calls_finalized_total", &[]);
     let call = locked.write(unit, CALL_FINALIZED, actor).await?;
-    Ok(Looked::Done(FinalizeOutcome::Finalized, call))
+    Ok(Looked::Done(FinalizeOutcome::Finalized, Box::new(call)))
 }
 
 /// Closes the transcript because its time has come; the timer's effect.
@@ -130,7 +130,7 @@ impl Calls {
         let mut drain = Some(drain);
         loop {
             let wait = match self.work.run(&Finalize { company_id, actor, id, drain }).await? {
-                Looked::Done(outcome, call) => return Ok((outcome, call)),
+                Looked::Done(outcome, call) => return Ok((outcome, *call)),
                 Looked::Draining(wait) => wait,
             };
             drain = None;

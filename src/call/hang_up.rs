@@ -31,15 +31,15 @@ impl Verb for HangUp<'_> {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
         let id = match self.name {
             CallName::Id(id) => *id,
-            CallName::ControlId(name) => match sql::lock_name(unit.connection(), self.company_id, name).await? {
-                Some(id) => id,
-                None => {
+            CallName::ControlId(name) => {
+                let Some(id) = sql::lock_name(unit.connection(), self.company_id, name).await? else {
                     let now = sql::now(unit.connection()).await?;
                     let news = ParkedNews { id: self.id, status: None, end_reason: None, occurred_at: now };
                     report::park(unit, self.company_id, name, &news, now).await?;
                     return Ok((HangUpOutcome::Parked, None));
-                }
-            },
+                };
+                id
+            }
         };
         let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
         let locked = locked.ok_or_else(|| Error::not_found("call"))?;

@@ -1,11 +1,14 @@
 //! Finding calls: by id, by the provider's name, in lists, and whether one is active.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     Calls,
     append::CallMessage,
+    operation::Operation,
     record::{CallName, CallRecord},
     rights,
     rules::{self, CallStatus, InactiveReason},
@@ -38,10 +41,28 @@ impl Calls {
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
-    pub async fn call(&self, principal: &Principal, name: &CallName) -> Result<Option<CallRecord>> {
+    pub async fn call(&self, principal: &Principal, name: &CallName) -> Result<Option<Arc<CallRecord>>> {
         rights::require(principal)?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::find(&mut connection, principal.company_id, name).await
+        let company_id = principal.company_id;
+        let id = match name {
+            CallName::Id(id) => Some(*id),
+            CallName::ControlId(name) => {
+                sql::find_name(&mut *self.work.pool().acquire().await?, company_id, name).await?
+            }
+        };
+        match id {
+            Some(id) => self.loaders.call(company_id, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The operations that run on a call.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers.
+    pub async fn operations(&self, principal: &Principal, call_id: Uuid) -> Result<Vec<Operation>> {
+        rights::require(principal)?;
+        self.loaders.operations(principal.company_id, call_id).await
     }
 
     /// The calls that pass, newest first.
@@ -72,7 +93,7 @@ impl Calls {
         control_id: String,
     ) -> Result<(Option<Uuid>, Option<InactiveReason>)> {
         let call = self.call(principal, &CallName::ControlId(control_id)).await?;
-        Ok((call.as_ref().map(|call| call.id), rules::inactive(call.as_ref())))
+        Ok((call.as_ref().map(|call| call.id), rules::inactive(call.as_deref())))
     }
 
     /// Messages of one call with numbers between `window`, both excluded: the first `limit`, or, backward, the last ones,

@@ -37,6 +37,7 @@ mod finalize;
 pub mod graphql;
 mod hang_up;
 mod list;
+mod loaders;
 mod locked;
 mod operation;
 mod record;
@@ -63,6 +64,7 @@ pub use report::{Report, ReportOutcome};
 #[derive(Debug, Clone)]
 pub struct Calls {
     work: UnitOfWork,
+    loaders: loaders::Loaders,
     /// Wakes whoever waits for running operations.
     hub: Hub,
     /// Cancelled when the server begins to drain: whoever waits then leaves.
@@ -72,7 +74,7 @@ pub struct Calls {
 impl Calls {
     /// The concept on this database. `stopping` is cancelled when the server begins to drain.
     pub fn new(work: UnitOfWork, hub: Hub, stopping: CancellationToken) -> Self {
-        Self { work, hub, stopping }
+        Self { loaders: loaders::Loaders::new(&work), work, hub, stopping }
     }
 }
 
@@ -82,6 +84,7 @@ pub fn concept() -> Concept {
         name: "call",
         subjects: record::SUBJECTS,
         timers: timers::handlers(),
+        timers_for_people: &[],
         tasks: Vec::new(),
         fields: rights::FIELDS,
     }

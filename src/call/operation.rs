@@ -5,7 +5,7 @@
 //! lease ends. Operations that run when the call ends stay until they complete or expire: the answer of
 //! `completeCallOperation` says that the call is not active any more, and `callStatus` has said it before.
 //!
-//! The subject `call_operations` has an event for each change; DIAL and HANG_UP change the call's own record too, by which
+//! The subject `call_operations` has an event for each change; DIAL and `HANG_UP` change the call's own record too, by which
 //! dialers see who is needed.
 
 use serde::{Deserialize, Serialize};

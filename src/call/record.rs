@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::rules::{CallStatus, CallType, EndReason};
@@ -20,6 +20,8 @@ pub const CALL_MESSAGES: &str = "call_messages";
 
 /// Purpose of the timer that finalizes a call.
 pub(super) const FINALIZE: &str = "finalize";
+/// How much later the timer finalizes a call than the requests that wait for it.
+const FINALIZE_GRACE: Duration = Duration::seconds(1);
 /// Purpose of the timer that hangs a call up.
 pub(super) const HANG_UP: &str = "hang_up";
 /// Purpose of the timer that has a call hung up again.
@@ -67,6 +69,7 @@ pub(super) const SUBJECTS: &[SubjectType] = &[
 /// One phone call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 pub struct CallRecord {
     /// First part of the key.
     pub company_id: Uuid,
@@ -187,7 +190,8 @@ impl Record for CallRecord {
         let timers = [
             self.hang_up_at.map(|at| (HANG_UP, at)),
             retry.map(|at| (RETRY_HANG_UP, at)),
-            self.finalize_at.map(|at| (FINALIZE, at)),
+            // Requests that wait come first: one of them gets FINALIZED.
+            self.finalize_at.map(|at| (FINALIZE, at + FINALIZE_GRACE)),
         ];
         timers.into_iter().flatten().collect()
     }

@@ -27,6 +27,10 @@ use crate::platform::{
     error::{Code, Error, Result},
 };
 
+/// The constraint by which a race belongs to a website of its company. A visitor's website is a claim of its token, which
+/// another issuer may have signed: it need not exist, and is not read for each race.
+const OF_WEBSITE: &str = "chat_race_company_id_website_id_fkey";
+
 /// A race to open, or to add offers to.
 #[derive(Debug, Clone)]
 pub struct NewRace {
@@ -167,7 +171,8 @@ impl Chats {
             request: new.request,
             expires_in: new.expires_in.map_or_else(|| self.race_cap(), |seconds| Duration::seconds(seconds.into())),
         };
-        self.calls.create_chat_race.run(call).await
+        let created = self.calls.create_chat_race.run(call).await;
+        created.map_err(|error| if error.violates(OF_WEBSITE) { Error::not_found("website") } else { error })
     }
 
     /// The website of a race: a visitor's own; for the company the one it names, or that of the first contract named.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{
@@ -58,13 +59,26 @@ impl Chats {
     }
 
     /// A chat and as whom the caller reads it: with a credential by its rights; without one, knowing the id is enough.
+    /// Ids that are not known are then counted and limited by the address, so that nobody can try many.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a credential that is not valid.
-    pub async fn chat_of_caller(&self, caller: &Caller, id: Uuid) -> Result<Option<(Viewer, ChatRecord)>> {
+    /// `UNAUTHENTICATED` for a credential that is not valid; `RATE_LIMITED` after too many unknown ids without one.
+    pub async fn chat_of_caller(
+        &self,
+        caller: &Caller,
+        address: Option<IpNet>,
+        id: Uuid,
+    ) -> Result<Option<(Viewer, ChatRecord)>> {
         let (viewer, chat) = match caller {
             Caller::Anonymous => {
-                let Some(chat) = self.loaders.chat_by_id(id).await? else { return Ok(None) };
+                let guess = self.guesses.begin(address.map(|address| address.addr()))?;
+                let found = self.loaders.chat_by_id(id).await;
+                if let Ok(None) = found {
+                    metrics::counter!("switchboard_chat_unknown_ids_total").increment(1);
+                } else {
+                    guess.right();
+                }
+                let Some(chat) = found? else { return Ok(None) };
                 (Viewer::HoldsChatId { company_id: chat.company_id, chat_id: id }, chat)
             }
             caller => {
@@ -80,7 +94,12 @@ impl Chats {
     ///
     /// # Errors
     /// `NOT_FOUND` when there is no such chat that the caller may see.
-    pub async fn viewer_of_chat(&self, caller: &Caller, id: Uuid) -> Result<(Viewer, ChatRecord)> {
-        self.chat_of_caller(caller, id).await?.ok_or_else(|| Error::not_found("chat"))
+    pub async fn viewer_of_chat(
+        &self,
+        caller: &Caller,
+        address: Option<IpNet>,
+        id: Uuid,
+    ) -> Result<(Viewer, ChatRecord)> {
+        self.chat_of_caller(caller, address, id).await?.ok_or_else(|| Error::not_found("chat"))
     }
 }

@@ -161,9 +161,33 @@ impl Operations {
             lease_ms,
             longest_hold: rights::longest_hold(principal),
             wait_ms,
+            server_id: self.server_id,
             waits_for_same_type: false,
         };
         self.enter(principal, LineKey::new(principal.company_id, &new.chat_id), request).await
+    }
+
+    /// A request of the server's own, for a mutation that waits for its turn.
+    pub(super) fn own_request(
+        &self,
+        principal: &Principal,
+        call_type: CallType,
+        wait: Duration,
+        lease_ms: i32,
+    ) -> Request {
+        let attempt = clock::new_id();
+        Request {
+            call_type,
+            principal: rights::name(principal),
+            actor: principal.subject.clone(),
+            request_id: attempt.to_string(),
+            attempt,
+            lease_ms,
+            longest_hold: None,
+            wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+            server_id: self.server_id,
+            waits_for_same_type: true,
+        }
     }
 
     /// Enters a line; waits if it is held.
@@ -194,21 +218,5 @@ impl Operations {
                 Settled::Gone => return Err(rules::wait_timeout()),
             }
         }
-    }
-}
-
-/// A request of the server's own, for a mutation that waits for its turn.
-pub(super) fn own_request(principal: &Principal, call_type: CallType, wait: Duration, lease_ms: i32) -> Request {
-    let attempt = clock::new_id();
-    Request {
-        call_type,
-        principal: rights::name(principal),
-        actor: principal.subject.clone(),
-        request_id: attempt.to_string(),
-        attempt,
-        lease_ms,
-        longest_hold: None,
-        wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
-        waits_for_same_type: true,
     }
 }

@@ -64,6 +64,8 @@ impl Feed for CoordinationFeed {
                     lease_ms: 0,
                     began_at: row.began_at,
                     wait_until: row.began_at,
+                    server_id: row.attempt,
+                    is_live: true,
                 });
                 let (company_id, chat_id) = (self.key.company_id, &self.key.chat_id);
                 let hold = Hold::new(company_id, chat_id, version, parties.as_ref(), row.began_at, &event);

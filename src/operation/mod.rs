@@ -15,7 +15,8 @@
 //! - At most one holder. The releasing transaction names the next one, so that no newcomer slips in between.
 //! - First come, first served: places are numbered under the line's lock.
 //! - A token grows with each grant. A stale token completes nothing.
-//! - A holder that dies loses the line when its lease ends. A granted waiter whose server died loses it after 5 s.
+//! - A holder that dies loses the line when its lease ends. A waiter whose server has died is passed over; one that was
+//!   granted the line at that moment loses it after 5 s.
 //! - A request is granted once. A repeat while it holds gets the same grant; one that comes later is refused.
 //! - Each wait has one event `…Hold_Start` and then one of `…Hold_Complete` and `…Hold_Failed`, in the transaction that
 //!   changes the line. A grant without a wait has none.
@@ -49,6 +50,7 @@ mod sql;
 mod timers;
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::platform::{
     concept::{Concept, SubjectType},
@@ -69,6 +71,8 @@ pub use sql::{HolderRow, holders};
 pub struct Operations {
     work: UnitOfWork,
     settings: OperationSettings,
+    /// This server, as its waiters name it.
+    server_id: Uuid,
     /// Wakes waiters.
     hub: Hub,
     /// Cancelled when the server begins to drain: waiters then leave.
@@ -77,8 +81,14 @@ pub struct Operations {
 
 impl Operations {
     /// The concept on this database. `stopping` is cancelled when the server begins to drain.
-    pub fn new(work: UnitOfWork, settings: OperationSettings, hub: Hub, stopping: CancellationToken) -> Self {
-        Self { work, settings, hub, stopping }
+    pub fn new(
+        work: UnitOfWork,
+        settings: OperationSettings,
+        server_id: Uuid,
+        hub: Hub,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { work, settings, server_id, hub, stopping }
     }
 }
 
@@ -88,6 +98,7 @@ pub fn concept() -> Concept {
         name: "operation",
         subjects: &[SubjectType { name: OPERATION, event_types: record::EVENT_TYPES }],
         timers: timers::handlers(),
+        timers_for_people: &[],
         tasks: Vec::new(),
         fields: rights::FIELDS,
     }

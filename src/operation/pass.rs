@@ -16,7 +16,7 @@ use std::{future::Future, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Completion, Operations, coordinate::own_request, line::LineKey, rights, rules::CallType, sql::HolderRow};
+use super::{Completion, Operations, line::LineKey, rights, rules::CallType, sql::HolderRow};
 use crate::platform::{
     auth::Principal,
     error::{Code, Error, Result},
@@ -100,7 +100,7 @@ impl Operations {
         }
         let chat_id = chat_id.to_string();
         let key = LineKey::new(principal.company_id, &chat_id);
-        let request = own_request(principal, call_type, WAIT, LEASE_MS);
+        let request = self.own_request(principal, call_type, WAIT, LEASE_MS);
         let granted = self.enter(principal, key, request).await?;
         let token = Some(granted.token);
         let grant = GrantToken { request_id: granted.request_id.clone(), token };

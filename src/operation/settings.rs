@@ -22,7 +22,7 @@ const REPLY_TIME: Duration = Duration::from_secs(5);
 #[command(next_help_heading = "Operations")]
 pub struct OperationSettings {
     /// Longest wait of coordinateChatCall for an opposite call, and the wait of a call that names none; at least 5 s
-    /// below SWITCHBOARD_EXECUTION_TIMEOUT
+    /// below the longest time of a mutation
     #[arg(long, env = "SWITCHBOARD_OPERATION_WAIT", default_value = "20s", value_parser = duration(0..=600_000))]
     pub operation_wait: Duration,
     /// Lease of a coordinated call that names none; a holder that dies frees the line when its lease ends

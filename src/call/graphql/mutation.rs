@@ -6,13 +6,12 @@ use uuid::Uuid;
 
 use super::{
     CallContextExt as _, name,
-    objects::{Call, CallMessage},
+    objects::{Call, CallMessage, CallOperation},
     own_id,
 };
 use crate::{
     call::{
-        Completed, CompletedOperation, FinalizeOutcome, NewCall, NewCallMessage, NewOperation, Operation, Report,
-        ReportOutcome,
+        Completed, CompletedOperation, FinalizeOutcome, NewCall, NewCallMessage, NewOperation, Report, ReportOutcome,
         rules::{
             CallStatus, EndReason, HangUpOutcome,
             work::{BeginOutcome, OperationKind},
@@ -158,32 +157,6 @@ pub struct BeginCallOperationInput {
     request_id: String,
     /// Length of the lease, 100 to 600000; default 30000.
     lease_ms: Option<i32>,
-}
-
-/// Something that is done on a call.
-#[derive(Debug, SimpleObject)]
-pub struct CallOperation {
-    /// Unique.
-    id: Uuid,
-    /// The call.
-    call_id: Uuid,
-    /// What is done.
-    kind: OperationKind,
-    /// The owner's name for it.
-    request_id: String,
-    /// Grows with each operation of the call: 20 digits. Null for others than its owner.
-    fencing_token: Option<String>,
-    /// When somebody else may begin it.
-    lease_expires_at: Datetime,
-}
-
-impl CallOperation {
-    /// The operation as its owner sees it.
-    fn own(operation: Operation) -> Self {
-        let Operation { id, call_id, kind, request_id, token, expires_at, .. } = operation;
-        let fencing_token = Some(format!("{token:020}"));
-        Self { id, call_id, kind, request_id, fencing_token, lease_expires_at: expires_at.into() }
-    }
 }
 
 /// The result of `beginCallOperation`.
@@ -341,7 +314,10 @@ impl CallMutation {
             lease: Duration::milliseconds(lease_ms.into()),
         };
         let (outcome, operation) = Box::pin(context.calls().begin_operation(context.principal()?, &new)).await?;
-        Ok(BeginCallOperationPayload { outcome, operation: operation.map(CallOperation::own) })
+        Ok(BeginCallOperationPayload {
+            outcome,
+            operation: operation.map(|operation| CallOperation::new(operation, true)),
+        })
     }
 
     /// Completes an operation. Changes nothing if its token is not the present one.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::CallContextExt as _;
 use crate::{
     call::{
-        self, CallRecord,
-        rules::{CallStatus, CallType, EndReason},
+        self, CallRecord, Operation, rights,
+        rules::{CallStatus, CallType, EndReason, work::OperationKind},
     },
     platform::{
         error::{Error, Result},
@@ -24,6 +24,9 @@ use crate::{
         },
     },
 };
+
+/// Kinds of operations, of each of which one runs at most.
+const KINDS: i32 = 5;
 
 /// The object `Call` of the schema.
 pub struct Call(Arc<CallRecord>);
@@ -163,6 +166,22 @@ impl Call {
         self.0.hang_up_at.map(Datetime::from)
     }
 
+    /// The operations that run now.
+    #[graphql(
+        directive = directives::cost::apply(directives::LIST),
+        directive = directives::list_size::apply(KINDS)
+    )]
+    async fn operations(&self, context: &Context<'_>) -> Result<Vec<CallOperation>> {
+        let principal = context.principal()?;
+        let reader = rights::name(principal);
+        let running = Box::pin(context.calls().operations(principal, self.0.id)).await?;
+        let seen = |operation: Operation| {
+            let is_own = operation.principal == reader;
+            CallOperation::new(operation, is_own)
+        };
+        Ok(running.into_iter().map(seen).collect())
+    }
+
     /// The transcript, oldest first.
     #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn messages(
@@ -174,6 +193,32 @@ impl Call {
         before: Option<String>,
     ) -> Result<Connection<String, CallMessage, EmptyFields, EmptyFields>> {
         Box::pin(messages(context, &self.0, first, after, last, before)).await
+    }
+}
+
+/// Something that is done on a call.
+#[derive(Debug, SimpleObject)]
+pub struct CallOperation {
+    /// Unique.
+    id: Uuid,
+    /// The call.
+    call_id: Uuid,
+    /// What is done.
+    kind: OperationKind,
+    /// The owner's name for it.
+    request_id: String,
+    /// Grows with each operation of the call: 20 digits. Null for others than its owner.
+    fencing_token: Option<String>,
+    /// When somebody else may begin it.
+    lease_expires_at: Datetime,
+}
+
+impl CallOperation {
+    /// The operation as a reader sees it.
+    pub(super) fn new(operation: Operation, is_own: bool) -> Self {
+        let Operation { id, call_id, kind, request_id, token, expires_at, .. } = operation;
+        let fencing_token = is_own.then(|| format!("{token:020}"));
+        Self { id, call_id, kind, request_id, fencing_token, lease_expires_at: expires_at.into() }
     }
 }
 

@@ -64,7 +64,6 @@ impl CallQuery {
 
     /// The calls that match the arguments, newest first.
     #[graphql(directive = directives::cost::apply(directives::LIST))]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn calls(
         &self,
         context: &Context<'_>,

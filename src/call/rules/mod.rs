@@ -131,8 +131,9 @@ pub struct News {
     pub occurred_at: OffsetDateTime,
 }
 
-fn earliest(one: Option<OffsetDateTime>, other: OffsetDateTime) -> Option<OffsetDateTime> {
-    Some(one.map_or(other, |one| one.min(other)))
+/// Moves a time back to `other`, if it is later or not known.
+fn keep_earliest(time: &mut Option<OffsetDateTime>, other: OffsetDateTime) {
+    *time = Some(time.map_or(other, |time| time.min(other)));
 }
 
 /// Merges `news` into the call. The caller raises the version if the record is then another one.
@@ -142,14 +143,14 @@ pub fn merge(call: &mut CallRecord, news: &News) {
     }
     let &News { status, end_reason, occurred_at } = news;
     if matches!(status, CallStatus::Ringing | CallStatus::InProgress) {
-        call.started_at = earliest(call.started_at, occurred_at);
+        keep_earliest(&mut call.started_at, occurred_at);
     }
     if status == CallStatus::InProgress {
-        call.answered_at = earliest(call.answered_at, occurred_at);
+        keep_earliest(&mut call.answered_at, occurred_at);
     }
     if status == CallStatus::Ended {
         match end_reason {
-            None => call.untold_at = earliest(call.untold_at, occurred_at),
+            None => keep_earliest(&mut call.untold_at, occurred_at),
             Some(reason) => {
                 let told = call
                     .told_at
@@ -238,9 +239,8 @@ pub fn inactive(call: Option<&CallRecord>) -> Option<InactiveReason> {
     }
     match call.status {
         CallStatus::Ended if call.end_reason == Some(EndReason::Transferred) => Some(InactiveReason::Transferred),
-        CallStatus::Ended => Some(InactiveReason::Ended),
         CallStatus::Ending if call.pending_hang_up => Some(InactiveReason::PendingHangUp),
-        CallStatus::Ending => Some(InactiveReason::Ended),
+        CallStatus::Ending | CallStatus::Ended => Some(InactiveReason::Ended),
         _ => None,
     }
 }

@@ -1,10 +1,10 @@
 //! Which operations may begin on a call. Pure; over what was read under the call's lock.
 //!
-//! | | QUEUED, RESERVED not dialled | dialling, RINGING, IN_PROGRESS | ENDING | ENDED |
+//! | | QUEUED, RESERVED not dialled | dialling, RINGING, `IN_PROGRESS` | ENDING | ENDED |
 //! |---|---|---|---|---|
 //! | SPEECH, STREAM, TRANSFER | CONFLICT | begun | over | over |
 //! | DIAL | RESERVED: begun; QUEUED: CONFLICT | running | over | over |
-//! | HANG_UP | CONFLICT | CONFLICT | pending: begun; else CONFLICT | over |
+//! | `HANG_UP` | CONFLICT | CONFLICT | pending: begun; else CONFLICT | over |
 //!
 //! One of a kind runs at a time.
 

@@ -340,3 +340,13 @@ pub(super) async fn messages(
     );
     Ok(messages.fetch_all(connection).await?)
 }
+
+/// The operations that run on these calls. Takes no lock.
+pub(super) async fn running_operations(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_ids: &[Uuid],
+) -> Result<Vec<Operation>> {
+    let operations = sqlx::query_file_as!(Operation, "src/call/sql/running_operations.sql", company_id, call_ids);
+    Ok(operations.fetch_all(connection).await?)
+}

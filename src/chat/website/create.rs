@@ -10,6 +10,7 @@ use crate::{
     },
     platform::{
         auth::{Caller, Principal, Role},
+        clock,
         error::{Error, Result},
         unit::{Unit, Verb},
     },
@@ -29,7 +30,7 @@ pub(in crate::chat) fn visitor(caller: &Caller, website: &WebsiteRecord) -> Stri
         _ => None,
     };
     // All bits random: an id with a time would show when the visitor logged in.
-    known.unwrap_or_else(|| Uuid::new_v4().to_string())
+    known.unwrap_or_else(|| clock::new_random_id().to_string())
 }
 
 struct CreateWebsite<'a> {
@@ -82,7 +83,7 @@ impl Chats {
     pub async fn create_website(&self, principal: &Principal, new: &NewWebsite) -> Result<WebsiteRecord> {
         rights::may(principal, Action::Administer)?;
         // All bits random: keys are looked up across companies, and none may be guessed from another.
-        let verb = CreateWebsite { company_id: principal.company_id, public_key: Uuid::new_v4(), new };
+        let verb = CreateWebsite { company_id: principal.company_id, public_key: clock::new_random_id(), new };
         self.work.run(&verb).await
     }
 }

@@ -107,6 +107,10 @@ pub struct Waiter {
     pub began_at: OffsetDateTime,
     /// It is granted nothing from then on.
     pub wait_until: OffsetDateTime,
+    /// The server that waits on behalf of the caller.
+    pub server_id: Uuid,
+    /// False if that server is gone.
+    pub is_live: bool,
 }
 
 /// A request that arrives.
@@ -128,6 +132,8 @@ pub struct Request {
     pub longest_hold: Option<Duration>,
     /// Longest wait, in milliseconds.
     pub wait_ms: i32,
+    /// The server that waits on behalf of the caller.
+    pub server_id: Uuid,
     /// True if it also waits behind a holder of its own type.
     pub waits_for_same_type: bool,
 }
@@ -335,7 +341,7 @@ impl Draft {
             self.line.waiting -= 1;
             self.line.last_granted = waiter.place;
             self.left.push(waiter.place);
-            if waiter.wait_until <= self.now {
+            if waiter.wait_until <= self.now || !waiter.is_live {
                 self.fail(waiter);
                 continue;
             }
@@ -452,6 +458,8 @@ impl Draft {
             lease_ms: request.lease_ms,
             began_at: self.now,
             wait_until: self.now + Duration::milliseconds(request.wait_ms.into()),
+            server_id: request.server_id,
+            is_live: true,
         };
         self.events.push(HoldEvent::started(waiter.clone()));
         self.entered = Some(waiter);

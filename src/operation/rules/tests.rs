@@ -35,6 +35,7 @@ fn request(caller: u8, ends: bool, wait_ms: u16) -> Request {
         lease_ms: 1_000,
         longest_hold: None,
         wait_ms: wait_ms.into(),
+        server_id: Uuid::nil(),
         waits_for_same_type: false,
     }
 }

@@ -12,7 +12,9 @@ select
     request.opposite as "opposite!: CallType",
     request.lease_ms as "lease_ms!",
     request.began_at as "began_at!",
-    request.wait_until as "wait_until!"
+    request.wait_until as "wait_until!",
+    request.server_id as "server_id!",
+    true as "is_live!"
 from operation_request as request
 where request.company_id = $1 and request.chat_id = $2 and request.principal = $3 and request.request_id = $4
     and request.place is not null

@@ -158,6 +158,7 @@ pub(super) async fn write(
             request.attempt,
             request.lease_ms,
             draft.now + Duration::milliseconds(request.wait_ms.into()),
+            request.server_id,
         )
         .execute(&mut *connection)
         .await?;
@@ -169,7 +170,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Inserts a waiter. Its event …Hold_Start is the last of the decision's events.
+/// Inserts a waiter. The event that it began to wait is the last of the decision's events.
 async fn insert_waiter(connection: &mut PgConnection, key: &LineKey, waiter: &Waiter, version: i32) -> Result<()> {
     sqlx::query_file!(
         "src/operation/sql/write_waiter.sql",
@@ -186,6 +187,7 @@ async fn insert_waiter(connection: &mut PgConnection, key: &LineKey, waiter: &Wa
         waiter.began_at,
         version,
         waiter.wait_until,
+        waiter.server_id,
     )
     .execute(connection)
     .await?;

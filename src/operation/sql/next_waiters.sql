@@ -1,5 +1,5 @@
--- The first waiter that lives, and before it those that were given up: their time has passed. In the order of their
--- places. The line is locked.
+-- The first waiter that lives, and before it those that are given up: their time has passed, or their server is gone. In
+-- the order of their places. The line is locked. A server that has never stamped is just starting.
 --
 -- $1 company
 -- $2 line
@@ -13,6 +13,11 @@ first_live as materialized (
         select request.place
         from operation_request as request
         where request.company_id = $1 and request.chat_id = $2 and request.place > $3 and request.wait_until > moment.now
+            and not exists (
+                select 1
+                from service_alive as server
+                where server.server_id = request.server_id and server.stamped_at <= moment.now - interval '5 seconds'
+            )
         order by request.place
         limit 1
     ) as place
@@ -28,7 +33,9 @@ select
     request.opposite as "opposite!: CallType",
     request.lease_ms as "lease_ms!",
     request.began_at as "began_at!",
-    request.wait_until as "wait_until!"
+    request.wait_until as "wait_until!",
+    request.server_id as "server_id!",
+    request.place is not distinct from first_live.place as "is_live!"
 from first_live
 cross join lateral (
     select *

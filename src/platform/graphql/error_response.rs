@@ -14,7 +14,7 @@ use async_graphql::{
 };
 
 use super::{nulls, types::Types};
-use crate::platform::error::{Code, Error, RETRY_AFTER_MS};
+use crate::platform::error::{Code, Error};
 
 /// Most errors in one refusal. Of a document with more mistakes the first ones are listed.
 const MAX_ERRORS: usize = 20;
@@ -40,7 +40,7 @@ pub(super) fn refuse(code: Code, message: impl Into<String>, locations: Vec<Pos>
 pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
     errors.truncate(MAX_ERRORS);
     for error in &mut errors {
-        extend(error, code);
+        extend(error, code, None);
     }
     count(code);
     Refusal { code, response: Response::from_errors(errors) }
@@ -49,7 +49,11 @@ pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
 /// A refusal for `error`, which is logged if it is a fault of this server.
 pub(super) fn refuse_error(error: &Error) -> Refusal {
     error.log("graphql");
-    refuse(error.code(), error.message(), vec![])
+    let mut refusal = refuse(error.code(), error.message(), vec![]);
+    for shown in &mut refusal.response.errors {
+        extend(shown, error.code(), error.retry_after_ms());
+    }
+    refusal
 }
 
 /// A refusal for a panic, which is logged with its message. `place` is where it was caught.
@@ -123,16 +127,23 @@ fn encode(error: &mut ServerError, faults: &mut Faults) {
     if code == Code::Internal {
         INTERNAL.clone_into(&mut error.message);
     }
-    extend(error, code);
+    extend(error, code, cause.and_then(Error::retry_after_ms));
     count(code);
 }
 
-fn extend(error: &mut ServerError, code: Code) {
+fn extend(error: &mut ServerError, code: Code, retry_after_ms: Option<u64>) {
     let extensions = error.extensions.get_or_insert_default();
     extensions.set("code", code.as_str());
-    if code == Code::Unavailable {
-        extensions.set("retryAfterMs", RETRY_AFTER_MS);
+    if let Some(ms) = retry_after_ms {
+        extensions.set("retryAfterMs", ms);
     }
+}
+
+/// `error` as transports show it that refuse a request themselves.
+pub(in crate::platform) fn server_error(error: &Error) -> ServerError {
+    let mut shown = ServerError::new(error.message(), None);
+    extend(&mut shown, error.code(), error.retry_after_ms());
+    shown
 }
 
 /// True for async-graphql's errors about a scalar, enum or input object that does not parse. They carry no source, so

@@ -14,7 +14,7 @@
 //! | [`source`], `executor`, `render_cache` | a subscription's source, async-graphql, renderings that are shared |
 //! | `answer_size` | counts an answer while it is built |
 //! | `document` | prepared documents and their cache |
-//! | `guard`, `literals`, `variables` | checks before execution |
+//! | `guard`, `literals`, `nul`, `variables` | checks before execution |
 //! | [`error_response`], `nulls`, [`response`] | what clients receive |
 //! | `types` | the schema's types, for all checks |
 //!
@@ -29,6 +29,7 @@ pub mod error_response;
 mod executor;
 mod guard;
 mod literals;
+mod nul;
 mod nulls;
 pub mod page;
 mod render_cache;

@@ -16,7 +16,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use async_graphql::{ErrorExtensionValues, Response as GraphqlResponse, ServerError, Value};
+use async_graphql::{Response as GraphqlResponse, ServerError, Value};
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -28,7 +28,7 @@ use super::negotiation::ResponseType;
 use crate::platform::{
     budget,
     error::{Code, Error, RETRY_AFTER_MS},
-    graphql::error_response::Refusal,
+    graphql::error_response::{Refusal, server_error},
 };
 
 /// The result of one GraphQL request, before it is written.
@@ -65,6 +65,19 @@ impl Outcome {
             Self::Executed(_) => StatusCode::OK,
         }
     }
+
+    /// The longest time that one of its errors names for a retry.
+    fn retry_after_ms(&self) -> Option<u64> {
+        let of = |error: &ServerError| match error.extensions.as_ref()?.get("retryAfterMs")? {
+            Value::Number(ms) => ms.as_u64(),
+            _ => None,
+        };
+        match self {
+            Self::Executed(response) => response.errors.iter().filter_map(of).max(),
+            Self::Refused(refusal) => refusal.response.errors.iter().filter_map(of).max(),
+            Self::TransportError(_, error) => error.retry_after_ms(),
+        }
+    }
 }
 
 impl Serialize for Outcome {
@@ -98,20 +111,9 @@ fn has_code(error: &ServerError, code: Code) -> bool {
     matches!(error.extensions.as_ref().and_then(|map| map.get("code")), Some(Value::String(text)) if text == code.as_str())
 }
 
-fn server_error(error: &Error) -> ServerError {
-    let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", error.code().as_str());
-    if error.code() == Code::Unavailable {
-        extensions.set("retryAfterMs", RETRY_AFTER_MS);
-    }
-    let mut server_error = ServerError::new(error.message(), None);
-    server_error.extensions = Some(extensions);
-    server_error
-}
-
 /// The response to a single request, of at most `limit` bytes.
 pub(super) fn single(kind: ResponseType, outcome: &Outcome, limit: usize) -> Response {
-    json(kind, outcome.status(kind), outcome, limit)
+    json(kind, outcome.status(kind), outcome.retry_after_ms(), outcome, limit)
 }
 
 /// The response to a batch, of at most `limit` bytes: an array in the order of the requests. Its status is their common
@@ -120,12 +122,18 @@ pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome], limit: usize) -> R
     let mut statuses = outcomes.iter().map(|outcome| outcome.status(kind));
     let first = statuses.next().unwrap_or(StatusCode::OK);
     let status = if statuses.all(|status| status == first) { first } else { StatusCode::OK };
-    json(kind, status, outcomes, limit)
+    json(kind, status, outcomes.iter().filter_map(Outcome::retry_after_ms).max(), outcomes, limit)
 }
 
 /// The response to a request that the transport refuses.
 pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Response {
     single(kind, &Outcome::TransportError(status, error), usize::MAX)
+}
+
+/// The response on a connection that this server has no room for.
+pub(super) fn full() -> Response {
+    let problem = Error::new(Code::RateLimited, "the server has no room for another connection");
+    error(ResponseType::Json, StatusCode::SERVICE_UNAVAILABLE, problem)
 }
 
 /// The response for a path that does not exist.
@@ -158,7 +166,13 @@ impl io::Write for BoundedText {
     }
 }
 
-fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T, limit: usize) -> Response {
+fn json<T: Serialize + ?Sized>(
+    kind: ResponseType,
+    status: StatusCode,
+    retry_after_ms: Option<u64>,
+    content: &T,
+    limit: usize,
+) -> Response {
     let mut text = BoundedText { bytes: Vec::with_capacity(128), limit };
     if let Err(problem) = serde_json::to_writer(&mut text, content) {
         if problem.is_io() {
@@ -177,7 +191,7 @@ fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: 
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_MS.div_ceil(1_000).into());
+            headers.insert(header::RETRY_AFTER, retry_after_ms.unwrap_or(RETRY_AFTER_MS).div_ceil(1_000).into());
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

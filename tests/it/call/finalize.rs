@@ -15,7 +15,8 @@ const FINALIZE: &str = "mutation($input: FinalizeCallInput!) { finalizeCall(inpu
     outcome abandonedOperations call { id status finalizedAt messages { nodes { role text } } } } }";
 const APPEND: &str =
     "mutation($input: AppendCallMessageInput!) { appendCallMessage(input: $input) { message { id role text } } }";
-const BEGIN: &str = "mutation($input: BeginCallOperationInput!) { beginCallOperation(input: $input) { outcome operation {
+const BEGIN: &str =
+    "mutation($input: BeginCallOperationInput!) { beginCallOperation(input: $input) { outcome operation {
     id fencingToken } } }";
 const DONE: &str = "mutation($input: CompleteCallOperationInput!) { completeCallOperation(input: $input) {
     completed callActive } }";
@@ -41,7 +42,11 @@ async fn done(client: &Client, token: &str, operation: &Value) -> bool {
 /// Waits until the drain of the call has begun, by its event.
 async fn until_draining(client: &Client, token: &str, id: Uuid) {
     let mut events = client
-        .subscribe(token, "subscription($id: UUID) { callStatus(callId: $id) { operation record { version } } }", json!({ "id": id }))
+        .subscribe(
+            token,
+            "subscription($id: UUID) { callStatus(callId: $id) { operation record { version } } }",
+            json!({ "id": id }),
+        )
         .await;
     loop {
         let trail = client.data(token, EVENTS, json!({ "id": id, "kind": "call" })).await;
@@ -73,7 +78,8 @@ async fn two_finalizers_during_a_drain_wait_and_one_closes_the_transcript() {
     assert_eq!(said, ["ALREADY_FINALIZED", "FINALIZED"]);
     for outcome in &outcomes {
         assert_eq!(outcome["abandonedOperations"], 0);
-        let texts: Vec<&Value> = outcome["call"]["messages"]["nodes"].as_array().unwrap().iter().map(|line| &line["text"]).collect();
+        let texts: Vec<&Value> =
+            outcome["call"]["messages"]["nodes"].as_array().unwrap().iter().map(|line| &line["text"]).collect();
         assert_eq!(texts, ["before", "while draining"]);
     }
     assert_eq!(one.code(&token, APPEND, line("v3:one", "after")).await, "CONFLICT");
@@ -117,10 +123,14 @@ async fn a_drain_whose_servers_have_died_ends_by_its_timer() {
         node.stop().await;
         id
     };
-    app.advance(21).await;
+    app.advance(22).await;
     let node = app.node().await;
     let mut stream = node
-        .subscribe(&token, "subscription($id: UUID) { callStatus(callId: $id) { record { finalizedAt } } }", json!({ "id": id }))
+        .subscribe(
+            &token,
+            "subscription($id: UUID) { callStatus(callId: $id) { record { finalizedAt } } }",
+            json!({ "id": id }),
+        )
         .await;
     stream.until(|event| !event["record"]["finalizedAt"].is_null()).await;
     assert_eq!(finalize(&node, &token, "v3:one", 0).await["outcome"], "ALREADY_FINALIZED");
@@ -136,13 +146,23 @@ async fn transcripts_have_pages_and_bounds() {
         node.data(&token, APPEND, line("v3:one", &number.to_string())).await;
     }
     let page = |arguments: &str| {
-        format!("query($id: UUID) {{ call(id: $id) {{ messages({arguments}) {{ nodes {{ text }} pageInfo {{ hasNextPage hasPreviousPage }} }} }} }}")
+        format!(
+            "query($id: UUID) {{ call(id: $id) {{ messages({arguments}) {{ nodes {{ text }} pageInfo {{ hasNextPage hasPreviousPage }} }} }} }}"
+        )
     };
     let texts = |page: &Value| -> Vec<String> {
-        page["messages"]["nodes"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+        page["messages"]["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line["text"].as_str().unwrap().to_owned())
+            .collect()
     };
     let first = node.data(&token, &page("first: 2, after: \"1\""), json!({ "id": id })).await;
-    assert_eq!((texts(&first), &first["messages"]["pageInfo"]["hasNextPage"]), (vec!["2".to_owned(), "3".to_owned()], &json!(true)));
+    assert_eq!(
+        (texts(&first), &first["messages"]["pageInfo"]["hasNextPage"]),
+        (vec!["2".to_owned(), "3".to_owned()], &json!(true))
+    );
     let last = node.data(&token, &page("last: 2, before: \"5\""), json!({ "id": id })).await;
     assert_eq!(texts(&last), ["3", "4"]);
     for (role, text) in [("", "text"), ("role", ""), ("role", &*"x".repeat(10_001))] {

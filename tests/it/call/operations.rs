@@ -47,6 +47,18 @@ async fn one_of_a_kind_runs_and_a_repeat_gets_its_own() {
         (&again["operation"]["id"], &again["operation"]["fencingToken"]),
         (&first["operation"]["id"], &first["operation"]["fencingToken"])
     );
+    let running = "query($name: String) { call(callControlId: $name) { operations { kind requestId fencingToken } } }";
+    let shown = two.data(&token, running, json!({ "name": "v3:one" })).await["operations"].take();
+    assert_eq!(
+        shown,
+        json!([{ "kind": "SPEECH", "requestId": "first", "fencingToken": first["operation"]["fencingToken"] }])
+    );
+    let other = crate::support::app::token(&switchboard::platform::auth::token::Claims::service(
+        switchboard::demo::COMPANY_ID,
+        "other",
+    ));
+    let shown = one.data(&other, running, json!({ "name": "v3:one" })).await["operations"].take();
+    assert_eq!(shown[0]["fencingToken"], Value::Null, "only its owner sees the token");
     let second = begin(&two, &token, "SPEECH", "second").await;
     assert_eq!((&second["outcome"], &second["operation"]), (&json!("ALREADY_RUNNING"), &Value::Null));
     assert_eq!(begin(&two, &token, "STREAM", "another kind").await["outcome"], "BEGUN");

@@ -1,18 +1,22 @@
 //! The chat part of the schema, executed without a server: payloads, pages, and what each role sees.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Request, Schema, Variables};
 use serde_json::{Value, json};
 use switchboard::{
     chat::graphql::{ChatMutation, ChatQuery, ChatSubscription},
+    operation::{OperationSettings, Operations},
     platform::{
         auth::{Authenticator, Caller, Principal},
         clock::Clock,
         config::AuthSettings,
         error::Error,
+        event::Hub,
+        unit::UnitOfWork,
     },
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::company::Company;
@@ -24,15 +28,22 @@ async fn schema(company: &Company) -> ChatSchema {
     let settings = AuthSettings {
         jwt_secret: None,
         jwks: None,
-        jwks_refresh: std::time::Duration::from_mins(5),
+        jwks_refresh: Duration::from_mins(5),
+        jwt_audience: None,
+        jwt_issuer: None,
         dev: false,
-        consumer_token_ttl: std::time::Duration::from_mins(1),
+        consumer_token_ttl: Duration::from_mins(1),
     };
     let secret = Some("a secret of the tests, over 32 bytes long".to_owned());
     let authenticator = Authenticator::new(&settings, secret, pool.clone(), Clock::default(), None).await.unwrap();
+    // Nobody holds a chat here, so that nobody waits.
+    let settings = OperationSettings { operation_wait: Duration::ZERO, operation_lease: Duration::from_secs(30) };
+    let work = UnitOfWork::detached(pool.clone());
+    let operations = Operations::new(work, settings, Uuid::now_v7(), Hub::new(1), CancellationToken::new());
     Schema::build(ChatQuery::default(), ChatMutation::default(), ChatSubscription::default())
         .data(company.servers[0].clone())
         .data(pool)
+        .data(operations)
         .data(authenticator)
         .finish()
 }
@@ -189,8 +200,8 @@ async fn messages_come_in_pages_from_either_end() {
     let contract = company.contract(1, None).await;
     let chat = company.offer(&company.service, &contract, Uuid::now_v7()).await.unwrap();
     company.servers[0].start(&company.service, chat.id).await.unwrap();
-    let insert = "insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at)
-                  select company_id, id, gen_random_uuid(), n::text, 'Ada', true, started_at + make_interval(secs => n / 2)
+    let insert = "insert into chat_message (company_id, chat_id, id, number, text, author, is_agent, inserted_at)
+                  select company_id, id, gen_random_uuid(), n + 1, n::text, 'Ada', true, started_at - make_interval(secs => n)
                   from chat, generate_series(1, 5) as n";
     sqlx::raw_sql(insert).execute(&mut company.sql().await).await.unwrap();
     let document = "query ($id: UUID!, $first: Int, $after: String, $last: Int, $before: String) { chat(id: $id) {

@@ -51,7 +51,7 @@ impl Histories {
             let chat = (number + call) % CHATS;
             let client = servers[(number + call) % 2].borrow().clone();
             let input = json!({
-                "callType": if dice % 2 == 0 { "START_CHAT" } else { "END_CHAT" },
+                "callType": if dice.is_multiple_of(2) { "START_CHAT" } else { "END_CHAT" },
                 "requestId": format!("{number}/{call}"), "chatId": format!("chat-{chat}"),
                 "waitMs": 100 + dice * 150, "leaseMs": 2_000,
             });

@@ -25,10 +25,10 @@ pub(in crate::chat) async fn find_by_keys(
     Ok(websites.fetch_all(connection).await?)
 }
 
-/// True if a website of any company lists this origin. The origin is in lower case.
-pub(super) async fn allows_origin(connection: &mut PgConnection, origin: &str) -> Result<bool> {
-    let allows = sqlx::query_file_scalar!("src/chat/website/sql/allows_origin.sql", origin);
-    Ok(allows.fetch_one(connection).await?)
+/// The companies of which a website lists this origin. The origin is in lower case.
+pub(super) async fn companies_of_origin(connection: &mut PgConnection, origin: &str) -> Result<Vec<Uuid>> {
+    let companies = sqlx::query_file_scalar!("src/chat/website/sql/companies_of_origin.sql", origin);
+    Ok(companies.fetch_all(connection).await?)
 }
 
 /// Those of these websites that the agent has a contract with.

@@ -80,6 +80,10 @@ pub struct Prepared {
     pub operation: OperationType,
     /// True when callers with a refused credential may run it (`consumerLogin`).
     pub open: bool,
+    /// The number of its `consumerLogin` fields.
+    pub logins: u32,
+    /// The number of its other mutation fields.
+    pub writes: u32,
     /// The cost that the document guard found, with the page sizes of this request's variables.
     pub cost: u64,
     plan: Arc<Operation>,
@@ -332,8 +336,10 @@ impl Shared {
         variables::omit_absent(&mut executable, &variables.absent);
         let mut request = Request::new(String::new()).variables(variables.values);
         request.set_parsed_query(executable);
-        let (open, plan) = (operation.open, Arc::clone(operation));
-        Ok(Prepared { request, operation: operation.ty, open, cost, plan, absent: variables.absent, budget: None })
+        let plan = Arc::clone(operation);
+        let Operation { ty: operation, open, logins, writes, .. } = **operation;
+        let absent = variables.absent;
+        Ok(Prepared { request, operation, open, logins, writes, cost, plan, absent, budget: None })
     }
 
     /// Refuses a caller whose credential was refused (except for open operations), and introspection by callers that the
