@@ -38,12 +38,14 @@ comment on column switchboard.session_settings.automatic_recovery is 'Whether th
 insert into switchboard.session_settings default values;
 
 create table switchboard.session_duty (
-    duty   text        primary key,
-    ran_at timestamptz not null default '-infinity'
+    duty       text        primary key,
+    ran_at     timestamptz not null default '-infinity',
+    resumed_at timestamptz not null default '-infinity'
 );
 comment on table  switchboard.session_duty is 'Work that one server at a time does for all: the row''s lock is the right to do it, ran_at the pace. Any server may take the next turn, so a server that dies delays nothing.';
 comment on column switchboard.session_duty.duty is 'presence, providers, health, cleanup.';
 comment on column switchboard.session_duty.ran_at is 'The last turn.';
+comment on column switchboard.session_duty.resumed_at is 'Of presence: when a turn found that nobody had taken one for over 5 s. Silence before that moment is nobody''s fault.';
 insert into switchboard.session_duty (duty) values ('presence'), ('providers'), ('health'), ('cleanup');
 
 create table switchboard.session_provider (

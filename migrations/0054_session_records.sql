@@ -1,17 +1,23 @@
 -- The records of events, as the server decodes them, and how they are appended.
 
 create function switchboard.session_user_record(p_user switchboard.session_participant) returns jsonb
-    language sql stable parallel safe
+    language plpgsql stable parallel safe
+as $$
+begin
     return jsonb_build_object(
         'userId', p_user.user_id, 'userName', p_user.user_name, 'connectionState', p_user.connection_state,
         'currentProvider', p_user.current_provider, 'isAudioMuted', p_user.is_audio_muted,
         'isVideoOff', p_user.is_video_off, 'lastSeen', p_user.last_seen,
         'reconnectAttempts', p_user.reconnect_attempts, 'deviceInfo', p_user.device_info,
         'joinedEpoch', p_user.joined_epoch);
+end
+$$;
 comment on function switchboard.session_user_record(switchboard.session_participant) is 'A participant in an event''s payload.';
 
 create function switchboard.session_record(p_session switchboard.session_coordination, p_changed jsonb) returns jsonb
-    language sql stable parallel safe
+    language plpgsql stable parallel safe
+as $$
+begin
     return jsonb_build_object(
         'companyId', p_session.company_id, 'sessionId', p_session.session_id,
         'activeProvider', p_session.active_provider, 'fallbackProvider', p_session.fallback_provider,
@@ -21,6 +27,8 @@ create function switchboard.session_record(p_session switchboard.session_coordin
         'reconnectionInProgress', p_session.awaited_until is not null,
         'version', p_session.version, 'createdAt', p_session.created_at, 'endedAt', p_session.ended_at)
         || jsonb_build_object('changedUsers', p_changed);
+end
+$$;
 comment on function switchboard.session_record(switchboard.session_coordination, jsonb) is
     'A session in an event''s payload: without its participants, but for those that the event is about.';
 
@@ -64,11 +72,15 @@ create function switchboard.session_alert_record(p_alert switchboard.session_ale
 comment on function switchboard.session_alert_record(switchboard.session_alert) is 'An alert in an event''s payload.';
 
 create function switchboard.session_is_empty(p_company_id uuid, p_session_id text) returns boolean
-    language sql stable
+    language plpgsql volatile
     set search_path = switchboard, pg_temp
+as $$
+begin
     return not exists (
-        select 1 from switchboard.session_health
+        select 1 from session_health
         where company_id = p_company_id and session_id = p_session_id and status <> 'DISCONNECTED'
     );
+end
+$$;
 comment on function switchboard.session_is_empty(uuid, text) is 'True if nobody is present in the session.';
 revoke execute on function switchboard.session_is_empty(uuid, text) from public;

@@ -66,3 +66,11 @@ from (
 ) as judged;
 comment on view switchboard.session_quality_now is
     'For each open session: whether at least half of those with a sample of the last 30 s have 3 bad ones of 5 in this epoch.';
+
+create function switchboard.session_resumed_at() returns timestamptz
+    language sql stable
+    set search_path = switchboard, pg_temp
+    return (select resumed_at from switchboard.session_duty where duty = 'presence');
+comment on function switchboard.session_resumed_at() is
+    'Since when presence has been watched without a break: silence counts from then at the earliest.';
+revoke execute on function switchboard.session_resumed_at() from public;

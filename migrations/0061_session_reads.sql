@@ -94,12 +94,6 @@ comment on function switchboard.get_session_health_overview(text) is
     'The health of a session''s participants, at most 1,000 of them, and figures about all.';
 revoke execute on function switchboard.get_session_health_overview(text) from public;
 
-create function switchboard.session_resumed_at() returns timestamptz
-    language sql stable
-    return null::timestamptz;
-comment on function switchboard.session_resumed_at() is
-    'Since when servers have lived without a break: silence before that is nobody''s fault.';
-
 create function switchboard.detect_stale_connections(p_session_id text) returns jsonb
     language plpgsql security definer
     set search_path = switchboard, pg_temp

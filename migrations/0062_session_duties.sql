@@ -1,6 +1,6 @@
 -- What servers do for all sessions, one at a time each: presence, providers' scores, health, clean-up.
 
-create function switchboard.session_take_turn(p_duty text, p_every interval) returns boolean
+create function switchboard.session_take_turn(p_duty text, p_every interval) returns timestamptz
     language plpgsql
     set search_path = switchboard, pg_temp
 as $$
@@ -11,17 +11,17 @@ begin
     select * into v_turn from session_duty where duty = p_duty for no key update skip locked;
     -- A turn in the future was taken under a clock that has been set back since.
     if not found or (v_turn.ran_at + p_every > v_now and v_turn.ran_at <= v_now) then
-        return false;
+        return null;
     end if;
     update session_duty set ran_at = v_now where duty = p_duty;
-    return true;
+    return v_turn.ran_at;
 end
 $$;
 comment on function switchboard.session_take_turn(text, interval) is
-    'True if the caller''s transaction does this duty now: nobody else does, and the last turn is long enough ago. Locks: the duty, skipping what is locked.';
+    'The time of the last turn, if the caller''s transaction does this duty now: nobody else does, and that turn is long enough ago. Else null. Locks: the duty, skipping what is locked.';
 revoke execute on function switchboard.session_take_turn(text, interval) from public;
 
-create function switchboard.session_sweep_presence() returns integer
+create function switchboard.session_sweep_presence(p_has_lived boolean) returns integer
     language plpgsql
     set search_path = switchboard, pg_temp
 as $$
@@ -29,6 +29,7 @@ declare
     v_limit    constant integer := 500;
     v_now      timestamptz;
     v_resumed  timestamptz;
+    v_last     timestamptz;
     v_stale    interval;
     v_key      record;
     v_before   session_coordination;
@@ -39,17 +40,22 @@ declare
     v_seen     integer := 0;
     v_swept    integer := 0;
 begin
-    if not session_take_turn('presence', '450 milliseconds') then
+    v_last := session_take_turn('presence', '450 milliseconds');
+    if v_last is null then
         return 0;
     end if;
     v_now := switchboard.now();
+    if not p_has_lived and v_last < v_now - interval '5 seconds' then
+        -- All servers were away, or the database was. Nobody could be heard.
+        update session_duty set resumed_at = v_now where duty = 'presence';
+    end if;
     v_resumed := session_resumed_at();
     select stale_after into strict v_stale from session_settings;
     for v_key in
         select company_id, session_id
         from session_health
         where status <> 'DISCONNECTED' and last_ping <= v_now - v_stale
-            and (v_resumed is null or v_resumed <= v_now - v_stale)
+            and v_resumed <= v_now - v_stale
         group by company_id, session_id
         order by company_id, session_id
         limit v_limit
@@ -102,14 +108,15 @@ begin
     end loop;
     if v_seen = v_limit then
         -- More are due: the next turn begins at once.
-        update session_duty set ran_at = '-infinity' where duty = 'presence';
+        update session_duty set ran_at = v_now - interval '1 second' where duty = 'presence';
     end if;
     return v_swept;
 end
 $$;
-comment on function switchboard.session_sweep_presence() is
-    'Disconnects every participant that has been silent for too long: one event a session. Silence counts from the last ping, or from the end of an outage of all servers. Gives up waiting for participants after a switch. Returns how many were disconnected. Locks: the duty; sessions in the order of their keys, none that is locked; participants.';
-revoke execute on function switchboard.session_sweep_presence() from public;
+comment on function switchboard.session_sweep_presence(boolean) is
+    'Disconnects every participant that has been silent for too long: one event a session. Silence counts from the last ping, or from the end of an outage of all servers or of the database: p_has_lived says that the caller took a turn in the last 5 s by its own clock, so that an old turn is not an outage but a clock that moved. Gives up waiting for participants after a switch. Returns how many were disconnected. Locks: the duty; sessions in the order of their keys, none that is locked; participants.';
+
+revoke execute on function switchboard.session_sweep_presence(boolean) from public;
 
 create function switchboard.session_fold_providers() returns integer
     language plpgsql
@@ -123,7 +130,7 @@ declare
     v_key      record;
     v_folded   integer := 0;
 begin
-    if not session_take_turn('providers', '950 milliseconds') then
+    if session_take_turn('providers', '950 milliseconds') is null then
         return 0;
     end if;
     v_now := switchboard.now();
@@ -175,6 +182,7 @@ comment on function switchboard.session_fold_providers() is
     'Folds what sessions reported of providers into scores and states. A duty once a second, and not a timer: the outcomes themselves say that there is work, so reporting one sets nothing. Returns how many outcomes. Locks: the duty; providers in the order of their keys.';
 revoke execute on function switchboard.session_fold_providers() from public;
 
+
 create function switchboard.session_put_provider(
     p_after switchboard.session_provider, p_before switchboard.session_provider, p_now timestamptz, p_actor text
 ) returns void
@@ -222,7 +230,7 @@ declare
     v_every interval;
 begin
     select check_every into strict v_every from session_settings;
-    if not session_take_turn('health', v_every * 0.95) then
+    if session_take_turn('health', v_every * 0.95) is null then
         return;
     end if;
     return query
@@ -346,7 +354,7 @@ declare
     v_ended    integer := 0;
 begin
     select * into strict v_settings from session_settings;
-    if not session_take_turn('cleanup', v_settings.cleanup_every * 0.95) then
+    if session_take_turn('cleanup', v_settings.cleanup_every * 0.95) is null then
         return 0;
     end if;
     v_now := switchboard.now();

@@ -88,6 +88,7 @@ impl App {
             timers.extend(concept.timers);
             background.extend(concept.tasks);
         }
+        background.extend(concepts::tasks(&work, &settings));
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();

@@ -19,7 +19,12 @@ use crate::{
         concept::Concept,
         graphql::source::Root,
         subscription::Sources,
+        task::Task,
         unit::UnitOfWork,
+    },
+    session::{
+        self, Sessions,
+        graphql::{SessionMutation, SessionQuery, SessionSubscription},
     },
     settings::Settings,
     tenant,
@@ -27,20 +32,25 @@ use crate::{
 
 /// What every concept registers.
 pub fn all() -> Vec<Concept> {
-    vec![tenant::concept(), audit::concept(), chat::concept()]
+    vec![tenant::concept(), audit::concept(), chat::concept(), session::concept()]
+}
+
+/// The background tasks of concepts that need the database or their settings.
+pub fn tasks(work: &UnitOfWork, settings: &Settings) -> Vec<Task> {
+    session::tasks(work, &settings.session)
 }
 
 /// All queries.
 #[derive(Default, MergedObject)]
-pub struct Query(ViewerQuery, ChatQuery, EventQuery);
+pub struct Query(ViewerQuery, ChatQuery, EventQuery, SessionQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation);
+pub struct Mutation(ChatMutation, SessionMutation);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription);
+pub struct Subscription(ChatSubscription, SessionSubscription);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]
@@ -48,12 +58,18 @@ pub struct Services {
     sources: Sources,
     authenticator: Authenticator,
     chats: Chats,
+    sessions: Sessions,
 }
 
 impl Services {
     /// The services of all concepts on this database.
     pub fn new(work: &UnitOfWork, settings: &Settings, sources: Sources, authenticator: Authenticator) -> Self {
-        Self { sources, authenticator, chats: Chats::new(work.clone(), settings.chat.clone()) }
+        Self {
+            sources,
+            authenticator,
+            chats: Chats::new(work.clone(), settings.chat.clone()),
+            sessions: Sessions::new(work.clone()),
+        }
     }
 
     /// The schema with what its resolvers work with.
@@ -65,6 +81,7 @@ impl Services {
             .data(self.authenticator.clone())
             .data(SubjectTypes(subjects.collect()))
             .data(self.chats.clone())
+            .data(self.sessions.clone())
     }
 }
 

@@ -12,8 +12,8 @@
 //! 5. [`platform::timer`]: effects at a later time, also after a crash. [`platform::task`]: background tasks and their
 //!    supervisor.
 //! 6. [`platform::auth`]: from a token to a caller.
-//! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
-//!    API keys. [`audit`]: the query of the event log.
+//! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`session`]:
+//!    everybody in a video session is on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
 //!    composition only. [`demo`]: data for trying the server.
@@ -41,5 +41,6 @@ pub mod concepts;
 pub mod demo;
 pub mod platform;
 pub mod router;
+pub mod session;
 pub mod settings;
 pub mod tenant;

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::{
     chat::ChatSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
+    session::SessionSettings,
 };
 
 /// All settings of `serve`; the other commands use parts of them.
@@ -31,4 +32,7 @@ pub struct Settings {
     /// Chats and races.
     #[command(flatten)]
     pub chat: ChatSettings,
+    /// Sessions.
+    #[command(flatten)]
+    pub session: SessionSettings,
 }
