@@ -10,10 +10,11 @@
 //! A server stops in this order: the transports drain, the background tasks end, the pool closes. A background task
 //! that fails starts the same drain, and [`App::stopped`] then returns the failure.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     audit::graphql::RequestStart,
@@ -34,7 +35,7 @@ use crate::{
         timer::{TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
-    router::router,
+    router::{Routers, routers},
     settings::Settings,
 };
 
@@ -45,6 +46,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     /// The address that it listens on; its port is chosen by the system where the settings say 0.
     pub address: SocketAddr,
+    /// The address of the listener for metrics and health, if they have one of their own.
+    pub metrics_address: Option<SocketAddr>,
     /// Stops the server: `drain` first, `now` if that takes too long.
     pub shutdown: Shutdown,
     /// Wakes the scheduler; for tests that moved the database's clock.
@@ -56,13 +59,15 @@ pub struct App {
     /// The background tasks; tests abort one of them.
     pub tasks: Supervisor,
     serving: JoinHandle<usize>,
+    /// Serves metrics and health until this value is dropped, so also during the drain.
+    internal_serving: Option<AbortOnDropHandle<io::Result<()>>>,
     pools: db::Pools,
 }
 
 impl App {
     /// Starts a server on a migrated database; `secret` signs and verifies HS256 tokens. Returns when it listens and
     /// reads the event log.
-    pub async fn start(settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
+    pub async fn start(mut settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
         let development = settings.auth.dev;
         if development && !settings.http.listen.ip().is_loopback() {
             return Err(Error::invalid(
@@ -73,6 +78,7 @@ impl App {
                 ),
             ));
         }
+        http::fit_descriptors(&mut settings.http, settings.database.database_connections);
         let options = db::connection_options(database, &settings.database);
         let pools = db::Pools::new(&options, &settings.database);
         let pool = pools.requests.clone();
@@ -125,15 +131,19 @@ impl App {
         if reading.await.is_err() {
             tracing::warn!("the event log cannot be read yet; starting all the same");
         }
-        let listener = TcpListener::bind(settings.http.listen).await.map_err(|error| {
-            Error::invalid("SWITCHBOARD_LISTEN", format!("cannot listen on {}: {error}", settings.http.listen))
-        })?;
-        let address = listener.local_addr().map_err(Error::internal)?;
+        let (listener, address) = listen("SWITCHBOARD_LISTEN", settings.http.listen).await?;
+        let Routers { public, internal } = routers(state);
+        let (mut metrics_address, mut internal_serving) = (None, None);
+        if let (Some(router), Some(wanted)) = (internal, settings.http.metrics_listen) {
+            let (listener, address) = listen("SWITCHBOARD_METRICS_LISTEN", wanted).await?;
+            metrics_address = Some(address);
+            internal_serving = Some(AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future())));
+        }
         let serving = {
             let (settings, shutdown) = (settings.http, shutdown.clone());
-            tokio::spawn(async move { http::serve(listener, router(state), &settings, shutdown).await })
+            tokio::spawn(async move { http::serve(listener, public, &settings, shutdown).await })
         };
-        Ok(Self { address, shutdown, waker, clock, live, tasks, serving, pools })
+        Ok(Self { address, metrics_address, shutdown, waker, clock, live, tasks, serving, internal_serving, pools })
     }
 
     /// Waits until the server has stopped, because of its [`Shutdown`] or of a failed background task. Returns how many
@@ -156,12 +166,21 @@ impl App {
             () = self.shutdown.now.cancelled() => {}
             () = tokio::time::sleep(CLOSE_TIME) => {}
         }
+        drop(self.internal_serving);
         let failure = self.tasks.failure().borrow().clone();
         match failure {
             Some(failure) => Err(Error::internal(failure)),
             None => served.map_err(Error::internal),
         }
     }
+}
+
+/// Listens on `address`, which the setting of this name gives.
+async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let refused = |error| Error::invalid(setting, format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    Ok((listener, address))
 }
 
 /// The tasks between the event log and the subscriptions, and the log's retention.

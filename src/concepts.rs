@@ -7,7 +7,7 @@ use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, 
 
 use crate::{
     audit::{
-        self,
+        self, AuditTrail,
         graphql::{EventQuery, SubjectTypes},
     },
     chat::{
@@ -57,6 +57,7 @@ pub struct Subscription(ChatSubscription, SessionSubscription);
 pub struct Services {
     sources: Sources,
     authenticator: Authenticator,
+    audit_trail: AuditTrail,
     chats: Chats,
     sessions: Sessions,
 }
@@ -67,6 +68,7 @@ impl Services {
         Self {
             sources,
             authenticator,
+            audit_trail: AuditTrail::new(work),
             chats: Chats::new(work.clone(), settings.chat.clone()),
             sessions: Sessions::new(work.clone()),
         }
@@ -76,10 +78,10 @@ impl Services {
     pub fn schema(&self) -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
         let subjects = all().into_iter().flat_map(|concept| concept.subjects).map(|subject| subject.name);
         types()
-            .data(self.sources.pool.clone())
             .data(self.sources.clone())
             .data(self.authenticator.clone())
             .data(SubjectTypes(subjects.collect()))
+            .data(self.audit_trail.clone())
             .data(self.chats.clone())
             .data(self.sessions.clone())
     }
@@ -106,7 +108,7 @@ mod tests {
 
     use async_graphql::parser::{
         parse_schema,
-        types::{TypeKind, TypeSystemDefinition},
+        types::{BaseType, TypeKind, TypeSystemDefinition},
     };
 
     use super::*;
@@ -131,6 +133,30 @@ mod tests {
             all().iter().flat_map(|concept| concept.fields).map(|(field, _)| (*field).to_owned()).collect();
         decided.sort();
         assert_eq!(root_fields(), decided);
+    }
+
+    #[test]
+    fn every_list_without_pages_says_how_large_it_may_be() {
+        let mut lists = 0;
+        for definition in parse_schema(sdl()).unwrap().definitions {
+            let TypeSystemDefinition::Type(definition) = definition else { continue };
+            let TypeKind::Object(object) = definition.node.kind else { continue };
+            let name = definition.node.name.node.to_string();
+            for field in object.fields.iter().map(|field| &field.node) {
+                let is_list = matches!(field.ty.node.base, BaseType::List(_));
+                let is_page = name.ends_with("Connection") && ["nodes", "edges"].contains(&field.name.node.as_str());
+                if is_list && !is_page {
+                    lists += 1;
+                    let says = field.directives.iter().any(|directive| directive.node.name.node == "listSize");
+                    assert!(
+                        says,
+                        "{name}.{} needs the directive list_size, or the guard assumes 1,000",
+                        field.name.node
+                    );
+                }
+            }
+        }
+        assert!(lists > 3, "only {lists} lists found");
     }
 
     #[test]

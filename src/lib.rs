@@ -11,9 +11,10 @@
 //!    made from it.
 //! 5. [`platform::timer`]: effects at a later time, also after a crash. [`platform::task`]: background tasks and their
 //!    supervisor.
-//! 6. [`platform::auth`]: from a token to a caller.
+//! 6. [`platform::auth`]: from a token to a caller. [`platform::limit`]: how often one client may do what costs much.
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`session`]:
-//!    everybody in a video session is on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event log.
+//!    everybody in a video session is on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event
+//!    log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
 //!    composition only. [`demo`]: data for trying the server.

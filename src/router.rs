@@ -6,19 +6,34 @@ use axum::{Router, routing};
 
 use crate::platform::http::{self, HttpState, RouterState, console, endpoints, graphql, health, metrics};
 
-/// The router that [`http::serve`] serves. A method that a path does not take gets 405, an unknown path 404, both
-/// as a GraphQL error in JSON.
-pub fn router(state: HttpState) -> Router {
+/// The routes of each listener.
+pub struct Routers {
+    /// What clients use; for [`http::serve`].
+    pub public: Router,
+    /// Metrics and health, if they have a listener of their own.
+    pub internal: Option<Router>,
+}
+
+/// The routers of this server. A method that a path does not take gets 405, an unknown path 404, both as a GraphQL error
+/// in JSON.
+pub fn routers(state: HttpState) -> Routers {
+    let apart = state.settings.metrics_listen.is_some();
+    let state = RouterState::new(state);
     let only = |route: routing::MethodRouter<RouterState>| route.fallback(endpoints::wrong_method);
-    let routes = Router::new()
+    let health = Router::new()
+        .route("/live", only(routing::get(health::live)))
+        .route("/ready", only(routing::get(health::ready)))
+        .fallback(endpoints::unknown_path);
+    let metrics = Router::new().route("/metrics", only(routing::get(metrics::metrics)));
+    let internal = apart.then(|| http::observed(health.clone().merge(metrics.clone()), state.clone()));
+    let mut routes = health
         .route("/", only(routing::get(endpoints::get_root)))
         .route("/graphql", only(routing::get(endpoints::get_graphql).post(graphql::post)))
         .route("/graphql/ws", only(routing::get(endpoints::get_socket)))
         .route("/assets/{name}", only(routing::get(console::asset)))
-        .route("/api/time", only(routing::get(endpoints::get_time)))
-        .route("/live", only(routing::get(health::live)))
-        .route("/ready", only(routing::get(health::ready)))
-        .route("/metrics", only(routing::get(metrics::metrics)))
-        .fallback(endpoints::unknown_path);
-    http::with_middleware(routes, state)
+        .route("/api/time", only(routing::get(endpoints::get_time)));
+    if !apart {
+        routes = routes.merge(metrics);
+    }
+    Routers { public: http::with_middleware(routes, state), internal }
 }

@@ -14,22 +14,22 @@ pub struct Settings {
     /// Where the database is, and its limits.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Credentials.
+    /// How credentials are checked, and how long those last that this server issues.
     #[command(flatten)]
     pub auth: AuthSettings,
     /// The transports and the limits of one client.
     #[command(flatten)]
     pub http: HttpSettings,
-    /// Limits on documents.
+    /// Limits on one document and on its answer.
     #[command(flatten)]
     pub guard: GuardSettings,
     /// The event log and its delivery.
     #[command(flatten)]
     pub event: EventSettings,
-    /// Durable timers.
+    /// How often due timers are looked for.
     #[command(flatten)]
     pub timer: TimerSettings,
-    /// Chats and races.
+    /// How long races wait, how many contracts they are offered to, and when they reopen.
     #[command(flatten)]
     pub chat: ChatSettings,
     /// Sessions.

@@ -40,6 +40,15 @@ const PEERS_DATABASE: &str = "peers";
 const SECRET: &str = "a secret of the benchmarks, over 32 bytes long";
 /// `max_connections` of Postgres: more than all servers and clients open together.
 const CONNECTIONS: u32 = 400;
+/// Settings that turn off the limits of one client.
+const UNLIMITED: [(&str, &str); 6] = [
+    ("SWITCHBOARD_WRITES_AT_ONCE", "0"),
+    ("SWITCHBOARD_VISITOR_WRITES_AT_ONCE", "0"),
+    ("SWITCHBOARD_LOGINS_AT_ONCE", "0"),
+    ("SWITCHBOARD_GUESSES_AT_ONCE", "0"),
+    ("SWITCHBOARD_FRAMES_AT_ONCE", "0"),
+    ("SWITCHBOARD_UNPROVEN_LIMIT", "1000000"),
+];
 /// How long every token lives; longer than any run.
 const TOKEN_LIFE: Duration = Duration::from_hours(24);
 
@@ -78,6 +87,10 @@ impl Build {
         command.arg(subcommand).env_clear().kill_on_drop(true);
         command.env("DATABASE_URL", self.database.url()).env("SWITCHBOARD_JWT_SECRET", SECRET);
         command.env("SWITCHBOARD_LISTEN", "127.0.0.1:0").env("SWITCHBOARD_DATA_DIR", &self.data_folder);
+        // One machine sends what thousands of clients would.
+        for (limit, off) in UNLIMITED {
+            command.env(limit, off);
+        }
         command
     }
 

@@ -4,13 +4,13 @@ use async_graphql::{
     Context, ID, InputValueError, InputValueResult, Json, Object, Scalar, ScalarType, SimpleObject, Value,
     connection::{Connection, Edge, EmptyFields},
 };
-use sqlx::PgPool;
 
+use super::history::{AuditTrail, HistoryPage};
 use crate::platform::{
     auth::Caller,
     error::{Error, Result},
-    event::{Cursor, Event, HistoryPlace, Hub, Position, SubjectName, history, position_now},
-    graphql::{page, scalars::Datetime},
+    event::{Cursor, Event, HistoryPlace, Hub, Position, SubjectName},
+    graphql::{context::ContextExt as _, directives, page, scalars::Datetime},
 };
 
 /// An opaque place in the event log, for `after` of any subscription.
@@ -45,6 +45,7 @@ pub struct AuditEvent {
     /// The claim `sub` of the caller that made the change; null for a timer.
     actor: Option<ID>,
     /// The subject's record at this version.
+    #[graphql(directive = directives::cost::apply(directives::TEXT))]
     payload: Json<serde_json::Value>,
     /// When the change was made, in database time.
     occurred_at: Datetime,
@@ -82,6 +83,7 @@ impl EventQuery {
 
     /// The changes of one subject, oldest first, for as long as events are kept. Only for the company's service and
     /// admin.
+    #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn events(
         &self,
         context: &Context<'_>,
@@ -95,25 +97,30 @@ impl EventQuery {
     ) -> Result<Connection<String, AuditEvent, EmptyFields, EmptyFields>> {
         let principal = context.data_unchecked::<Caller>().principal()?;
         principal.require_company()?;
-        let subject_types: Vec<&str> = match &subject_type {
+        let subject_types = match subject_type {
             Some(subject_type) => vec![subject_type],
-            None => context.data_unchecked::<SubjectTypes>().0.clone(),
+            None => context.data_unchecked::<SubjectTypes>().0.iter().map(|name| (*name).to_owned()).collect(),
         };
         let first = page::size("first", first)?;
         let after = after.as_deref().map(HistoryPlace::parse).transpose()?;
-        let mut connection = context.data_unchecked::<PgPool>().acquire().await?;
-        let (position, _) = position_now(&mut connection).await?;
-        let mut events =
-            history(&mut connection, principal.company_id, &subject_types, &subject_id, after.as_ref(), first + 1)
-                .await?;
-        let more = events.len() > first;
-        events.truncate(first);
-        let mut page = Connection::new(after.is_some(), more);
-        page.edges = events
-            .into_iter()
+        let behind = after.is_some();
+        let wanted = HistoryPage {
+            company_id: principal.company_id,
+            subject_types,
+            subject_id: subject_id.0,
+            after,
+            limit: first + 1,
+        };
+        let history = context.data_unchecked::<AuditTrail>().page(&context.reading(), wanted).await?;
+        let history = history.ok_or_else(|| Error::internal("a page of the audit trail was not read"))?;
+        let mut page = Connection::new(behind, history.events.len() > first);
+        page.edges = history
+            .events
+            .iter()
+            .take(first)
             .map(|event| {
-                let place = HistoryPlace::of(&event).to_string();
-                Ok(Edge::new(place, AuditEvent::new(event, &position)?))
+                let place = HistoryPlace::of(event).to_string();
+                Ok(Edge::new(place, AuditEvent::new(event, &history.position)?))
             })
             .collect::<Result<_>>()?;
         Ok(page)
@@ -121,15 +128,15 @@ impl EventQuery {
 }
 
 impl AuditEvent {
-    fn new(event: Event, position: &Position) -> Result<Self> {
+    fn new(event: &Event, position: &Position) -> Result<Self> {
         let subject = SubjectName::new(&event.subject_type, &event.subject_id);
         Ok(Self {
             cursor: subject.cursor(position, event.version),
-            subject_type: event.subject_type,
-            subject_id: ID(event.subject_id),
+            subject_type: event.subject_type.clone(),
+            subject_id: ID(event.subject_id.clone()),
             version: event.version,
-            event_type: event.event_type,
-            actor: event.actor.map(ID),
+            event_type: event.event_type.clone(),
+            actor: event.actor.clone().map(ID),
             payload: Json(serde_json::from_str(&event.payload)?),
             occurred_at: event.occurred_at.into(),
         })

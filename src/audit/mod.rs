@@ -1,6 +1,9 @@
 //! The audit trail: what happened to a subject, read from the event log.
 
 pub mod graphql;
+mod history;
+
+pub use history::AuditTrail;
 
 use crate::platform::concept::{Access, Concept};
 

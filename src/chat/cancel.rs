@@ -9,7 +9,7 @@ use super::{
     record::Race,
     rights::{self, Action},
     rules::{self, CancelOutcome, CloseReason, RaceState},
-    verb::{RaceVerb, Target},
+    verb::{Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::Principal,
@@ -27,16 +27,8 @@ impl RaceVerb for CancelChatRace {
     const KIND: &'static str = "cancel_chat_race";
     type Outcome = (CancelOutcome, Race);
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::Key(self.key))
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<Self::Outcome> {

@@ -15,7 +15,7 @@ use super::{
     record::{ChatRecord, Failure, Race, RaceRecord},
     rights::{self, Action},
     rules::{self, ChatStatus, RaceState},
-    verb::{Candidates, RaceVerb, Target},
+    verb::{Candidates, Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::{Principal, Role},
@@ -36,14 +36,14 @@ pub struct CustomerRequest {
     pub created_from: Option<IpNet>,
 }
 
-/// One offer.
+/// A chat to offer to one contract.
 #[derive(Debug, Clone)]
 pub struct NewChat {
     /// The contract that gets the offer.
     pub contract_id: Uuid,
     /// The race to open or to join; a new one if absent.
     pub key: Option<Uuid>,
-    /// The customer's words.
+    /// What the customer wrote, within its bounds.
     pub request: CustomerRequest,
 }
 
@@ -62,16 +62,8 @@ impl RaceVerb for CreateChat {
     const KIND: &'static str = "create_chat";
     type Outcome = ChatRecord;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::Key(self.key))
     }
 
     fn candidates(&self, _: Option<&Race>, _: time::OffsetDateTime) -> Candidates {
@@ -88,7 +80,7 @@ impl RaceVerb for CreateChat {
             (Some(chat), "repeated")
         } else {
             check(contract, contract.website_id, &self.principal)?;
-            offer(decision, &[contract], Vec::new(), &self.request, self.expires_in);
+            offer(decision, &[contract], Refusals::default(), &self.request, self.expires_in);
             (offered(decision), "offered")
         };
         decision.count("switchboard_chat_creates_total", &[("outcome", label)]);
@@ -149,12 +141,21 @@ pub(super) fn check(contract: &ContractRecord, website_id: Uuid, principal: &Pri
     Ok(())
 }
 
-/// Offers the race to `contracts`, all checked and without a chat in it; `failures` are those that cannot be offered it.
+/// The contracts that a call named in vain.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    /// Those that the race keeps: they exist.
+    pub(super) failures: Vec<Failure>,
+    /// True if there are any, kept or not.
+    pub(super) any: bool,
+}
+
+/// Offers the race to `contracts`, all checked and without a chat in it; `refusals` are those that cannot be offered it.
 /// Changes nothing where nothing is new.
 pub(super) fn offer(
     decision: &mut Decision<'_>,
     contracts: &[&ContractRecord],
-    failures: Vec<Failure>,
+    refusals: Refusals,
     request: &CustomerRequest,
     expires_in: Duration,
 ) {
@@ -167,12 +168,12 @@ pub(super) fn offer(
     }
     let Some(race) = decision.race() else { return };
     let before = &race.record;
+    let Refusals { failures, any: failed } = refusals;
     let mut known = before.failures.clone();
     known.retain(|failure| {
         failures.iter().all(|new| new.contract_id != failure.contract_id)
             && contracts.iter().all(|offered| offered.id != failure.contract_id)
     });
-    let failed = !failures.is_empty();
     known.extend(failures);
     let is_offered = race.is_offered(None);
     let state = rules::opened(before.state, is_offered, failed);

@@ -2,6 +2,9 @@
 //!
 //! A contract that cannot be offered it is reported in the race's failures. Nobody on shift: the race is OFFLINE. A
 //! repeat by the owner gets the race, and unless it is decided adds the contracts that have become available.
+//!
+//! A contract that does not exist (or not for the caller) is reported in the call's result only. Names of nothing cost the
+//! caller nothing, so a race that kept them would grow with every call, and with it each of its events.
 
 use std::collections::HashSet;
 
@@ -11,21 +14,24 @@ use uuid::Uuid;
 use super::{
     Chats, contract,
     contract::ContractRecord,
-    create::{CustomerRequest, check, offer, open_or_join},
+    create::{CustomerRequest, Refusals, check, offer, open_or_join},
     decision::Decision,
     record::{Failure, Race},
     rights::{self, Action},
     rules,
-    verb::{Candidates, RaceVerb, Target},
-    website,
+    verb::{Candidates, Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::{Principal, Role},
     clock,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
-/// A whole race.
+/// The constraint by which a race belongs to a website of its company. A visitor's website is a claim of its token, which
+/// another issuer may have signed: it need not exist, and is not read for each race.
+const OF_WEBSITE: &str = "chat_race_company_id_website_id_fkey";
+
+/// A race to open, or to add offers to.
 #[derive(Debug, Clone)]
 pub struct NewRace {
     /// The website that the customer visits; a visitor's own if absent.
@@ -38,7 +44,7 @@ pub struct NewRace {
     pub key: Option<Uuid>,
     /// Seconds until it expires; the setting if absent.
     pub expires_in: Option<i32>,
-    /// The customer's words.
+    /// What the customer wrote, within its bounds.
     pub request: CustomerRequest,
 }
 
@@ -63,16 +69,8 @@ impl RaceVerb for CreateChatRace {
     const KIND: &'static str = "create_chat_race";
     type Outcome = Race;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::Key(self.key))
     }
 
     fn candidates(&self, _: Option<&Race>, now: OffsetDateTime) -> Candidates {
@@ -89,11 +87,19 @@ impl RaceVerb for CreateChatRace {
     fn decide(&self, decision: &mut Decision<'_>) -> Result<Race> {
         open_or_join(decision, &self.principal, self.website_id, self.expires_in, true)?;
         let race = decision.race_or("race")?;
+        let mut failures = Vec::new();
         if race.record.state.closes().is_none() {
-            let (offers, failures) = self.sort(decision, race);
-            offer(decision, &offers, failures, &self.request, self.expires_in);
+            let (offers, refused) = self.sort(decision, race);
+            let mut kept = refused.clone();
+            kept.retain(|failure| failure.code != Code::NotFound.as_str());
+            let refusals = Refusals { failures: kept, any: !refused.is_empty() };
+            offer(decision, &offers, refusals, &self.request, self.expires_in);
+            failures = refused;
         }
-        let race = decision.race_or("race")?.clone();
+        let mut race = decision.race_or("race")?.clone();
+        let named: HashSet<Uuid> = failures.iter().map(|failure| failure.contract_id).collect();
+        race.record.failures.retain(|failure| !named.contains(&failure.contract_id));
+        race.record.failures.extend(failures);
         decision.count("switchboard_race_creates_total", &[("state", race.record.state.as_str())]);
         Ok(race)
     }
@@ -165,7 +171,8 @@ impl Chats {
             request: new.request,
             expires_in: new.expires_in.map_or_else(|| self.race_cap(), |seconds| Duration::seconds(seconds.into())),
         };
-        self.calls.create_chat_race.run(call).await
+        let created = self.calls.create_chat_race.run(call).await;
+        created.map_err(|error| if error.violates(OF_WEBSITE) { Error::not_found("website") } else { error })
     }
 
     /// The website of a race: a visitor's own; for the company the one it names, or that of the first contract named.
@@ -179,14 +186,14 @@ impl Chats {
             }
             return Ok(own);
         }
-        let mut connection = self.work.pool().acquire().await?;
         if let Some(given) = new.website_id {
-            let website = website::sql::find(&mut connection, principal.company_id, given).await?;
+            let website = self.loaders.website(principal.company_id, given).await?;
             return website.map(|website| website.id).ok_or_else(unknown);
         }
         let Some(named) = &new.contract_ids else {
             return Err(Error::invalid("websiteId", "required unless contractIds are given"));
         };
+        let mut connection = self.work.pool().acquire().await?;
         let contracts = contract::sql::find_many(&mut connection, principal.company_id, named).await?;
         let first = named.iter().find_map(|id| contracts.iter().find(|contract| contract.id == *id));
         first.map(|contract| contract.website_id).ok_or_else(|| Error::not_found("contract"))

@@ -17,7 +17,7 @@ use super::{
     reoffer,
     rights::{self, Action},
     rules::{self, CloseReason, End, RaceState, Side},
-    verb::{Candidates, RaceVerb, Target},
+    verb::{Candidates, Invocation, RaceVerb, Target},
 };
 use crate::platform::{auth::Principal, error::Result};
 
@@ -34,16 +34,8 @@ impl RaceVerb for EndChat {
     const KIND: &'static str = "end_chat";
     type Outcome = ChatRecord;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::RaceOf(self.chat_id)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::RaceOf(self.chat_id))
     }
 
     fn candidates(&self, race: Option<&Race>, now: OffsetDateTime) -> Candidates {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     CHAT, RACE,
-    filter::{ChatFilter, own_chats},
+    filter::{ChatFilter, OwnChats, own_chats},
     record::{ChatRecord, Race, RaceRecord},
     rights::{self, Viewer},
     rules::{ChatStatus, CloseReason},
@@ -54,9 +54,9 @@ fn own_scope(viewer: &Viewer) -> Option<Scope> {
 /// The stream `chatStatus`, and `chat`.
 #[derive(Debug, Clone)]
 pub struct ChatFeed {
-    /// Who reads.
+    /// Decides which chats are sent.
     pub viewer: Viewer,
-    /// What it asked for.
+    /// Sends the chats that match.
     pub filter: ChatFilter,
 }
 
@@ -71,11 +71,11 @@ impl ChatFeed {
         let (company_id, own) = (self.company_id(), own_chats(&self.viewer));
         let mut found = Vec::new();
         if self.filter.status != Some(ChatStatus::Finished) {
-            found = sql::unfinished_chats(connection, company_id, &self.filter, own).await?;
+            found = sql::unfinished_chats(connection, company_id, &self.filter, &own).await?;
         }
         if matches!(self.filter.status, None | Some(ChatStatus::Finished)) && found.len() < FINISHED_IN_SNAPSHOT {
             let rest = FINISHED_IN_SNAPSHOT - found.len();
-            found.extend(sql::finished_chats(connection, company_id, &self.filter, own, rest).await?);
+            found.extend(sql::finished_chats(connection, company_id, &self.filter, &own, rest).await?);
         }
         found.sort_unstable_by_key(|chat| (chat.inserted_at, chat.id));
         Ok(found)
@@ -180,8 +180,16 @@ impl Feed for WidgetFeed {
             if !self.0.viewer.is_visitor() {
                 return Ok(Vec::new());
             }
-            let own = own_chats(&self.0.viewer);
-            let started = sql::newest_started_chat(connection, self.company_id(), own).await?;
+            let company_id = self.company_id();
+            let started = match own_chats(&self.0.viewer) {
+                OwnChats { visitor: Some(visitor), website_id: Some(website_id), .. } => {
+                    sql::newest_started_chat_of_visitor(connection, company_id, &visitor, website_id).await?
+                }
+                OwnChats { created_from: Some(address), .. } => {
+                    sql::newest_started_chat_from_address(connection, company_id, address).await?
+                }
+                OwnChats { .. } => None,
+            };
             Ok(started.into_iter().filter(|chat| self.0.shows(chat)).map(Arc::new).collect())
         })
     }
@@ -194,9 +202,9 @@ impl Feed for WidgetFeed {
 /// The stream `chatRace`.
 #[derive(Debug, Clone)]
 pub struct RaceFeed {
-    /// Who reads.
+    /// Decides whether the race is sent.
     pub principal: Arc<Principal>,
-    /// Which race.
+    /// The key of the race that is sent.
     pub key: Uuid,
 }
 
@@ -220,7 +228,7 @@ impl Feed for RaceFeed {
         Box::pin(async move {
             let company_id = self.principal.company_id;
             let unknown = || Error::not_found("race");
-            let record = sql::find_race(connection, company_id, self.key).await?.ok_or_else(unknown)?;
+            let record = sql::find_races(connection, company_id, &[self.key]).await?.pop().ok_or_else(unknown)?;
             let race = Race::new(record, sql::chats_of_races(connection, company_id, &[self.key]).await?);
             if !rights::sees_race(&self.principal, &race.record) {
                 return Err(unknown());

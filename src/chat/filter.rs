@@ -1,4 +1,4 @@
-//! Which chats a list or a stream asks for, and to which of them the viewer's rights narrow it.
+//! Which chats a list or a stream asks for, and to which of them the viewer's rights restrict it.
 
 use ipnet::IpNet;
 use uuid::Uuid;
@@ -6,16 +6,16 @@ use uuid::Uuid;
 use super::{record::ChatRecord, rights::Viewer, rules::ChatStatus};
 use crate::platform::auth::Role;
 
-/// Which chats a stream carries; what is absent matches all, what is given combines.
+/// Which chats a stream carries. An absent field matches all chats; the others must all match.
 #[derive(Debug, Clone, Default)]
 pub struct ChatFilter {
-    /// The one.
+    /// The chat with this id.
     pub chat_id: Option<Uuid>,
-    /// Of this race.
+    /// Chats of this race.
     pub key: Option<Uuid>,
-    /// Of this contract.
+    /// Chats that are offered to this contract.
     pub contract_id: Option<Uuid>,
-    /// That stand so.
+    /// Chats of this status.
     pub status: Option<ChatStatus>,
 }
 
@@ -29,37 +29,39 @@ impl ChatFilter {
     }
 }
 
-/// Which chats are wanted; what is absent matches all.
-#[derive(Debug, Clone, Default)]
+/// Which chats a list holds. An absent field matches all chats; the others must all match.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ChatSearch {
-    /// That stand so.
+    /// Chats of one of these statuses.
     pub statuses: Option<Vec<ChatStatus>>,
-    /// Of this contract.
+    /// Chats that are offered to this contract.
     pub contract_id: Option<Uuid>,
-    /// Of this website.
+    /// Chats of this website.
     pub website_id: Option<Uuid>,
 }
 
-/// Whose chats; what is absent matches all.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OwnChats<'a> {
-    /// Of this visitor.
-    pub(super) visitor: Option<&'a str>,
-    /// Of this website.
+/// To whose chats the caller's rights restrict a list. An absent field matches all chats.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct OwnChats {
+    /// This visitor's chats.
+    pub(super) visitor: Option<String>,
+    /// Chats of this website.
     pub(super) website_id: Option<Uuid>,
-    /// Of this agent.
+    /// Chats that are offered to this agent.
     pub(super) agent_id: Option<Uuid>,
-    /// Asked for from this address.
+    /// Chats that were created from this remote address.
     pub(super) created_from: Option<IpNet>,
 }
 
-/// To whose chats a reader's rights narrow a list.
-pub(super) fn own_chats(viewer: &Viewer) -> OwnChats<'_> {
+/// To whose chats a reader's rights restrict a list.
+pub(super) fn own_chats(viewer: &Viewer) -> OwnChats {
     match viewer {
         Viewer::Known(principal) => match principal.role {
-            Role::Consumer => {
-                OwnChats { visitor: Some(&principal.subject), website_id: principal.website_id, ..OwnChats::default() }
-            }
+            Role::Consumer => OwnChats {
+                visitor: Some(principal.subject.clone()),
+                website_id: principal.website_id,
+                ..OwnChats::default()
+            },
             Role::Agent => OwnChats { agent_id: principal.agent_id, ..OwnChats::default() },
             Role::Participant | Role::Service | Role::Admin => OwnChats::default(),
         },

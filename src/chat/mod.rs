@@ -67,7 +67,14 @@ mod update;
 mod verb;
 pub mod website;
 
-use crate::platform::{batch::Batches, concept::Concept, unit::UnitOfWork};
+use std::sync::Arc;
+
+use crate::platform::{
+    batch::Batches,
+    concept::Concept,
+    limit::{GuessLimit, Rate},
+    unit::UnitOfWork,
+};
 pub use create::{CustomerRequest, NewChat};
 pub use create_race::NewRace;
 pub use events::{CHAT, CONTRACT, MESSAGES, RACE};
@@ -86,6 +93,8 @@ pub struct Chats {
     settings: ChatSettings,
     loaders: Loaders,
     calls: Calls,
+    /// Limits how many unknown chat ids a caller without a credential may name.
+    guesses: Arc<GuessLimit>,
 }
 
 /// The mutations that run in batches.
@@ -114,7 +123,9 @@ impl Chats {
             create_rate: Batches::new(&work),
             create_message: Batches::new(&work),
         };
-        Self { loaders: Loaders::new(work.pool()), work, settings, calls }
+        let guesses = Rate { at_once: settings.guesses_at_once, per_second: settings.guesses_per_second };
+        let guesses = Arc::new(GuessLimit::new("guesses", guesses));
+        Self { loaders: Loaders::new(&work), work, settings, calls, guesses }
     }
 
     /// True if callers without a token may subscribe to `chatChanged`.

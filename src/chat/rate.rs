@@ -8,7 +8,7 @@ use super::{
     events,
     record::ChatRecord,
     rights::{self, Action},
-    verb::{RaceVerb, Target},
+    verb::{Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::Principal,
@@ -27,16 +27,8 @@ impl RaceVerb for RateChat {
     const KIND: &'static str = "create_rate";
     type Outcome = ChatRecord;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::RaceOf(self.chat_id)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::RaceOf(self.chat_id))
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {

@@ -7,7 +7,7 @@ use super::{
     events,
     rules::ChatStatus,
     sql,
-    verb::{self, RaceVerb, Target},
+    verb::{self, Invocation, RaceVerb, Target},
 };
 use crate::platform::{error::Result, unit::Unit};
 
@@ -24,16 +24,8 @@ impl RaceVerb for Reassign {
     const KIND: &'static str = "reassign";
     type Outcome = ();
 
-    fn company_id(&self) -> Uuid {
-        self.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.actor)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation { company_id: self.company_id, target: Target::Key(self.key), caller: Some(&self.actor) }
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<()> {

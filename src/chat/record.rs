@@ -73,6 +73,13 @@ pub struct ChatRecord {
     pub finished_at: Option<OffsetDateTime>,
 }
 
+impl ChatRecord {
+    /// The bytes that it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.headline.len() + self.customer_name.len() + self.visitor.len()
+    }
+}
+
 impl Record for ChatRecord {
     const SUBJECT_TYPE: &'static str = CHAT;
 
@@ -124,7 +131,7 @@ pub struct RaceRecord {
     pub state: RaceState,
     /// The chat that was started. Kept after that chat ends.
     pub winner_id: Option<Uuid>,
-    /// The contracts that could not be offered the chat.
+    /// The contracts that could not be offered the chat. Those that do not exist are only in the result of the call.
     pub failures: Vec<Failure>,
     /// True if the other offers go out again when the winner vanishes: a race of `createChatRace`.
     #[serde(default)]

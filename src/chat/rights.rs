@@ -187,15 +187,27 @@ impl Viewer {
         }
     }
 
-    /// The contract as it may see it, if at all: without a credential only what a widget shows.
+    /// The contract as it may see it, if at all. A visitor sees active contracts, without prices and references.
     pub fn shown(&self, contract: &Arc<ContractRecord>) -> Option<Arc<ContractRecord>> {
-        match self {
-            Self::Known(principal) => sees_contract(principal, contract).then(|| Arc::clone(contract)),
-            _ => (self.company_id() == contract.company_id).then(|| Arc::new(contract.public())),
-        }
+        self.shown_with_chat(contract).filter(|contract| !self.is_visitor() || contract.is_active())
     }
 
-    /// True for a visitor, with or without a token: offers that another agent's win withdrew are kept from it.
+    /// As [`Viewer::shown`], for the contract of a chat that it sees: that need not be active any more.
+    pub fn shown_with_chat(&self, contract: &Arc<ContractRecord>) -> Option<Arc<ContractRecord>> {
+        let sees = match self {
+            Self::Known(principal) => sees_contract(principal, contract),
+            _ => self.company_id() == contract.company_id,
+        };
+        sees.then(|| self.redacted(contract))
+    }
+
+    /// The contract with the fields that it may see of any contract: a visitor without prices and references.
+    pub(super) fn redacted(&self, contract: &Arc<ContractRecord>) -> Arc<ContractRecord> {
+        if self.is_visitor() { Arc::new(contract.public()) } else { Arc::clone(contract) }
+    }
+
+    /// True for a visitor, with or without a token: offers that another agent's win withdrew are kept from it, and what a
+    /// contract costs.
     pub fn is_visitor(&self) -> bool {
         match self {
             Self::Known(principal) => principal.role == Role::Consumer,
@@ -246,7 +258,8 @@ pub fn sees_race(principal: &Principal, race: &RaceRecord) -> bool {
         }
 }
 
-/// A visitor sees its website's contracts, an agent its own, the company all of its own.
+/// True if the contract is one of those that the caller may see some of: a visitor its website's, an agent its own, the
+/// company all of its own. What a visitor is shown of them, [`Viewer`] decides.
 pub fn sees_contract(principal: &Principal, contract: &ContractRecord) -> bool {
     principal.company_id == contract.company_id
         && match principal.role {

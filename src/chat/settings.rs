@@ -24,4 +24,11 @@ pub struct ChatSettings {
     /// development mode
     #[arg(long, env = "SWITCHBOARD_ANONYMOUS_WIDGETS", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub anonymous_widgets: bool,
+    /// Unknown chat ids that callers without a credential may name from one address (of IPv6: one /64 network) at once,
+    /// then `RATE_LIMITED`; 0: no limit
+    #[arg(long, env = "SWITCHBOARD_GUESSES_AT_ONCE", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub guesses_at_once: u32,
+    /// Unknown chat ids from one address in a second after that
+    #[arg(long, env = "SWITCHBOARD_GUESSES_PER_SECOND", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub guesses_per_second: u32,
 }

@@ -13,7 +13,7 @@ use super::{
     record::{ChatRecord, RaceRecord},
     rights::{self, Action},
     rules::{self, ChatStatus, CloseReason, RaceState, StartOutcome},
-    verb::{RaceVerb, Target},
+    verb::{Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::Principal,
@@ -42,16 +42,8 @@ impl RaceVerb for StartChat {
     const KIND: &'static str = "start_chat";
     type Outcome = StartedChat;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::RaceOf(self.chat_id)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::RaceOf(self.chat_id))
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<StartedChat> {

@@ -13,7 +13,7 @@ use super::{
     record::{EXPIRE, MISS},
     rules::{CloseReason, RaceState},
     update::flag_missed,
-    verb::{self, Found, RaceVerb, Target},
+    verb::{self, Found, Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     error::{Error, Result},
@@ -32,16 +32,8 @@ impl RaceVerb for Miss {
     const KIND: &'static str = "miss";
     type Outcome = ();
 
-    fn company_id(&self) -> Uuid {
-        self.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::RaceOf(self.chat_id)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        None
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation { company_id: self.company_id, target: Target::RaceOf(self.chat_id), caller: None }
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<()> {
@@ -64,16 +56,8 @@ impl RaceVerb for Expire {
     const KIND: &'static str = "expire";
     type Outcome = ();
 
-    fn company_id(&self) -> Uuid {
-        self.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::Key(self.key)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        None
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation { company_id: self.company_id, target: Target::Key(self.key), caller: None }
     }
 
     fn decide(&self, decision: &mut Decision<'_>) -> Result<()> {

@@ -19,7 +19,7 @@ use super::{
     rights::{self, Action},
     rules::{ChatStatus, Side, StartOutcome},
     start::start,
-    verb::{Candidates, RaceVerb, Target},
+    verb::{Candidates, Invocation, RaceVerb, Target},
 };
 use crate::platform::{
     auth::Principal,
@@ -53,16 +53,8 @@ impl RaceVerb for UpdateChat {
     const KIND: &'static str = "update_chat";
     type Outcome = ChatRecord;
 
-    fn company_id(&self) -> Uuid {
-        self.principal.company_id
-    }
-
-    fn target(&self) -> Target {
-        Target::RaceOf(self.chat_id)
-    }
-
-    fn caller(&self) -> Option<&str> {
-        Some(&self.principal.subject)
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation::of(&self.principal, Target::RaceOf(self.chat_id))
     }
 
     fn candidates(&self, race: Option<&Race>, now: OffsetDateTime) -> Candidates {

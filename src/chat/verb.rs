@@ -32,6 +32,7 @@ use super::{
     sql,
 };
 use crate::platform::{
+    auth::Principal,
     batch::{Batched, CallOutcome, Outcomes, WritePath},
     error::{Code, Error, Result},
     unit::{Changes, Unit},
@@ -60,18 +61,30 @@ pub(crate) enum Candidates {
     },
 }
 
+/// What a call is about, and who makes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Invocation<'a> {
+    pub(super) company_id: Uuid,
+    pub(super) target: Target,
+    /// `sub` of the caller, `None` for a timer.
+    pub(super) caller: Option<&'a str>,
+}
+
+impl<'a> Invocation<'a> {
+    /// A call of `principal` about a race of its company.
+    pub(super) fn of(principal: &'a Principal, target: Target) -> Self {
+        Self { company_id: principal.company_id, target, caller: Some(&principal.subject) }
+    }
+}
+
 /// A mutation of one race, as a value.
 pub(crate) trait RaceVerb: Send + Sync + 'static {
     /// The label of the metric `switchboard_batch_size`.
     const KIND: &'static str;
     type Outcome: Send + 'static;
 
-    fn company_id(&self) -> Uuid;
-
-    fn target(&self) -> Target;
-
-    /// `sub` of the caller, `None` for a timer.
-    fn caller(&self) -> Option<&str>;
+    /// Does not change while the call waits.
+    fn invocation(&self) -> Invocation<'_>;
 
     /// Contracts that are read, and locked on the locked path. `race` was read without a lock.
     fn candidates(&self, _race: Option<&Race>, _now: OffsetDateTime) -> Candidates {
@@ -90,11 +103,11 @@ impl<V: RaceVerb> Batched for V {
     type Outcome = V::Outcome;
 
     fn company_id(&self) -> Uuid {
-        RaceVerb::company_id(self)
+        self.invocation().company_id
     }
 
     fn subject(&self) -> Uuid {
-        match self.target() {
+        match self.invocation().target {
             Target::Key(id) | Target::RaceOf(id) => id,
         }
     }
@@ -156,10 +169,10 @@ async fn read<V: RaceVerb>(
     calls: &[&V],
     locked: Option<&HashSet<Uuid>>,
 ) -> Result<Found> {
-    let company_id = calls.first().map(|call| RaceVerb::company_id(*call)).unwrap_or_default();
+    let company_id = calls.first().map(|call| call.invocation().company_id).unwrap_or_default();
     let (mut wanted_keys, mut chat_ids) = (Vec::new(), Vec::new());
     for call in calls {
-        match call.target() {
+        match call.invocation().target {
             Target::Key(key) => wanted_keys.push(key),
             Target::RaceOf(chat_id) => chat_ids.push(chat_id),
         }
@@ -173,7 +186,7 @@ async fn read<V: RaceVerb>(
     let mut named = HashSet::new();
     let mut shifts = Vec::new();
     for call in calls {
-        let race = found.key(call.target()).and_then(|key| found.situation.races.get(&key));
+        let race = found.key(call.invocation().target).and_then(|key| found.situation.races.get(&key));
         match call.candidates(race.map(|seen| &seen.race), now) {
             Candidates::None => {}
             Candidates::Named(ids) => named.extend(ids),
@@ -202,7 +215,7 @@ pub(super) async fn lock<V: RaceVerb>(connection: &mut PgConnection, calls: &[&V
         let ids: Vec<Uuid> = contracts.iter().copied().collect();
         contract::sql::lock_share(connection, company_id, &ids).await?;
     }
-    let keys: Vec<Uuid> = calls.iter().filter_map(|call| seen.key(call.target())).collect();
+    let keys: Vec<Uuid> = calls.iter().filter_map(|call| seen.key(call.invocation().target)).collect();
     sql::races::lock(connection, company_id, &keys).await?;
     // Writers of messages lock only their chat.
     sql::races::lock_chats(connection, company_id, &keys).await?;
@@ -224,12 +237,12 @@ fn decide<V: RaceVerb>(calls: &[&V], found: &Found) -> Result<Decided<V::Outcome
     let mut decisions: BTreeMap<Uuid, Decision<'_>> = BTreeMap::new();
     let mut outcomes = Vec::with_capacity(calls.len());
     for call in calls {
-        let Some(key) = found.key(call.target()) else {
+        let Some(key) = found.key(call.invocation().target) else {
             outcomes.push((Batched::subject(*call), Err(Error::not_found("chat"))));
             continue;
         };
         let decision = decisions.entry(key).or_insert_with(|| Decision::new(&found.situation, key));
-        outcomes.push((key, decision.call(call.caller(), |decision| call.decide(decision))));
+        outcomes.push((key, decision.call(call.invocation().caller, |decision| call.decide(decision))));
     }
     let (mut writes, mut counts) = (Vec::new(), Vec::new());
     for (key, decision) in decisions {

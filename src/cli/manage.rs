@@ -8,8 +8,9 @@ use switchboard::{
     platform::{
         auth::{
             Role,
-            token::{self, Claims},
+            token::{Claims, Realm, TokenIssuer},
         },
+        clock::Clock,
         config::{AuthSettings, DatabaseSettings},
         error::{Error, Result},
     },
@@ -116,7 +117,8 @@ impl TokenCommand {
                 _ => None,
             },
         };
-        println!("{}", token::issue(&secret, &claims, self.ttl)?);
+        let issuer = TokenIssuer::new(&secret, Clock::default())?.with_realm(Realm::from(&self.auth));
+        println!("{}", issuer.issue(&claims, self.ttl)?);
         Ok(())
     }
 }

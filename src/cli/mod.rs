@@ -49,7 +49,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Company(manage::CompanyCommand),
     /// Prints a token signed with the configured secret
-    Token(manage::TokenCommand),
+    Token(Box<manage::TokenCommand>),
     /// Manages the API keys of companies' servers
     #[command(subcommand)]
     ApiKey(manage::ApiKeyCommand),

@@ -6,7 +6,6 @@ use switchboard::{
     app::App,
     demo,
     platform::{
-        auth::token::{self, Claims},
         db::{self, embedded},
         error::{Error, Result},
         http::Shutdown,
@@ -45,21 +44,21 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
     let secret = super::secret(&settings.database, &settings.auth)?;
     db::migrate(&options).await?;
     let development = settings.auth.dev;
-    let is_new = if embedded.is_some() || development {
+    if development {
         let pools = db::Pools::new(&db::connection_options(options.clone(), &settings.database), &settings.database);
         let work = UnitOfWork::detached(pools);
-        let is_new = demo::seed(&work).await?;
+        demo::seed(&work).await?;
         work.close().await;
-        is_new
-    } else {
-        false
-    };
+    }
     let directory = super::data_dir(&settings.database)?;
-    let app = App::start(settings, options, secret.clone()).await?;
+    let app = App::start(settings, options, secret).await?;
     let url = format!("http://{}", app.address);
-    if is_new || development {
+    if development {
         let directory = embedded.map(|_| directory.display().to_string());
-        print(&welcome(&url, directory.as_deref(), secret.as_deref(), development)?);
+        print(&welcome(&url, directory.as_deref()));
+    }
+    if let Some(address) = app.metrics_address {
+        print(&format!("metrics on http://{address}/metrics\n"));
     }
     print(&format!("listening on {url}\n"));
     let shutdown = app.shutdown.clone();
@@ -106,30 +105,23 @@ fn print(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// The text for a first start: the address, the demo data, a token, and an example request.
-fn welcome(url: &str, directory: Option<&str>, secret: Option<&str>, development: bool) -> Result<String> {
+/// The text for a developer: the address, the demo data, and an example request. Production gets none of it: demo data,
+/// with its fixed ids and keys, exists only in development and by the command `seed`.
+fn welcome(url: &str, directory: Option<&str>) -> String {
     let demo = demo::demo();
     let mut lines = vec![String::new(), format!("  Switchboard is at {url} (GraphQL: {url}/graphql)")];
     if let Some(directory) = directory {
         lines.push(format!("  Its data is in {directory}"));
     }
     lines.push(format!("  Demo company {}, website {}", demo.company_id, demo.website_id));
-    let mut authorization = String::new();
-    if development {
-        lines.push("  Development mode: callers without a token act as the demo company's service.".to_owned());
-    } else if let Some(secret) = secret {
-        let day = std::time::Duration::from_hours(24);
-        let token = token::issue(secret, &Claims::service(demo.company_id, "demo"), day)?;
-        lines.push(format!("  A token of the demo company's service, good for a day:\n\n    {token}\n"));
-        authorization = format!(" \\\n      -H 'authorization: Bearer {token}'");
-    }
+    lines.push("  Development mode: callers without a token act as the demo company's service.".to_owned());
     let document = format!(
         r#"mutation {{ createChatRace(input: {{ websiteId: \"{}\", customerName: \"Eve\", headline: \"Hello?\" }}) {{ race {{ key state chats {{ id status }} }} }} }}"#,
         demo.website_id
     );
     lines.push("  Try it:\n".to_owned());
     lines.push(format!(
-        "    curl -s {url}/graphql -H 'content-type: application/json'{authorization} \\\n      -d '{{\"query\":\"{document}\"}}'\n\n"
+        "    curl -s {url}/graphql -H 'content-type: application/json' \\\n      -d '{{\"query\":\"{document}\"}}'\n\n"
     ));
-    Ok(lines.join("\n"))
+    lines.join("\n")
 }

@@ -5,7 +5,7 @@
 
 use super::{auth::Role, task::Task, timer::HandlerRef};
 
-/// One concept.
+/// What one concept registers.
 pub struct Concept {
     /// The one word for it: its folder, migration, test folder and metric label.
     pub name: &'static str,

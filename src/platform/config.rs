@@ -5,7 +5,10 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use clap::{Args, builder::RangedU64ValueParser};
+use clap::{
+    Args,
+    builder::{NonEmptyStringValueParser, RangedU64ValueParser},
+};
 use ipnet::IpNet;
 
 /// The database: its address, the number of connections, timeouts.
@@ -31,6 +34,10 @@ pub struct DatabaseSettings {
     /// Longest wait for a row lock
     #[arg(long, env = "SWITCHBOARD_LOCK_TIMEOUT", default_value = "5s", value_parser = duration(10..=600_000))]
     pub lock_timeout: Duration,
+    /// Most connections that one caller's lists are read on at once (1 to 1,000); its further reads wait, those of others
+    /// do not
+    #[arg(long, env = "SWITCHBOARD_READ_SHARE", default_value_t = 2, value_parser = size(1..=1_000))]
+    pub read_share: usize,
 }
 
 /// How credentials are checked and issued.
@@ -47,6 +54,14 @@ pub struct AuthSettings {
     /// Interval between two reads of the JWKS
     #[arg(long, env = "SWITCHBOARD_JWKS_REFRESH", default_value = "5m", value_parser = duration(1_000..=86_400_000))]
     pub jwks_refresh: Duration,
+    /// Audience of tokens: demanded of every token (claim `aud`), and put into those that this server signs [default: not
+    /// checked]
+    #[arg(long, env = "SWITCHBOARD_JWT_AUDIENCE", value_parser = NonEmptyStringValueParser::new())]
+    pub jwt_audience: Option<String>,
+    /// Issuer of tokens: demanded of every token (claim `iss`), and put into those that this server signs [default: not
+    /// checked]
+    #[arg(long, env = "SWITCHBOARD_JWT_ISSUER", value_parser = NonEmptyStringValueParser::new())]
+    pub jwt_issuer: Option<String>,
     /// Development mode: anonymous callers act as the demo company's service; requires a loopback address
     #[arg(long, env = "SWITCHBOARD_DEV", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub dev: bool,
@@ -62,6 +77,14 @@ pub struct HttpSettings {
     /// Address to listen on; with port 0 the system picks a free port, which is printed
     #[arg(long, env = "SWITCHBOARD_LISTEN", default_value = "127.0.0.1:4000")]
     pub listen: SocketAddr,
+    /// Address of a listener of its own for /metrics, /live and /ready; /metrics is then not on the other one [default:
+    /// /metrics is on the address that serves requests]
+    #[arg(long, env = "SWITCHBOARD_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Largest head of a request (its first line and headers), in bytes. It bounds the document of a GET as well, in
+    /// its URL-encoded form; longer documents are sent by POST
+    #[arg(long, env = "SWITCHBOARD_HEADER_LIMIT", default_value_t = 32_768, value_parser = size(8_192..=1_048_576))]
+    pub header_limit: usize,
     /// Largest request body and largest WebSocket message, in bytes
     #[arg(long, env = "SWITCHBOARD_BODY_LIMIT", default_value_t = 1_048_576, value_parser = size(1_024..=67_108_864))]
     pub body_limit: usize,
@@ -71,7 +94,15 @@ pub struct HttpSettings {
     /// Most requests in one batch; 1 turns batching off
     #[arg(long, env = "SWITCHBOARD_BATCH_LIMIT", default_value_t = 10, value_parser = size(1..=100))]
     pub batch_limit: usize,
-    /// Most open WebSockets on this server
+    /// Most open connections on this server, WebSockets included. Lowered at start, with a warning, to what the process's
+    /// limit on open files leaves
+    #[arg(long, env = "SWITCHBOARD_CONNECTION_LIMIT", default_value_t = 30_000, value_parser = size(1..=1_000_000))]
+    pub connection_limit: usize,
+    /// Most open connections of one address (of IPv6: one /64 network) that have not shown a valid credential. Connections
+    /// of a trusted proxy do not count, but WebSockets through it do, for their clients' addresses
+    #[arg(long, env = "SWITCHBOARD_UNPROVEN_LIMIT", default_value_t = 500, value_parser = size(1..=1_000_000))]
+    pub unproven_limit: usize,
+    /// Most open WebSockets on this server; lowered at start to the limit on connections
     #[arg(long, env = "SWITCHBOARD_SOCKET_LIMIT", default_value_t = 20_000, value_parser = size(1..=1_000_000))]
     pub socket_limit: usize,
     /// Most open operations on one WebSocket
@@ -80,6 +111,9 @@ pub struct HttpSettings {
     /// Longest wait for `connection_init`, then close code 4408
     #[arg(long, env = "SWITCHBOARD_INIT_TIMEOUT", default_value = "10s", value_parser = duration(10..=600_000))]
     pub init_timeout: Duration,
+    /// A WebSocket without a credential is closed with 1001 when it has run no operation for this time
+    #[arg(long, env = "SWITCHBOARD_ANONYMOUS_IDLE", default_value = "60s", value_parser = duration(10..=86_400_000))]
+    pub anonymous_idle: Duration,
     /// Interval of pings on an idle WebSocket
     #[arg(long, env = "SWITCHBOARD_PING_EVERY", default_value = "20s", value_parser = duration(10..=600_000))]
     pub ping_every: Duration,
@@ -90,9 +124,18 @@ pub struct HttpSettings {
     /// log
     #[arg(long, env = "SWITCHBOARD_SEND_QUEUE", default_value_t = 1_048_576, value_parser = size(1_024..=67_108_864))]
     pub send_queue: usize,
-    /// A client that has taken nothing from its full queue for this time is closed with 1013
+    /// A WebSocket client that has taken nothing from its full queue for this time is closed with 1013; an HTTP connection
+    /// is closed when the client has taken nothing of a response for this time
     #[arg(long, env = "SWITCHBOARD_SEND_TIMEOUT", default_value = "10s", value_parser = duration(10..=600_000))]
     pub send_timeout: Duration,
+    /// Bytes of responses that one HTTP connection may hold unsent; beyond that the next response is `RATE_LIMITED`. One
+    /// response alone may be larger
+    #[arg(long, env = "SWITCHBOARD_UNSENT_LIMIT", default_value_t = 33_554_432, value_parser = size(65_536..=1_073_741_824))]
+    pub unsent_limit: usize,
+    /// Bytes of responses that all HTTP connections together may hold unsent; beyond that the connections that have been
+    /// stuck longest are closed
+    #[arg(long, env = "SWITCHBOARD_UNSENT_TOTAL", default_value_t = 268_435_456, value_parser = size(65_536..=68_719_476_736))]
+    pub unsent_total: usize,
     /// Longest time that open requests have to finish at shutdown
     #[arg(long, env = "SWITCHBOARD_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration(0..=600_000))]
     pub drain_timeout: Duration,
@@ -103,6 +146,41 @@ pub struct HttpSettings {
     /// client's address
     #[arg(long, env = "SWITCHBOARD_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
+    /// How often one client may do what costs much.
+    #[command(flatten)]
+    pub rates: RateSettings,
+}
+
+/// Rate limits. Each lets a number of events pass at once, then so many in a second; 0 at once turns it off. Callers of
+/// the roles service and admin have none.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Rate limits")]
+pub struct RateSettings {
+    /// Mutation fields of one caller at once, then `RATE_LIMITED`; 0: no limit
+    #[arg(long, env = "SWITCHBOARD_WRITES_AT_ONCE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub writes_at_once: u32,
+    /// Mutation fields of one caller in a second after that
+    #[arg(long, env = "SWITCHBOARD_WRITES_PER_SECOND", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub writes_per_second: u32,
+    /// Mutation fields of all visitors from one address (of IPv6: one /64 network) at once, then `RATE_LIMITED`; 0: no
+    /// limit. A visitor can log in again and again under new names
+    #[arg(long, env = "SWITCHBOARD_VISITOR_WRITES_AT_ONCE", default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub visitor_writes_at_once: u32,
+    /// Mutation fields of all visitors from one address in a second after that
+    #[arg(long, env = "SWITCHBOARD_VISITOR_WRITES_PER_SECOND", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub visitor_writes_per_second: u32,
+    /// Logins from one address (of IPv6: one /64 network) at once, then `RATE_LIMITED`; 0: no limit
+    #[arg(long, env = "SWITCHBOARD_LOGINS_AT_ONCE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub logins_at_once: u32,
+    /// Logins from one address in a second after that
+    #[arg(long, env = "SWITCHBOARD_LOGINS_PER_SECOND", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub logins_per_second: u32,
+    /// Messages and pings of one WebSocket at once, then it is closed with 1013; 0: no limit
+    #[arg(long, env = "SWITCHBOARD_FRAMES_AT_ONCE", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub frames_at_once: u32,
+    /// Messages and pings of one WebSocket in a second after that
+    #[arg(long, env = "SWITCHBOARD_FRAMES_PER_SECOND", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub frames_per_second: u32,
 }
 
 /// Limits on one GraphQL document, checked before execution. Over a limit the code is `QUERY_TOO_COMPLEX`, or
@@ -128,15 +206,34 @@ pub struct GuardSettings {
     /// Most directives, fragments expanded
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_DIRECTIVES", default_value_t = 50, value_parser = size(0..=1_000))]
     pub document_directives: usize,
-    /// Highest cost: each field costs 1, `__typename` included, multiplied by the page sizes of the lists around it
-    #[arg(long, env = "SWITCHBOARD_DOCUMENT_COST", default_value_t = 20_000, value_parser = size(10..=10_000_000))]
+    /// Highest cost of one request, all documents of a batch together: each field costs 1 (`__typename` included), or
+    /// what `@cost` in the schema says, multiplied by the sizes of the lists around it: their pages, else `@listSize`
+    #[arg(long, env = "SWITCHBOARD_DOCUMENT_COST", default_value_t = 50_000, value_parser = size(10..=10_000_000))]
     pub document_cost: usize,
+    /// Who may ask for the schema (introspection); in development mode everybody acts as the company
+    #[arg(long, env = "SWITCHBOARD_INTROSPECTION", default_value = "company")]
+    pub introspection: Introspection,
+    /// Most bytes of one answer, all answers of a batch together, then `PAYLOAD_TOO_LARGE`; also bounds the rows that are
+    /// read for it
+    #[arg(long, env = "SWITCHBOARD_RESPONSE_LIMIT", default_value_t = 16_777_216, value_parser = size(1_024..=1_073_741_824))]
+    pub response_limit: usize,
     /// Longest time of one query or mutation, then `UNAVAILABLE`; bounds the wait for a database that does not respond
     #[arg(long, env = "SWITCHBOARD_EXECUTION_TIMEOUT", default_value = "30s", value_parser = duration(100..=600_000))]
     pub execution_timeout: Duration,
     /// Size of the cache of parsed and validated documents, in bytes of their text; 0 turns it off
     #[arg(long, env = "SWITCHBOARD_DOCUMENT_CACHE", default_value_t = 4_194_304, value_parser = size(0..=268_435_456))]
     pub document_cache: usize,
+}
+
+/// Who may ask for the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Introspection {
+    /// Nobody.
+    Off,
+    /// The roles service and admin.
+    Company,
+    /// Callers with a credential of any role.
+    Credential,
 }
 
 /// The event log and how its events reach subscribers.

@@ -10,7 +10,7 @@
 //! Outcomes that a correct client must handle (lost the race, already ended) are not errors. They are values in a
 //! mutation's payload.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 
@@ -40,9 +40,9 @@ pub enum Code {
     WaitTimeout,
     /// An idempotency key was reused with different content.
     IdempotencyMismatch,
-    /// A body, document or batch is over its size limit.
+    /// A body, document, batch or answer is over its size limit.
     PayloadTooLarge,
-    /// The document is over a limit on tokens, depth, aliases, directives, root fields or cost.
+    /// The document is over a limit on tokens, depth, aliases, directives, root fields or cost; or a batch on cost.
     QueryTooComplex,
     /// Too many requests, connections or subscriptions.
     RateLimited,
@@ -123,12 +123,14 @@ pub struct Error {
     code: Code,
     message: String,
     source: Option<Arc<dyn StdError + Send + Sync + 'static>>,
+    /// Milliseconds after which the same request may succeed.
+    retry_after_ms: Option<u64>,
 }
 
 impl Error {
     /// An error of the caller: `message` is sent unchanged.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), source: None }
+        Self { code, message: message.into(), source: None, retry_after_ms: None }
     }
 
     /// `BAD_USER_INPUT` about `field`, written as in the request: `chat.headline`.
@@ -158,16 +160,21 @@ impl Error {
 
     /// A fault of the server. The caller does not see the cause.
     pub fn internal(source: impl Into<Source>) -> Self {
-        Self { code: Code::Internal, message: "internal server error".into(), source: Some(Arc::from(source.into())) }
+        Self { source: Some(Arc::from(source.into())), ..Self::new(Code::Internal, "internal server error") }
     }
 
     /// A dependency of the server cannot be reached; the caller may retry.
     pub fn unavailable(source: impl Into<Source>) -> Self {
         Self {
-            code: Code::Unavailable,
-            message: "temporarily unavailable, try again".into(),
             source: Some(Arc::from(source.into())),
+            ..Self::new(Code::Unavailable, "temporarily unavailable, try again")
         }
+    }
+
+    /// Too many requests; the same request passes after `wait`.
+    pub fn rate_limited(message: impl Into<String>, wait: Duration) -> Self {
+        let ms = u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+        Self { retry_after_ms: Some(ms), ..Self::new(Code::RateLimited, message) }
     }
 
     /// The code that clients branch on.
@@ -178,6 +185,17 @@ impl Error {
     /// The message that is sent to the caller.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Milliseconds after which the caller may retry: `extensions.retryAfterMs`.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        self.retry_after_ms.or((self.code == Code::Unavailable).then_some(RETRY_AFTER_MS))
+    }
+
+    /// True if the database refused a row because of the constraint of this name.
+    pub fn violates(&self, constraint: &str) -> bool {
+        let source = self.source.as_deref().and_then(|source| source.downcast_ref::<sqlx::Error>());
+        source.and_then(|error| error.as_database_error()?.constraint()) == Some(constraint)
     }
 
     /// The SQLSTATE of a database error.
@@ -203,6 +221,11 @@ impl Error {
         text
     }
 
+    /// True for a fault of the server: errors of the caller are not logged.
+    pub fn is_logged(&self) -> bool {
+        matches!(self.code, Code::Internal | Code::Unavailable)
+    }
+
     /// Logs a fault of the server. Errors of the caller are not logged. Call it once for each error.
     pub fn log(&self, place: &str) {
         match self.code {
@@ -226,10 +249,17 @@ impl StdError for Error {
 }
 
 impl From<sqlx::Error> for Error {
-    /// [`Code::Unavailable`] if the database cannot be reached, is overloaded or is shutting down; otherwise
-    /// [`Code::Internal`].
+    /// [`Code::Unavailable`] if the database cannot be reached, is overloaded or is shutting down;
+    /// [`Code::BadUserInput`] for a text that it cannot store; otherwise [`Code::Internal`].
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as Sql;
+        // 22021 is a character that the encoding does not have, 22P05 one that JSON has and text has not: U+0000. The
+        // transports refuse it, so this is for a text that was decoded later, such as one inside a cursor.
+        if let Sql::Database(refusal) = &error
+            && matches!(refusal.code().as_deref(), Some("22021" | "22P05"))
+        {
+            return Self::new(Code::BadUserInput, "a text contains a character that cannot be stored");
+        }
         let away = match &error {
             Sql::Io(_) | Sql::Tls(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::WorkerCrashed | Sql::Protocol(_) => {
                 true

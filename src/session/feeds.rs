@@ -59,12 +59,11 @@ impl Feed for SessionFeed {
 
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
-            let mut sessions = match &self.session_id {
-                Some(id) => Vec::from_iter(sql::find_session(connection, self.company_id, id).await?),
-                None => {
-                    let open = Listed { active: Some(true), ..Listed::default() };
-                    sql::list_sessions(connection, self.company_id, &open, SESSIONS_IN_SNAPSHOT).await?
-                }
+            let mut sessions = if let Some(id) = &self.session_id {
+                Vec::from_iter(sql::find_session(connection, self.company_id, id).await?)
+            } else {
+                let open = Listed { active: Some(true), ..Listed::default() };
+                sql::list_sessions(connection, self.company_id, &open, SESSIONS_IN_SNAPSHOT).await?
             };
             sessions.retain(|session| session.ended_at.is_none());
             sessions.reverse();

@@ -22,8 +22,8 @@ use crate::platform::{
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     company_id: Uuid,
-    session_id: String,
-    user_id: String,
+    session: String,
+    user: String,
 }
 
 /// The result of `heartbeat_ping`.
@@ -36,7 +36,7 @@ struct Ping {
 impl Heartbeat {
     /// Runs it alone: who was thought to be gone comes back under the session's lock.
     async fn alone(&self, unit: &mut Unit<'_>) -> Result<OffsetDateTime> {
-        let result = sql::heartbeat_ping(unit.connection(), self.company_id, &self.session_id, &self.user_id).await?;
+        let result = sql::heartbeat_ping(unit.connection(), self.company_id, &self.session, &self.user).await?;
         unit.mark_changed();
         Ok(call::decoded::<Ping>(result)?.ping_time)
     }
@@ -53,7 +53,7 @@ impl Batched for Heartbeat {
     /// Stands for the session: those who come back wait for its lock together.
     fn subject(&self) -> Uuid {
         let mut hasher = DefaultHasher::new();
-        self.session_id.hash(&mut hasher);
+        self.session.hash(&mut hasher);
         Uuid::from_u64_pair(hasher.finish(), 0)
     }
 
@@ -61,8 +61,8 @@ impl Batched for Heartbeat {
         let mut outcomes = Vec::with_capacity(calls.len());
         match (path, calls.first()) {
             (WritePath::Guarded, Some(first)) => {
-                let sessions: Vec<&str> = calls.iter().map(|call| &*call.session_id).collect();
-                let users: Vec<&str> = calls.iter().map(|call| &*call.user_id).collect();
+                let sessions: Vec<&str> = calls.iter().map(|call| &*call.session).collect();
+                let users: Vec<&str> = calls.iter().map(|call| &*call.user).collect();
                 let heard = sql::heartbeat_pings(unit.connection(), first.company_id, &sessions, &users).await?;
                 for (call, at) in calls.iter().zip(heard) {
                     outcomes.push(match at {
@@ -97,6 +97,6 @@ impl Sessions {
         user_id: String,
     ) -> Result<OffsetDateTime> {
         rights::may_report(principal, &session_id, &user_id)?;
-        self.heartbeats.run(Heartbeat { company_id: principal.company_id, session_id, user_id }).await
+        self.heartbeats.run(Heartbeat { company_id: principal.company_id, session: session_id, user: user_id }).await
     }
 }

@@ -26,7 +26,7 @@ pub struct ApiKey {
     pub role: String,
     /// Version of the subject `api_key` in the event log.
     pub version: i32,
-    /// Database time.
+    /// When it was created, in database time.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
     /// Since when it is no longer valid.

@@ -52,7 +52,7 @@ impl Verb for CreateContract<'_> {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<ContractRecord> {
         let (company_id, new) = (self.principal.company_id, self.new);
         // Websites are never deleted, so this holds without a lock.
-        let website = website::sql::find(unit.connection(), company_id, new.website_id).await?;
+        let website = website::sql::find_many(unit.connection(), company_id, &[new.website_id]).await?.pop();
         website.ok_or_else(|| Error::not_found("website"))?;
         if let Some(agent_id) = new.agent_id {
             sql::upsert_agent(unit.connection(), company_id, agent_id, new.agent_name.as_deref()).await?;

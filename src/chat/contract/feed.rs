@@ -6,7 +6,11 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ContractFilter, ContractRecord, list::narrowed, sql};
+use super::{
+    ContractFilter, ContractRecord,
+    list::{OwnContracts, own_contracts},
+    sql,
+};
 use crate::{
     chat::{CONTRACT, feeds, rights::Viewer},
     platform::{
@@ -16,6 +20,9 @@ use crate::{
         subscription::{ChangeOperation, Feed, Versioned},
     },
 };
+
+/// Most contracts of the present state.
+const MOST: usize = 10_000;
 
 /// The feed of the subscriptions `contractStatus` and `contractChanged`.
 #[derive(Debug, Clone)]
@@ -29,6 +36,8 @@ pub struct ContractFeed {
 }
 
 impl ContractFeed {
+    /// An event does not show whether a visitor has a chat with the contract, so a contract that is not active leaves every
+    /// visitor's stream.
     fn shown(&self, contract: &Arc<ContractRecord>) -> Option<Arc<ContractRecord>> {
         let passes = self.website_id.is_none_or(|website| website == contract.website_id);
         self.viewer.shown(contract).filter(|_| passes)
@@ -75,13 +84,13 @@ impl Feed for ContractFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             self.check_company()?;
-            let narrowed = match &self.viewer {
-                Viewer::Known(principal) => narrowed(principal),
-                _ => Some((None, None)),
+            let own = match &self.viewer {
+                Viewer::Known(principal) => own_contracts(principal),
+                _ => Some(OwnContracts::default()),
             };
-            let Some(narrowed) = narrowed else { return Ok(Vec::new()) };
+            let Some(own) = own else { return Ok(Vec::new()) };
             let filter = ContractFilter { website_id: self.website_id, ..ContractFilter::default() };
-            let contracts = sql::list(connection, self.company_id(), &filter, narrowed).await?;
+            let contracts = sql::list(connection, self.company_id(), &filter, &own, MOST).await?;
             let shown = contracts.into_iter().filter_map(|contract| self.shown(&Arc::new(contract)));
             Ok(shown.map(|record| Versioned { version: record.version, record }).collect())
         })
@@ -98,7 +107,8 @@ impl Feed for ContractFeed {
         let contract = event.record::<ContractRecord>()?;
         let before = event.before::<ContractRecord>()?.is_some_and(|before| self.shown(&before).is_some());
         let now = self.shown(&contract);
-        // DELETE carries the contract as it is now. The reader saw it before, so its fields are no secret.
-        Ok(feeds::operation(before, now.is_some()).map(|operation| (operation, now.unwrap_or(contract))))
+        // DELETE carries the contract as it is now. The reader saw it before, so the fields that it was shown are no secret.
+        let record = || now.clone().unwrap_or_else(|| self.viewer.redacted(&contract));
+        Ok(feeds::operation(before, now.is_some()).map(|operation| (operation, record())))
     }
 }

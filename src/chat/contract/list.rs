@@ -1,37 +1,71 @@
 //! Reads of contracts, restricted to what the caller may see.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use super::{ContractFilter, ContractRecord, sql};
+use super::{ContractFilter, ContractRecord, MOST, sql};
 use crate::{
-    chat::{Chats, rights, rules, sql as chat_sql},
+    chat::{Chats, loaders::ContractList, rights::Viewer, rules},
     platform::{
         auth::{Principal, Role},
+        batch::Reading,
         error::{Error, Result},
     },
 };
 
-/// The website and the agent to which the caller's rights restrict a list of contracts. `None`: it may see none.
-pub(in crate::chat) fn narrowed(principal: &Principal) -> Option<(Option<Uuid>, Option<Uuid>)> {
+/// To which contracts the caller's rights restrict a list. What is absent matches all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(in crate::chat) struct OwnContracts {
+    /// Contracts of this website.
+    pub(in crate::chat) website_id: Option<Uuid>,
+    /// This agent's contracts.
+    pub(in crate::chat) agent_id: Option<Uuid>,
+    /// Active contracts, and those that this visitor has a chat with.
+    pub(in crate::chat) visitor: Option<String>,
+}
+
+/// To which contracts the caller's rights restrict a list. `None`: it may see none.
+pub(in crate::chat) fn own_contracts(principal: &Principal) -> Option<OwnContracts> {
     match principal.role {
-        Role::Consumer => principal.website_id.map(|website| (Some(website), None)),
-        Role::Agent => principal.agent_id.map(|agent| (None, Some(agent))),
+        Role::Consumer => principal.website_id.map(|website| OwnContracts {
+            website_id: Some(website),
+            visitor: Some(principal.subject.clone()),
+            ..OwnContracts::default()
+        }),
+        Role::Agent => {
+            principal.agent_id.map(|agent| OwnContracts { agent_id: Some(agent), ..OwnContracts::default() })
+        }
         Role::Participant => None,
-        Role::Service | Role::Admin => Some((None, None)),
+        Role::Service | Role::Admin => Some(OwnContracts::default()),
     }
 }
 
 impl Chats {
-    /// The contract, if the caller may see it.
-    pub async fn contract(&self, principal: &Principal, id: Uuid) -> Result<Option<ContractRecord>> {
-        let contract = self.loaders.contract(principal.company_id, id).await?;
-        Ok(contract.filter(|contract| rights::sees_contract(principal, contract)).map(|contract| (*contract).clone()))
+    /// The contract as the caller may see it, if at all.
+    pub async fn contract(&self, principal: &Arc<Principal>, id: Uuid) -> Result<Option<Arc<ContractRecord>>> {
+        let Some(contract) = self.loaders.contract(principal.company_id, id).await? else { return Ok(None) };
+        let viewer = Viewer::from(Arc::clone(principal));
+        if let Some(shown) = viewer.shown(&contract) {
+            return Ok(Some(shown));
+        }
+        let Some(shown) = viewer.shown_with_chat(&contract) else { return Ok(None) };
+        Ok(self.loaders.has_chat_with(principal, id).await?.then_some(shown))
     }
 
-    /// The contracts that the caller may see and that match `filter`.
-    pub async fn contracts(&self, principal: &Principal, filter: &ContractFilter) -> Result<Vec<ContractRecord>> {
-        let Some(narrowed) = narrowed(principal) else { return Ok(Vec::new()) };
-        sql::list(&mut *self.work.pool().acquire().await?, principal.company_id, filter, narrowed).await
+    /// The newest contracts, at most [`MOST`], that the caller may see and that match `filter`, oldest first.
+    pub async fn contracts(
+        &self,
+        reading: &Reading,
+        principal: &Arc<Principal>,
+        filter: ContractFilter,
+    ) -> Result<Vec<Arc<ContractRecord>>> {
+        let Some(own) = own_contracts(principal) else { return Ok(Vec::new()) };
+        let list = ContractList { company_id: principal.company_id, filter, own, limit: MOST };
+        let found = self.loaders.contracts(reading, list).await?;
+        let viewer = Viewer::from(Arc::clone(principal));
+        // The statement has left out what a visitor has no chat with.
+        Ok(found.iter().filter_map(|contract| viewer.shown_with_chat(contract)).collect())
     }
 
     /// The company of a contract, for widgets without a token.
@@ -45,7 +79,6 @@ impl Chats {
 
     /// The present shift, by the database's clock.
     pub async fn current_shift(&self) -> Result<i32> {
-        let now = chat_sql::now(&mut *self.work.pool().acquire().await?).await?;
-        Ok(rules::shift_of(now))
+        Ok(rules::shift_of(self.loaders.now().await?))
     }
 }

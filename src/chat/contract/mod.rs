@@ -10,7 +10,7 @@
 
 mod create;
 mod feed;
-mod list;
+pub(super) mod list;
 pub(super) mod sql;
 mod update;
 
@@ -50,6 +50,9 @@ impl ContractStatus {
         [Self::Active, Self::Inactive].into_iter().find(|status| status.as_str() == text)
     }
 }
+
+/// Most contracts of a list: the newest. A company has one for each agent and shift.
+pub const MOST: usize = 1_000;
 
 /// A contract: its row, and the payload of its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +109,11 @@ impl ContractRecord {
         Some(now + Duration::seconds(seconds.into()))
     }
 
+    /// The bytes that it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + [&self.name, &self.color].into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
     /// The record for callers outside the company: without prices and references.
     #[must_use]
     pub fn public(&self) -> Self {
@@ -143,7 +151,7 @@ pub struct AgentRecord {
 }
 
 /// Selects contracts. `None` matches all; the others must all match.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ContractFilter {
     /// The contract with this id.
     pub id: Option<Uuid>,

@@ -15,6 +15,7 @@ use crate::{
         event::Cursor,
         graphql::{
             context::ContextExt as _,
+            directives,
             scalars::Datetime,
             source::{self, SourceRegistered},
         },
@@ -22,6 +23,9 @@ use crate::{
         subscription::{self, StreamEvent},
     },
 };
+
+/// Most contracts of a list, for the cost of a document: [`MOST`](crate::chat::contract::MOST).
+pub(super) const SIZE: i32 = 1_000;
 
 /// The object `Contract` of the schema.
 pub struct Contract(Arc<ContractRecord>);
@@ -56,7 +60,7 @@ impl Contract {
         self.0.color.as_deref()
     }
 
-    /// The agent's price. The server stores it and never uses it.
+    /// The agent's price; null for visitors. The server stores it and never uses it.
     async fn rate(&self) -> Option<f64> {
         self.0.rate
     }
@@ -76,7 +80,7 @@ impl Contract {
         self.0.chat_miss_time
     }
 
-    /// The cost of a missed chat. The server stores it and never uses it.
+    /// The cost of a missed chat; null for visitors. The server stores it and never uses it.
     async fn chat_miss_fee(&self) -> Option<f64> {
         self.0.chat_miss_fee
     }
@@ -92,6 +96,7 @@ impl Contract {
     }
 
     /// The agent who answers; null while there is none.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn agent(&self, context: &Context<'_>) -> Result<Option<Agent>> {
         let Some(id) = self.0.agent_id else { return Ok(None) };
         Ok(context.chats().loaders().agent(self.0.company_id, id).await?.map(Agent::from))
@@ -310,20 +315,24 @@ pub struct ContractQuery;
 #[Object]
 impl ContractQuery {
     /// The present shift, by the database's clock in UTC: 1, 2 or 3, as in `Contract.session`.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn current_shift(&self, context: &Context<'_>) -> Result<i32> {
         context.principal()?;
         context.chats().current_shift().await
     }
 
-    /// One contract. A visitor sees its website's contracts, an agent its own.
+    /// One contract. A visitor sees its website's active contracts and those that it has a chat with, an agent its own.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn contract(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Contract>> {
         Ok(context.chats().contract(context.principal()?, id).await?.map(Contract::from))
     }
 
-    /// The contracts that the caller may see and that match the condition.
+    /// The contracts that the caller may see and that match the condition: the newest 1,000, oldest first. A visitor sees
+    /// its website's active contracts and those that it has a chat with, an agent its own.
+    #[graphql(directive = directives::cost::apply(directives::LIST), directive = directives::list_size::apply(SIZE))]
     async fn contracts(&self, context: &Context<'_>, condition: Option<ContractCondition>) -> Result<Vec<Contract>> {
         let filter = condition.unwrap_or_default().into();
-        let contracts = context.chats().contracts(context.principal()?, &filter).await?;
+        let contracts = context.chats().contracts(&context.reading(), context.principal()?, filter).await?;
         Ok(contracts.into_iter().map(Contract::from).collect())
     }
 }

@@ -6,20 +6,20 @@ use async_graphql::{
     Context, Enum, InputObject, Object, SimpleObject, Subscription,
     connection::{Connection, EmptyFields},
 };
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::ChatContextExt as _;
 use crate::{
     chat::{
         ChatRecord,
-        message::{MOST, MessageFeed, MessageRecord, NewMessage, sql},
+        message::{MessageFeed, MessageRecord, MessageWindow, NewMessage},
     },
     platform::{
         error::{Error, Result},
         event::Cursor,
         graphql::{
             context::ContextExt as _,
+            directives,
             page::{self, Page, Place},
             scalars::Datetime,
             source::{self, SourceRegistered},
@@ -28,6 +28,9 @@ use crate::{
         subscription::{self, StreamEvent},
     },
 };
+
+/// Most messages of a list, for the cost of a document: [`MOST`](crate::chat::message::MOST).
+pub(super) const SIZE: i32 = 1_000;
 
 /// The object `Message` of the schema.
 pub struct Message(Arc<MessageRecord>);
@@ -58,6 +61,7 @@ impl Message {
     }
 
     /// Up to 10,000 characters.
+    #[graphql(directive = directives::cost::apply(directives::TEXT))]
     async fn text(&self) -> &str {
         &self.0.text
     }
@@ -94,7 +98,7 @@ pub(in crate::chat) struct Window {
 
 /// A page of a chat's messages, oldest first. The caller has checked that the chat may be seen.
 pub(in crate::chat) async fn messages(
-    pool: &PgPool,
+    context: &Context<'_>,
     chat: &ChatRecord,
     window: Window,
 ) -> Result<Connection<String, Message, EmptyFields, EmptyFields>> {
@@ -106,9 +110,8 @@ pub(in crate::chat) async fn messages(
     let size = if backward { page::size("last", last)? } else { page::size("first", first)? };
     let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
     let before = before.map(|cursor| Place::parse("before", &cursor)).transpose()?;
-    let [after_place, before_place] = [after, before].map(|place| place.map(|place| (place.at, place.id)));
-    let mut connection = pool.acquire().await?;
-    let found = sql::page(&mut connection, chat, after_place, before_place, backward, size + 1).await?;
+    let window = MessageWindow { after, before, newest_first: backward, limit: size + 1 };
+    let found = context.chats().loaders().messages(&context.reading(), chat, window).await?;
     // Beyond the given end of the window lies at least the message that it names.
     let page = if backward {
         Page::backward(found, size, before.is_some())
@@ -194,6 +197,7 @@ pub struct MessageQuery;
 impl MessageQuery {
     /// A chat's newest messages, at most 1,000, in the order given; `Chat.messages` pages through all of them. A caller
     /// without a token must know the chat's id.
+    #[graphql(directive = directives::cost::apply(directives::LIST), directive = directives::list_size::apply(SIZE))]
     async fn messages(
         &self,
         context: &Context<'_>,
@@ -201,9 +205,8 @@ impl MessageQuery {
         order_by: Option<Vec<MessagesOrderBy>>,
     ) -> Result<Vec<Message>> {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
-        let (_, chat) = context.chats().viewer_of_chat(context.caller(), chat_id).await?;
-        let mut connection = context.data_unchecked::<PgPool>().acquire().await?;
-        let mut newest = sql::page(&mut connection, &chat, None, None, true, MOST).await?;
+        let (_, chat) = context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id).await?;
+        let mut newest = context.chats().loaders().messages(&context.reading(), &chat, MessageWindow::NEWEST).await?;
         if order == MessagesOrderBy::InsertedAtAsc {
             newest.reverse();
         }
@@ -239,7 +242,8 @@ impl MessageSubscription {
         chat_id: Uuid,
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
-        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
+        let (viewer, _) =
+            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
         let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, after);
         Ok(source::shared(context, changes))
     }

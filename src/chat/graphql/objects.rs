@@ -9,7 +9,6 @@ use async_graphql::{
     Context, ID, Object, SimpleObject,
     connection::{Connection, EmptyFields},
 };
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{
@@ -27,10 +26,14 @@ use crate::{
         error::Result,
         graphql::{
             context::ContextExt as _,
+            directives,
             scalars::{Datetime, InternetAddress},
         },
     },
 };
+
+/// Contracts of a race, as the cost of a document counts them: the default of `SWITCHBOARD_RACE_CONTRACTS`.
+const RACE_CONTRACTS: i32 = 100;
 
 /// The object `Chat` of the schema.
 pub struct Chat(Arc<ChatRecord>);
@@ -97,13 +100,15 @@ impl Chat {
     }
 
     /// The contract that the chat is offered to; null if the caller may not see the contract any more.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn contract(&self, context: &Context<'_>) -> Result<Option<Contract>> {
         let viewer = context.viewer(self.0.company_id)?;
         let contract = Box::pin(context.chats().loaders().contract(self.0.company_id, self.0.contract_id)).await?;
-        Ok(contract.and_then(|contract| viewer.shown(&contract)).map(Contract::from))
+        Ok(contract.and_then(|contract| viewer.shown_with_chat(&contract)).map(Contract::from))
     }
 
     /// The messages, oldest first: forward with `first` and `after`, or backward with `last` and `before`.
+    #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn messages(
         &self,
         context: &Context<'_>,
@@ -113,7 +118,7 @@ impl Chat {
         before: Option<String>,
     ) -> Result<Connection<String, Message, EmptyFields, EmptyFields>> {
         let window = Window { first, after, last, before };
-        Box::pin(messages(context.data_unchecked::<PgPool>(), &self.0, window)).await
+        Box::pin(messages(context, &self.0, window)).await
     }
 
     /// The customer's rating, 1 to 5.
@@ -197,18 +202,25 @@ impl ChatRace {
     }
 
     /// The chats of the race that the caller may see, oldest first.
+    #[graphql(
+        directive = directives::cost::apply(directives::LIST),
+        directive = directives::list_size::apply(RACE_CONTRACTS)
+    )]
     async fn chats(&self, context: &Context<'_>) -> Result<Vec<Chat>> {
         Ok(Box::pin(self.visible_chats(context)).await?.into_iter().map(Chat::from).collect())
     }
 
     /// The chat that was started; null if there is none, or if the caller may not see it.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn winner(&self, context: &Context<'_>) -> Result<Option<Chat>> {
         let Some(winner) = self.0.winner_id else { return Ok(None) };
         let chats = Box::pin(self.visible_chats(context)).await?;
         Ok(chats.into_iter().find(|chat| chat.id == winner).map(Chat::from))
     }
 
-    /// The contracts that could not be offered the chat. Empty for agents.
+    /// The contracts that could not be offered the chat. Empty for agents. Those that do not exist, or not for the caller,
+    /// are listed only in the result of the `createChatRace` that named them.
+    #[graphql(directive = directives::list_size::apply(RACE_CONTRACTS))]
     async fn failures(&self, context: &Context<'_>) -> Result<Vec<ChatFailure>> {
         if context.principal()?.role == Role::Agent {
             return Ok(Vec::new());

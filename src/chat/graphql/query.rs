@@ -16,6 +16,7 @@ use crate::{
         error::Result,
         graphql::{
             context::ContextExt as _,
+            directives,
             page::{self, Place},
         },
     },
@@ -29,11 +30,17 @@ pub struct RaceQuery;
 impl RaceQuery {
     /// One chat. A visitor sees its own chats, an agent those of its contracts; a caller without a token must know the
     /// id.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Chat>> {
-        Ok(context.chats().chat_of_caller(context.caller(), id).await?.map(|(_, chat)| Chat::from(chat)))
+        Ok(context
+            .chats()
+            .chat_of_caller(context.caller(), context.client_address(), id)
+            .await?
+            .map(|(_, chat)| Chat::from(chat)))
     }
 
     /// The chats that the caller may see and that match the arguments, newest first.
+    #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn chats(
         &self,
         context: &Context<'_>,
@@ -46,11 +53,12 @@ impl RaceQuery {
         let size = page::size("first", first)?;
         let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
         let search = ChatSearch { statuses: status, contract_id, website_id };
-        let found = context.chats().list(context.principal()?, &search, after, size).await?;
+        let found = context.chats().list(&context.reading(), context.principal()?, search, after, size).await?;
         Ok(found.into_connection(|chat| Place { at: chat.inserted_at, id: chat.id }, Chat::from))
     }
 
     /// One race. A visitor sees its own races, an agent those in which it has a chat.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn chat_race(&self, context: &Context<'_>, key: Uuid) -> Result<Option<ChatRace>> {
         Ok(context.chats().race(context.principal()?, key).await?.map(|race| race.record.into()))
     }

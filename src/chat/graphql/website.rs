@@ -5,11 +5,16 @@ use uuid::Uuid;
 
 use super::{
     ChatContextExt as _,
-    contract::{Contract, ContractCondition},
+    contract::{self, Contract, ContractCondition},
 };
 use crate::{
     chat::website::{NewWebsite, WebsiteRecord, visitor},
-    platform::{auth::Authenticator, error::Result, graphql::context::ContextExt as _, input},
+    platform::{
+        auth::Authenticator,
+        error::Result,
+        graphql::{context::ContextExt as _, directives},
+        input,
+    },
 };
 
 /// The object `Website` of the schema.
@@ -38,14 +43,20 @@ impl Website {
         self.0.color.as_deref()
     }
 
-    /// The contracts of the website that the caller may see and that match the condition.
+    /// The contracts of the website that the caller may see and that match the condition: the newest 1,000, oldest first. A visitor
+    /// sees active contracts, and others that it has a chat with.
+    #[graphql(
+        directive = directives::cost::apply(directives::LIST),
+        directive = directives::list_size::apply(contract::SIZE)
+    )]
     async fn contracts(&self, context: &Context<'_>, condition: Option<ContractCondition>) -> Result<Vec<Contract>> {
         let condition = condition.unwrap_or_default();
         if condition.website_id.is_some_and(|website| website != self.0.id) {
             return Ok(Vec::new());
         }
         let condition = ContractCondition { website_id: Some(self.0.id), ..condition };
-        let contracts = context.chats().contracts(context.principal()?, &condition.into()).await?;
+        let reading = context.reading();
+        let contracts = context.chats().contracts(&reading, context.principal()?, condition.into()).await?;
         Ok(contracts.into_iter().map(Contract::from).collect())
     }
 }
@@ -112,6 +123,7 @@ pub struct WebsiteQuery;
 #[Object]
 impl WebsiteQuery {
     /// One website. A visitor sees its own, an agent those that it has a contract with.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn website(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Website>> {
         Ok(context.chats().website(context.principal()?, id).await?.map(Website))
     }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     ChatContextExt as _,
     contract::Contract,
-    message::{Message, MessageCondition, MessagesOrderBy, chat_and_order},
+    message::{self, Message, MessageCondition, MessagesOrderBy, chat_and_order},
     objects::Chat,
 };
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
         error::{Error, Result},
         graphql::{
             context::ContextExt as _,
+            directives,
             source::{self, SourceRegistered},
         },
         subscription::{self, Change, ChangeOperation, Newest, StreamEvent},
@@ -117,7 +118,8 @@ impl WidgetSubscription {
     /// not see the chat any more.
     #[graphql(deprecation = "for deployed widgets; use chatStatus(chatId)")]
     async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<SourceRegistered<Option<Chat>>> {
-        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), id)).await?;
+        let (viewer, _) =
+            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), id)).await?;
         let filter = ChatFilter { chat_id: Some(id), ..ChatFilter::default() };
         let changes = subscription::subscribe(context.sources(), Newest(ChatFeed { viewer, filter }), None);
         let states = changes.filter_map(|change| {
@@ -132,7 +134,10 @@ impl WidgetSubscription {
     }
 
     /// A chat's newest messages, at most 1,000: the whole list at first, and again at each change.
-    #[graphql(deprecation = "for deployed widgets; use messageAdded")]
+    #[graphql(
+        deprecation = "for deployed widgets; use messageAdded",
+        directive = directives::list_size::apply(message::SIZE)
+    )]
     async fn messages(
         &self,
         context: &Context<'_>,
@@ -140,7 +145,8 @@ impl WidgetSubscription {
         order_by: Option<Vec<MessagesOrderBy>>,
     ) -> Result<SourceRegistered<Option<Vec<Message>>>> {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
-        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
+        let (viewer, _) =
+            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
         let changes = subscription::subscribe(context.sources(), MessageFeed { viewer, chat_id }, None);
         let lists = changes.scan(List::default(), move |list, change| {
             future::ready(Some(match change {
@@ -175,7 +181,8 @@ impl WidgetSubscription {
         context: &Context<'_>,
         chat_id: Uuid,
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
-        let (viewer, _) = Box::pin(context.chats().viewer_of_chat(context.caller(), chat_id)).await?;
+        let (viewer, _) =
+            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
         let changes = subscription::changes(context.sources(), MessageFeed { viewer, chat_id });
         Ok(source::shared(context, changes))
     }

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MOST, MessageRecord, sql};
+use super::{MessageRecord, MessageWindow, sql};
 use crate::{
     chat::{MESSAGES, record::ChatRecord, rights::Viewer, sql as chat_sql},
     platform::{
@@ -51,7 +51,7 @@ impl Feed for MessageFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             let chat = self.chat(connection).await?;
-            let newest = sql::page(connection, &chat, None, None, true, MOST).await?;
+            let newest = sql::page(connection, chat.company_id, &[chat.id], &MessageWindow::NEWEST).await?;
             // The newest message has the number `message_count`: messages are never deleted.
             let versions = (1..=chat.message_count).rev();
             let mut messages: Vec<_> = newest

@@ -13,10 +13,28 @@ pub use create::NewMessage;
 pub use feed::MessageFeed;
 
 use super::{MESSAGES, record::ChatRecord};
-use crate::platform::{clock, unit::Record};
+use crate::platform::{clock, graphql::page::Place, unit::Record};
 
 /// Most messages of a plain list and of a subscription's present state: the newest. `Chat.messages` pages through all.
 pub const MOST: usize = 1_000;
+
+/// Which of a chat's messages are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct MessageWindow {
+    /// Only messages after this place.
+    pub(super) after: Option<Place>,
+    /// Only messages before this place.
+    pub(super) before: Option<Place>,
+    /// Read from the newest backward, and so given in that order.
+    pub(super) newest_first: bool,
+    /// Most messages of one chat.
+    pub(super) limit: usize,
+}
+
+impl MessageWindow {
+    /// The newest messages of a list without pages, the newest first.
+    pub(super) const NEWEST: Self = Self { after: None, before: None, newest_first: true, limit: MOST };
+}
 
 /// One message: its row, and the payload of its event. It contains the parties of its chat, so that rights are decided
 /// from the event alone.
@@ -52,6 +70,11 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
+    /// The bytes that it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len() + self.author.len() + self.visitor.len()
+    }
+
     /// The first message of a chat, made from its headline when it starts.
     pub(super) fn opening(chat: &ChatRecord, now: OffsetDateTime) -> Self {
         Self {

@@ -25,6 +25,13 @@ select
     chat.updated_at,
     chat.started_at,
     chat.finished_at
-from chat
-where chat.company_id = $1 and chat.key = any($2)
+from unnest($2::uuid[]) as wanted (key)
+-- Looked up as in `read_races.sql`.
+cross join lateral (
+    select *
+    from chat
+    where chat.company_id = $1 and chat.key between wanted.key and wanted.key
+    order by chat.key, chat.contract_id
+    offset 0
+) as chat
 order by chat.inserted_at, chat.id

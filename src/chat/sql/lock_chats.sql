@@ -1,21 +1,22 @@
--- Locks the chats of races, ascending. The races are locked, so that no chat is added to them meanwhile.
+-- Locks the chats of races, ascending. The races are locked, so that no chat is added to them.
 --
 -- $1 company
 -- $2 keys of races
--- The order by key keeps every plan from using another index than that of (company, key), see read_races.sql.
-select chat.id
-from (
+with
+-- Looked up as in `read_races.sql`.
+found as materialized (
     select chat.id
-    from unnest($2::uuid[]) as wanted (key)
+    from (select distinct unnest($2::uuid[]) as key) as wanted
     cross join lateral (
-        select id
+        select chat.id
         from chat
-        where company_id = $1 and chat.key between wanted.key and wanted.key
-        order by chat.key
+        where chat.company_id = $1 and chat.key between wanted.key and wanted.key
+        order by chat.key, chat.contract_id
         offset 0
     ) as chat
-    order by chat.id
-) as found
+)
+select chat.id
+from (select id from found order by id) as found
 cross join lateral (
-    select id from chat where company_id = $1 and chat.id = found.id for no key update
+    select chat.id from chat where chat.company_id = $1 and chat.id = found.id for no key update
 ) as chat

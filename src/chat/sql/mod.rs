@@ -3,6 +3,7 @@
 pub(super) mod races;
 mod write;
 
+use ipnet::IpNet;
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -13,11 +14,11 @@ use super::{
     record::{ChatRecord, Failure, RaceRecord},
     rules::{ChatStatus, CloseReason, RaceState},
 };
-use crate::platform::error::Result;
+use crate::platform::{error::Result, graphql::page::Place};
 
 /// The database's time.
 pub(super) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
-    Ok(sqlx::query_scalar!(r#"select switchboard.now() as "now!""#).fetch_one(connection).await?)
+    Ok(sqlx::query_file_scalar!("src/chat/sql/now.sql").fetch_one(connection).await?)
 }
 
 /// One chat. Takes no lock.
@@ -35,10 +36,10 @@ pub(super) async fn find_chats(
     Ok(chats.fetch_all(connection).await?)
 }
 
-/// One chat, of whatever company.
-pub(super) async fn find_chat_by_id(connection: &mut PgConnection, id: Uuid) -> Result<Option<ChatRecord>> {
-    let chat = sqlx::query_file_as!(ChatRecord, "src/chat/sql/find_chat_by_id.sql", id);
-    Ok(chat.fetch_optional(connection).await?)
+/// Those of these chats that are there, of whatever company.
+pub(super) async fn find_chats_by_id(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<ChatRecord>> {
+    let chats = sqlx::query_file_as!(ChatRecord, "src/chat/sql/find_chats_by_id.sql", ids);
+    Ok(chats.fetch_all(connection).await?)
 }
 
 /// The chats of these races, each race's oldest first. Takes no lock.
@@ -67,28 +68,34 @@ struct RaceRow {
     updated_at: OffsetDateTime,
 }
 
-/// One race, without its agents. Takes no lock.
-pub(super) async fn find_race(
+impl From<RaceRow> for RaceRecord {
+    fn from(row: RaceRow) -> Self {
+        Self {
+            company_id: row.company_id,
+            key: row.key,
+            website_id: row.website_id,
+            owner: row.owner,
+            state: row.state,
+            winner_id: row.winner_id,
+            failures: row.failures.0,
+            reoffers: row.reoffers,
+            expires_at: row.expires_at,
+            agent_ids: Vec::new(),
+            version: row.version,
+            inserted_at: row.inserted_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// Those of these races that are there, without their agents. Takes no lock.
+pub(super) async fn find_races(
     connection: &mut PgConnection,
     company_id: Uuid,
-    key: Uuid,
-) -> Result<Option<RaceRecord>> {
-    let row = sqlx::query_file_as!(RaceRow, "src/chat/sql/find_race.sql", company_id, key);
-    Ok(row.fetch_optional(connection).await?.map(|row| RaceRecord {
-        company_id: row.company_id,
-        key: row.key,
-        website_id: row.website_id,
-        owner: row.owner,
-        state: row.state,
-        winner_id: row.winner_id,
-        failures: row.failures.0,
-        reoffers: row.reoffers,
-        expires_at: row.expires_at,
-        agent_ids: Vec::new(),
-        version: row.version,
-        inserted_at: row.inserted_at,
-        updated_at: row.updated_at,
-    }))
+    keys: &[Uuid],
+) -> Result<Vec<RaceRecord>> {
+    let rows = sqlx::query_file_as!(RaceRow, "src/chat/sql/find_races.sql", company_id, keys);
+    Ok(rows.fetch_all(connection).await?.into_iter().map(RaceRecord::from).collect())
 }
 
 /// At most `limit` chats that pass, behind `after`, newest first.
@@ -96,8 +103,8 @@ pub(super) async fn list_chats(
     connection: &mut PgConnection,
     company_id: Uuid,
     search: &ChatSearch,
-    own: OwnChats<'_>,
-    after: Option<(OffsetDateTime, Uuid)>,
+    own: &OwnChats,
+    after: Option<Place>,
     limit: usize,
 ) -> Result<Vec<ChatRecord>> {
     let statuses: Option<Vec<&str>> =
@@ -112,27 +119,38 @@ pub(super) async fn list_chats(
         own.visitor,
         own.website_id,
         own.agent_id,
-        after.map(|place| place.0),
-        after.map(|place| place.1),
+        after.map(|place| place.at),
+        after.map(|place| place.id),
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
     Ok(chats.fetch_all(connection).await?)
 }
 
-/// The started chat of the newest of these races that is not over, if that race has been won.
-pub(super) async fn newest_started_chat(
+/// The started chat of a visitor's newest race that is not over, if that race has been won.
+pub(super) async fn newest_started_chat_of_visitor(
     connection: &mut PgConnection,
     company_id: Uuid,
-    own: OwnChats<'_>,
+    visitor: &str,
+    website_id: Uuid,
 ) -> Result<Option<ChatRecord>> {
     let chat = sqlx::query_file_as!(
         ChatRecord,
-        "src/chat/sql/newest_started_chat.sql",
+        "src/chat/sql/newest_started_chat_of_visitor.sql",
         company_id,
-        own.visitor,
-        own.website_id,
-        own.created_from,
+        visitor,
+        website_id
     );
+    Ok(chat.fetch_optional(connection).await?)
+}
+
+/// The started chat of the newest race that is not over of those from this address, if that race has been won.
+pub(super) async fn newest_started_chat_from_address(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    address: IpNet,
+) -> Result<Option<ChatRecord>> {
+    let chat =
+        sqlx::query_file_as!(ChatRecord, "src/chat/sql/newest_started_chat_from_address.sql", company_id, address);
     Ok(chat.fetch_optional(connection).await?)
 }
 
@@ -141,7 +159,7 @@ pub(super) async fn unfinished_chats(
     connection: &mut PgConnection,
     company_id: Uuid,
     filter: &ChatFilter,
-    own: OwnChats<'_>,
+    own: &OwnChats,
 ) -> Result<Vec<ChatRecord>> {
     let chats = sqlx::query_file_as!(
         ChatRecord,
@@ -162,7 +180,7 @@ pub(super) async fn finished_chats(
     connection: &mut PgConnection,
     company_id: Uuid,
     filter: &ChatFilter,
-    own: OwnChats<'_>,
+    own: &OwnChats,
     limit: usize,
 ) -> Result<Vec<ChatRecord>> {
     let chats = sqlx::query_file_as!(

@@ -3,8 +3,9 @@
 -- $1 company
 -- $2 keys of races
 -- $3 chats whose races are wanted too
--- Lateral subqueries with "offset 0" make every plan look the rows up by their keys, see BATCH_SESSION. The chats of a race
--- have no whole key: their order, which only the index of (company, key) has, keeps every plan from using another.
+-- Lateral subqueries with "offset 0" make every plan look the rows up by their keys, see BATCH_SESSION.
+-- The chats of a race have no unique key, and on an empty table every index of the company looks as good. Only one gives the
+-- order of key and contract, so that is read, whenever the plan was made. ("=" would make the order by key void.)
 -- One row for each chat; a race without chats has one row, and so has the answer if there are no races.
 with
 moment as materialized (
@@ -70,7 +71,7 @@ left join (
         select *
         from chat
         where chat.company_id = $1 and chat.key between race.key and race.key
-        order by chat.key
+        order by chat.key, chat.contract_id
         offset 0
     ) as chat on true
 ) on true

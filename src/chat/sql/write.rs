@@ -71,8 +71,8 @@ fn premises(writes: &[&RaceWrite]) -> Vec<(Uuid, Uuid, i32)> {
 async fn insert(connection: &mut PgConnection, company_id: Uuid, writes: &[&RaceWrite]) -> Result<Vec<Uuid>> {
     let premises = premises(writes);
     let new: Vec<&ChatRecord> = writes.iter().flat_map(|write| &write.new_chats).collect();
-    let changes = RaceChanges::of(writes);
-    let ChangeColumns { set, events, .. } = &changes.columns;
+    let notes = RaceChanges::of(writes);
+    let ChangeColumns { set, events, .. } = &notes.columns;
     let inserted = sqlx::query_file_scalar!(
         "src/chat/sql/insert_races.sql",
         company_id,
@@ -108,13 +108,13 @@ async fn insert(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
         &column(&new, |chat| chat.updated_at),
         &column(&new, |chat| chat.started_at) as &[Option<OffsetDateTime>],
         &column(&new, |chat| chat.finished_at) as &[Option<OffsetDateTime>],
-        &changes.set_keys,
+        &notes.set_keys,
         &set.subject_types as &[&str],
         &set.subject_ids as &[&str],
         &set.purposes as &[&str],
         &set.due_at,
         &set.tokens,
-        &changes.event_keys,
+        &notes.event_keys,
         &events.subject_types as &[&str],
         &events.subject_ids as &[&str],
         &events.versions,
@@ -128,7 +128,6 @@ async fn insert(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
     Ok(inserted)
 }
 
-#[expect(clippy::too_many_lines, reason = "one statement; its parameters are a line each")]
 async fn update(connection: &mut PgConnection, company_id: Uuid, writes: &[&RaceWrite]) -> Result<Vec<Uuid>> {
     let premises = premises(writes);
     let new: Vec<&ChatRecord> = writes.iter().flat_map(|write| &write.new_chats).collect();
@@ -136,9 +135,9 @@ async fn update(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
         writes.iter().flat_map(|write| write.changed_chats.iter().map(|(chat, read)| (chat, *read))).collect();
     let openings: Vec<(Uuid, &MessageRecord)> =
         writes.iter().filter_map(|write| Some((write.race.key, write.opening.as_ref()?))).collect();
-    let changes = RaceChanges::of(writes);
-    let ChangeColumns { set, cleared, events } = &changes.columns;
-    let written = sqlx::query_file_scalar!(
+    let notes = RaceChanges::of(writes);
+    let ChangeColumns { set, cleared, events } = &notes.columns;
+    let updated = sqlx::query_file_scalar!(
         "src/chat/sql/update_races.sql",
         company_id,
         &column(writes, |write| write.race.key),
@@ -191,17 +190,17 @@ async fn update(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
         &column(&openings, |opening| opening.1.text.as_str()) as &[&str],
         &column(&openings, |opening| opening.1.author.as_str()) as &[&str],
         &column(&openings, |opening| opening.1.inserted_at),
-        &changes.cleared_keys,
+        &notes.cleared_keys,
         &cleared.subject_types as &[&str],
         &cleared.subject_ids as &[&str],
         &cleared.purposes as &[&str],
-        &changes.set_keys,
+        &notes.set_keys,
         &set.subject_types as &[&str],
         &set.subject_ids as &[&str],
         &set.purposes as &[&str],
         &set.due_at,
         &set.tokens,
-        &changes.event_keys,
+        &notes.event_keys,
         &events.subject_types as &[&str],
         &events.subject_ids as &[&str],
         &events.versions,
@@ -212,5 +211,5 @@ async fn update(connection: &mut PgConnection, company_id: Uuid, writes: &[&Race
     )
     .fetch_all(connection)
     .await?;
-    Ok(written)
+    Ok(updated)
 }

@@ -10,6 +10,7 @@ use crate::{
     },
     platform::{
         auth::{Caller, Principal, Role},
+        clock,
         error::{Error, Result},
         unit::{Unit, Verb},
     },
@@ -29,7 +30,7 @@ pub(in crate::chat) fn visitor(caller: &Caller, website: &WebsiteRecord) -> Stri
         _ => None,
     };
     // All bits random: an id with a time would show when the visitor logged in.
-    known.unwrap_or_else(|| Uuid::new_v4().to_string())
+    known.unwrap_or_else(|| clock::new_random_id().to_string())
 }
 
 struct CreateWebsite<'a> {
@@ -55,23 +56,23 @@ impl Chats {
     /// # Errors
     /// `NOT_FOUND` for an unknown key.
     pub async fn website_of_key(&self, public_key: Uuid) -> Result<WebsiteRecord> {
-        let website = sql::find_by_key(&mut *self.work.pool().acquire().await?, public_key).await?;
+        let website = self.loaders.website_of_key(public_key).await?;
         website.ok_or_else(|| Error::not_found("website"))
     }
 
     /// The website, if the caller may see it. A visitor sees its own, an agent those that it has a contract with.
     pub async fn website(&self, principal: &Principal, id: Uuid) -> Result<Option<WebsiteRecord>> {
-        let mut connection = self.work.pool().acquire().await?;
+        let company_id = principal.company_id;
         let sees = match principal.role {
             Role::Consumer => principal.website_id == Some(id),
             Role::Agent => match principal.agent_id {
-                Some(agent_id) => sql::agent_serves(&mut connection, principal.company_id, id, agent_id).await?,
+                Some(agent_id) => self.loaders.agent_serves(company_id, agent_id, id).await?,
                 None => false,
             },
             Role::Participant => false,
             Role::Service | Role::Admin => true,
         };
-        if sees { sql::find(&mut connection, principal.company_id, id).await } else { Ok(None) }
+        if sees { self.loaders.website(company_id, id).await } else { Ok(None) }
     }
 
     /// Creates a website with a new public key.
@@ -82,7 +83,7 @@ impl Chats {
     pub async fn create_website(&self, principal: &Principal, new: &NewWebsite) -> Result<WebsiteRecord> {
         rights::may(principal, Action::Administer)?;
         // All bits random: keys are looked up across companies, and none may be guessed from another.
-        let verb = CreateWebsite { company_id: principal.company_id, public_key: Uuid::new_v4(), new };
+        let verb = CreateWebsite { company_id: principal.company_id, public_key: clock::new_random_id(), new };
         self.work.run(&verb).await
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use quick_cache::sync::Cache;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::sql;
 use crate::platform::{error::Result, http::OriginPolicy};
@@ -23,11 +24,14 @@ const REMEMBERED: usize = 1_000;
 /// Longest origin that is looked up, in bytes. No browser sends a longer one.
 const LONGEST: usize = 300;
 
+/// The companies that list an origin, and when that was read.
+type Known = (Arc<[Uuid]>, Instant);
+
 /// The origins that the websites of all companies list. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WebsiteOrigins {
     pool: PgPool,
-    known: Arc<Cache<String, (bool, Instant)>>,
+    known: Arc<Cache<String, Known>>,
 }
 
 impl WebsiteOrigins {
@@ -36,37 +40,38 @@ impl WebsiteOrigins {
         Self { pool, known: Arc::new(Cache::new(REMEMBERED)) }
     }
 
-    /// True if any website lists `origin`, which is in lower case. While the database is away, only cached origins are
-    /// true.
-    pub async fn list(&self, origin: &str) -> bool {
+    /// The companies of which a website lists `origin`, which is in lower case. While the database is away, only cached
+    /// origins have any.
+    pub async fn companies_of(&self, origin: &str) -> Arc<[Uuid]> {
         let known = self.known.get(origin);
-        if let Some((listed, at)) = known
-            && at.elapsed() < if listed { LISTED_KEPT } else { UNLISTED_KEPT }
+        if let Some((companies, at)) = &known
+            && at.elapsed() < if companies.is_empty() { UNLISTED_KEPT } else { LISTED_KEPT }
         {
-            return listed;
+            return Arc::clone(companies);
         }
         if origin.len() > LONGEST || !origin.contains("://") {
-            return false;
+            return Arc::default();
         }
         match self.ask(origin).await {
-            Ok(listed) => {
-                self.known.insert(origin.to_owned(), (listed, Instant::now()));
-                listed
+            Ok(companies) => {
+                let companies: Arc<[Uuid]> = companies.into();
+                self.known.insert(origin.to_owned(), (Arc::clone(&companies), Instant::now()));
+                companies
             }
             Err(error) => {
                 error.log("website.origins");
-                known.is_some_and(|(listed, _)| listed)
+                known.map(|(companies, _)| companies).unwrap_or_default()
             }
         }
     }
 
-    async fn ask(&self, origin: &str) -> Result<bool> {
-        sql::allows_origin(&mut *self.pool.acquire().await?, origin).await
+    async fn ask(&self, origin: &str) -> Result<Vec<Uuid>> {
+        sql::companies_of_origin(&mut *self.pool.acquire().await?, origin).await
     }
 }
 
 impl OriginPolicy for WebsiteOrigins {
-    fn allows<'a>(&'a self, origin: &'a str) -> BoxFuture<'a, bool> {
-        self.list(origin).boxed()
+    fn companies<'a>(&'a self, origin: &'a str) -> BoxFuture<'a, Arc<[Uuid]>> {
+        self.companies_of(origin).boxed()
     }
 }

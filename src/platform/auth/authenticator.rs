@@ -12,7 +12,7 @@ use super::{
     jwks::Jwks,
     keyring::Keyring,
     refusal::Refusal,
-    token::{Claims, LONGEST, TokenIssuer, Verifier},
+    token::{Claims, LONGEST, Realm, TokenIssuer, Verifier},
 };
 use crate::platform::{
     clock::Clock,
@@ -53,14 +53,16 @@ impl Authenticator {
         if secret.is_none() && settings.jwks.is_none() {
             return Err(Error::invalid("SWITCHBOARD_JWT_SECRET", "required unless SWITCHBOARD_JWKS is set"));
         }
+        let realm = Realm::from(settings);
         let issuer = secret.as_deref().map(|secret| TokenIssuer::new(secret, clock.clone())).transpose()?;
+        let issuer = issuer.map(|issuer| issuer.with_realm(realm.clone()));
         let jwks = match &settings.jwks {
             Some(place) => Some(Jwks::open(place, settings.jwks_refresh, clock.clone()).await?),
             None => None,
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                verifier: Verifier::new(secret.as_deref(), jwks.clone(), clock.clone())?,
+                verifier: Verifier::new(secret.as_deref(), jwks.clone(), realm, clock.clone())?,
                 issuer,
                 jwks,
                 keyring: Keyring::new(pool, clock.clone()),

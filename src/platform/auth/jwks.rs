@@ -53,7 +53,7 @@ pub fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// One verification key.
+/// A key that verifies tokens, and the algorithms that it may be used with.
 pub(super) struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,

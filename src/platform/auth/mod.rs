@@ -18,6 +18,7 @@
 //!    with the text of a public key as an HMAC secret matches no key.
 //!  - `exp` is required. It and `nbf` are compared with [`Clock`](crate::platform::clock::Clock) without leeway.
 //!    [`Authenticator::expired`] returns when a socket's credential expires or is revoked.
+//!  - Where an issuer or an audience is configured, every token must name it, whichever key signed it.
 //!  - A request with a known API key costs no query. A revocation takes effect at once on servers that read its event
 //!    (see [`Authenticator::run`]), and within a minute on all others.
 //!  - No token, key or secret is logged or sent back. A refusal names the broken rule in fixed words.

@@ -20,6 +20,10 @@ pub(super) enum Refusal {
     Expired,
     /// `nbf` has not come yet.
     NotYetValid,
+    /// `iss` is not the configured issuer.
+    Issuer,
+    /// `aud` does not name the configured audience.
+    Audience,
     /// A claim is missing or wrong; the text names it.
     Claim(&'static str),
     /// No such API key, or the wrong secret.
@@ -41,6 +45,8 @@ impl Refusal {
             Self::Signature => "signature",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
             Self::Claim(_) => "claim",
             Self::ApiKey => "api_key",
             Self::Revoked => "revoked",
@@ -59,6 +65,8 @@ impl fmt::Display for Refusal {
             Self::Signature => "the token's signature does not match",
             Self::Expired => "the token has expired",
             Self::NotYetValid => "the token is not valid yet",
+            Self::Issuer => "the token's issuer is not accepted here",
+            Self::Audience => "the token is for another audience",
             Self::Claim(problem) => problem,
             Self::ApiKey => "the API key is not valid",
             Self::Revoked => "the API key was revoked",

@@ -3,7 +3,7 @@
 //! ```text
 //!  header.payload.signature
 //!    │       │        └ 2. verified with the one key that the header's alg and kid select
-//!    │       └───────── 3. only then read: exp, nbf, role, and the claims that this role needs
+//!    │       └───────── 3. only then read: exp, nbf, iss, aud, role, and the claims that this role needs
 //!    └───────────────── 1. alg names a family, kid a key; neither is trusted beyond that choice
 //! ```
 //! The principal of a token that this server's own secret signed is cached until the token expires: the secret does not
@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{Credential, Principal, Role, jwks::Jwks, refusal::Refusal};
 use crate::platform::{
     clock::Clock,
+    config::AuthSettings,
     error::{Error, Result},
 };
 
@@ -89,10 +90,50 @@ impl Claims {
     }
 }
 
+/// The issuer and the audience of tokens: put into those that this server signs, and demanded of those that arrive. What
+/// is `None` is neither.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Realm {
+    /// The claim `iss`.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The claim `aud`, or one of its values.
+    #[serde(rename = "aud", skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+}
+
+impl From<&AuthSettings> for Realm {
+    fn from(settings: &AuthSettings) -> Self {
+        Self { issuer: settings.jwt_issuer.clone(), audience: settings.jwt_audience.clone() }
+    }
+}
+
+impl Realm {
+    /// Checks the claims `iss` and `aud` (a text or a list of texts).
+    fn check(&self, iss: Option<&Value>, aud: Option<&Value>) -> Result<(), Refusal> {
+        let is = |claim: &Value, wanted: &str| claim.as_str() == Some(wanted);
+        if let Some(issuer) = self.issuer.as_deref()
+            && !iss.is_some_and(|iss| is(iss, issuer))
+        {
+            return Err(Refusal::Issuer);
+        }
+        let names = |aud: &Value, wanted: &str| match aud {
+            Value::Array(several) => several.iter().any(|one| is(one, wanted)),
+            one => is(one, wanted),
+        };
+        match self.audience.as_deref() {
+            Some(audience) if !aud.is_some_and(|aud| names(aud, audience)) => Err(Refusal::Audience),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Payload<'a> {
     #[serde(flatten)]
     claims: &'a Claims,
+    #[serde(flatten)]
+    realm: &'a Realm,
     iat: i64,
     exp: i64,
 }
@@ -101,6 +142,7 @@ struct Payload<'a> {
 #[derive(Clone)]
 pub struct TokenIssuer {
     key: EncodingKey,
+    realm: Realm,
     clock: Clock,
 }
 
@@ -111,7 +153,13 @@ impl TokenIssuer {
     /// `BAD_USER_INPUT` when the secret is too short.
     pub fn new(secret: &str, clock: Clock) -> Result<Self> {
         check_secret(secret)?;
-        Ok(Self { key: EncodingKey::from_secret(secret.as_bytes()), clock })
+        Ok(Self { key: EncodingKey::from_secret(secret.as_bytes()), realm: Realm::default(), clock })
+    }
+
+    /// Signs for this issuer and audience.
+    #[must_use]
+    pub fn with_realm(self, realm: Realm) -> Self {
+        Self { realm, ..self }
     }
 
     /// Signs a token with these claims that is valid for `ttl` (whole seconds).
@@ -124,16 +172,20 @@ impl TokenIssuer {
         }
         let now = self.clock.now();
         let expires_at = now + ttl;
-        let payload =
-            serde_json::to_value(Payload { claims, iat: now.unix_timestamp(), exp: expires_at.unix_timestamp() })?;
+        let payload = serde_json::to_value(Payload {
+            claims,
+            realm: &self.realm,
+            iat: now.unix_timestamp(),
+            exp: expires_at.unix_timestamp(),
+        })?;
         // The same check as for a token that arrives: this server accepts every token that it issues.
-        principal(serde_json::from_value(payload.clone())?, now)
+        principal(serde_json::from_value(payload.clone())?, &self.realm, now)
             .map_err(|refusal| Error::invalid("claims", refusal))?;
         jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &payload, &self.key).map_err(Error::internal)
     }
 }
 
-/// Signs one token, for the `token` command. Servers keep a [`TokenIssuer`].
+/// Signs one token without issuer and audience. Servers keep a [`TokenIssuer`].
 ///
 /// # Errors
 /// As [`TokenIssuer::new`] and [`TokenIssuer::issue`].
@@ -156,14 +208,15 @@ pub(super) struct Verifier {
     /// Principals by the text of tokens that the secret has signed.
     verified: Cache<Box<str>, Arc<Principal>>,
     jwks: Option<Arc<Jwks>>,
+    realm: Realm,
     clock: Clock,
 }
 
 impl Verifier {
-    pub(super) fn new(secret: Option<&str>, jwks: Option<Arc<Jwks>>, clock: Clock) -> Result<Self> {
+    pub(super) fn new(secret: Option<&str>, jwks: Option<Arc<Jwks>>, realm: Realm, clock: Clock) -> Result<Self> {
         secret.map_or(Ok(()), check_secret)?;
         let secret = secret.map(|secret| DecodingKey::from_secret(secret.as_bytes()));
-        Ok(Self { secret, verified: Cache::new(CACHED), jwks, clock })
+        Ok(Self { secret, verified: Cache::new(CACHED), jwks, realm, clock })
     }
 
     /// The principal of this token.
@@ -196,7 +249,7 @@ impl Verifier {
         if !genuine {
             return Err(Refusal::Signature);
         }
-        let principal = Arc::new(principal(decode(payload)?, self.clock.now())?);
+        let principal = Arc::new(principal(decode(payload)?, &self.realm, self.clock.now())?);
         if is_own && token.len() <= LONGEST_CACHED {
             self.verified.insert(token.into(), Arc::clone(&principal));
         }
@@ -216,6 +269,8 @@ struct Header {
 pub(super) struct Arrived {
     exp: Option<Value>,
     nbf: Option<Value>,
+    iss: Option<Value>,
+    aud: Option<Value>,
     role: Option<Value>,
     company_id: Option<Value>,
     sub: Option<Value>,
@@ -230,8 +285,8 @@ fn decode<T: DeserializeOwned>(part: &str) -> Result<T, Refusal> {
 }
 
 /// The principal of claims whose signature was verified.
-pub(super) fn principal(claims: Arrived, now: OffsetDateTime) -> Result<Principal, Refusal> {
-    let Arrived { exp, nbf, role, company_id, sub, user_id, agent_id, session_id } = claims;
+pub(super) fn principal(claims: Arrived, realm: &Realm, now: OffsetDateTime) -> Result<Principal, Refusal> {
+    let Arrived { exp, nbf, iss, aud, role, company_id, sub, user_id, agent_id, session_id } = claims;
     let expires_at = exp.map(|exp| instant(&exp)).ok_or(Refusal::Claim("the claim exp is missing"))?;
     let expires_at = expires_at.ok_or(Refusal::Claim("the claim exp is not a time in seconds"))?;
     if now >= expires_at {
@@ -243,6 +298,7 @@ pub(super) fn principal(claims: Arrived, now: OffsetDateTime) -> Result<Principa
             return Err(Refusal::NotYetValid);
         }
     }
+    realm.check(iss.as_ref(), aud.as_ref())?;
     let role: Role = role
         .and_then(|role| serde_json::from_value(role).ok())
         .ok_or(Refusal::Claim("the claim role must be consumer, agent, participant, service or admin"))?;

@@ -1,7 +1,7 @@
 //! Calls that arrive together share a statement or a transaction.
 //!
 //! - `Batches` runs mutations: one kind, one company, many callers.
-//! - `Reads` finds rows by key: one kind, one company, many callers.
+//! - `Reads` finds rows by key: one kind, one group (a company, and for a list its arguments), many callers.
 //!
 //! Both rest on a `Gatherer` (`gather.rs`): while one batch runs, the calls that arrive gather, and the next batch
 //! takes them all. Nobody waits while nothing runs: a single call is a batch of one. Under load a batch is as large as
@@ -28,7 +28,9 @@
 //!   by an id or a key that the application made before the first run.
 
 mod connection;
+mod gate;
 mod gather;
+mod reading;
 mod reads;
 
 use std::{fmt, future::Future, sync::Arc};
@@ -42,6 +44,8 @@ use super::{
     error::{Error, Result},
     unit::{Unit, UnitOfWork, Verb},
 };
+pub(crate) use gate::ReaderGate;
+pub(crate) use reading::Reading;
 pub(crate) use reads::Reads;
 
 /// Guarded batches of one company and kind at once: while some are being flushed, the next is decided. Four gave 1.1 times

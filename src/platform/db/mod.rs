@@ -18,6 +18,7 @@ use sqlx::{
 use tokio::sync::Semaphore;
 
 use crate::platform::{
+    batch::ReaderGate,
     config::DatabaseSettings,
     error::{Error, Result},
 };
@@ -69,16 +70,20 @@ pub struct Pools {
     pub batches: PgPool,
     /// As many places as batches may wait for locks at once: half of their connections.
     pub(super) waiting: Arc<Semaphore>,
+    /// Each caller's share of the connections for requests.
+    pub(super) readers: ReaderGate,
 }
 
 impl Pools {
     /// Pools that connect with `options`. Opens no connection yet.
     pub fn new(options: &PgConnectOptions, settings: &DatabaseSettings) -> Self {
         let batches = settings.database_connections / 2;
+        let requests = settings.database_connections - batches;
         Self {
-            requests: pool(options.clone(), settings, settings.database_connections - batches),
+            requests: pool(options.clone(), settings, requests),
             batches: pool(options.clone().options(BATCH_SESSION), settings, batches),
             waiting: waiting(batches),
+            readers: readers(settings.read_share, requests),
         }
     }
 
@@ -91,9 +96,15 @@ impl Pools {
 /// One pool for everything, as tests use it.
 impl From<PgPool> for Pools {
     fn from(pool: PgPool) -> Self {
-        let waiting = waiting(pool.options().get_max_connections());
-        Self { requests: pool.clone(), batches: pool, waiting }
+        let connections = pool.options().get_max_connections();
+        let (waiting, readers) = (waiting(connections), readers(usize::MAX, connections));
+        Self { requests: pool.clone(), batches: pool, waiting, readers }
     }
+}
+
+/// Whatever the setting says, one reader leaves half of the connections to the others.
+fn readers(share: usize, connections: u32) -> ReaderGate {
+    ReaderGate::new(share.min(connections as usize / 2))
 }
 
 fn waiting(connections: u32) -> Arc<Semaphore> {

@@ -8,7 +8,7 @@ use super::Event;
 use crate::platform::error::{Error, Result};
 
 /// A place in the history of one id, which is sorted by (time, subject type, version).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HistoryPlace {
     pub(super) occurred_at: OffsetDateTime,
     pub(super) subject_type: String,

@@ -14,10 +14,12 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::sql;
-use crate::platform::error::{Error, Result};
+use crate::platform::{
+    clock::new_id,
+    error::{Error, Result},
+};
 
 /// The channel of LISTEN and NOTIFY.
 pub(super) const CHANNEL: &str = "switchboard_event";
@@ -36,7 +38,7 @@ pub struct LogNotifier(Arc<Shared>);
 
 impl Default for LogNotifier {
     fn default() -> Self {
-        Self(Arc::new(Shared { local: Notify::new(), remote: Notify::new(), sender: Uuid::now_v7().to_string() }))
+        Self(Arc::new(Shared { local: Notify::new(), remote: Notify::new(), sender: new_id().to_string() }))
     }
 }
 

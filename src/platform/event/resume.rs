@@ -27,9 +27,9 @@ pub struct LogRange {
     pub subject_types: Vec<&'static str>,
     /// Only this subject; `None` for all.
     pub subject_id: Option<String>,
-    /// Exclusive start.
+    /// Events that this position contains are left out: the client has them.
     pub since: Position,
-    /// Inclusive end.
+    /// Only events that this position contains.
     pub until: Position,
 }
 

@@ -7,6 +7,8 @@ use ipnet::IpNet;
 
 use crate::platform::{
     auth::{Caller, ClientAddress, Principal},
+    batch::Reading,
+    budget::ByteBudget,
     error::Result,
     subscription::Sources,
 };
@@ -27,6 +29,9 @@ pub trait ContextExt<'a> {
     /// The address that the caller's connection comes from.
     fn client_address(&self) -> Option<IpNet>;
 
+    /// For whom this request's resolvers read lists.
+    fn reading(&self) -> Reading;
+
     /// The sources of subscriptions.
     fn sources(&self) -> &'a Sources;
 }
@@ -38,6 +43,11 @@ impl<'a> ContextExt<'a> for Context<'a> {
 
     fn client_address(&self) -> Option<IpNet> {
         self.data_opt::<ClientAddress>().map(|address| address.0.into())
+    }
+
+    fn reading(&self) -> Reading {
+        let budget = self.data_opt::<Arc<ByteBudget>>().cloned();
+        Reading::new(self.caller(), self.data_opt::<ClientAddress>().copied(), budget)
     }
 
     fn sources(&self) -> &'a Sources {

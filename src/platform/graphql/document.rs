@@ -29,7 +29,7 @@ use quick_cache::{Weighter, sync::Cache};
 use super::{
     error_response::{self, Refusal},
     guard::Guard,
-    literals,
+    literals, nul,
     types::Types,
 };
 use crate::platform::error::Code;
@@ -52,10 +52,14 @@ pub(super) struct Operation {
     pub(super) executable: ExecutableDocument,
     /// True for a mutation that selects nothing but `consumerLogin`.
     pub(super) open: bool,
+    /// The number of `consumerLogin` fields.
+    pub(super) logins: u32,
+    /// The number of the mutation's other root fields.
+    pub(super) writes: u32,
     /// True when it selects `__schema` or `__type`.
     pub(super) introspects: bool,
-    /// True when a page size is a variable: the cost must be checked again for each request.
-    pub(super) paged_by_variable: bool,
+    /// `None` when a page size is a variable: the cost is then measured again for each request.
+    pub(super) cost: Option<u64>,
     /// The first root field, as a metric label: a name of the schema, so the number of labels is bounded.
     pub(super) label: Arc<str>,
 }
@@ -71,6 +75,7 @@ impl Document {
         guard.check_text(text)?;
         let document = parser::parse_query(text).map_err(refuse_parse)?;
         guard.check_document(&document, types)?;
+        nul::check(&document)?;
         let mut errors = validate(&document);
         if errors.is_empty() {
             let mistakes = literals::check(&document, types);
@@ -127,6 +132,11 @@ impl Operation {
         }
         let names = || roots.iter().map(|root| root.field.node.name.node.as_str());
         let open = ty == OperationType::Mutation && names().all(|name| matches!(name, OPEN_FIELD | "__typename"));
+        let mutations = || names().filter(|name| ty == OperationType::Mutation && *name != "__typename");
+        // The guard has bounded their number.
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        let logins = number(mutations().filter(|name| *name == OPEN_FIELD).count());
+        let writes = number(mutations().count()) - logins;
         let introspects = names().any(|name| matches!(name, "__schema" | "__type"));
         let root = types.root(ty);
         let label = names().find(|name| root.is_some_and(|root| root.field(name).is_some()));
@@ -136,9 +146,9 @@ impl Operation {
             operation.node.selection_set.node.items = vec![root];
         }
         let reached = reachable(&operation.node.selection_set.node, fragments);
-        let paged_by_variable = Guard::is_paged_by_variable(&reached, &operation.node, types)?;
+        let cost = Guard::cost(&reached, &operation.node, types)?;
         let executable = ExecutableDocument { operations: DocumentOperations::Single(operation), fragments: reached };
-        Ok(Self { name, ty, executable, open, introspects, paged_by_variable, label })
+        Ok(Self { name, ty, executable, open, logins, writes, introspects, cost, label })
     }
 
     /// The document that executes one message of this subscription: a query of the same root field.

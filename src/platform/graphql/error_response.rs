@@ -7,14 +7,14 @@
 //! everything else ────────────────► INTERNAL_SERVER_ERROR; the text is logged, not sent
 //! ```
 
-use std::{any::Any, collections::HashSet, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
 use async_graphql::{
     PathSegment, Pos, Response, ServerError, Value, indexmap::IndexMap, parser::types::ExecutableDocument,
 };
 
 use super::{nulls, types::Types};
-use crate::platform::error::{Code, Error, RETRY_AFTER_MS};
+use crate::platform::error::{Code, Error};
 
 /// Most errors in one refusal. Of a document with more mistakes the first ones are listed.
 const MAX_ERRORS: usize = 20;
@@ -40,7 +40,7 @@ pub(super) fn refuse(code: Code, message: impl Into<String>, locations: Vec<Pos>
 pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
     errors.truncate(MAX_ERRORS);
     for error in &mut errors {
-        extend(error, code);
+        extend(error, code, None);
     }
     count(code);
     Refusal { code, response: Response::from_errors(errors) }
@@ -49,7 +49,11 @@ pub(super) fn refuse_all(code: Code, mut errors: Vec<ServerError>) -> Refusal {
 /// A refusal for `error`, which is logged if it is a fault of this server.
 pub(super) fn refuse_error(error: &Error) -> Refusal {
     error.log("graphql");
-    refuse(error.code(), error.message(), vec![])
+    let mut refusal = refuse(error.code(), error.message(), vec![]);
+    for shown in &mut refusal.response.errors {
+        extend(shown, error.code(), error.retry_after_ms());
+    }
+    refusal
 }
 
 /// A refusal for a panic, which is logged with its message. `place` is where it was caught.
@@ -68,11 +72,11 @@ pub(super) fn finish(mut response: Response, document: &ExecutableDocument, type
     if !response.errors.is_empty() {
         nulls::propagate(&mut response.data, &response.errors, document, types);
     }
-    // A failed data loader fails many fields with the same error: log it once.
-    let mut logged = HashSet::new();
+    let mut faults = Faults::default();
     for error in &mut response.errors {
-        encode(error, &mut logged);
+        encode(error, &mut faults);
     }
+    faults.log();
     if response.errors.is_empty() && response.data == Value::Null {
         // Every field was skipped and none failed: the data is an empty object.
         response.data = Value::Object(IndexMap::new());
@@ -80,38 +84,66 @@ pub(super) fn finish(mut response: Response, document: &ExecutableDocument, type
     response
 }
 
-fn encode(error: &mut ServerError, logged: &mut HashSet<*const Error>) {
+/// The faults of this server in one response, each cause once: a database that is away fails hundreds of fields, each with
+/// an error of its own.
+#[derive(Default)]
+struct Faults {
+    /// By the text for the log: an error, the place of the first field that it failed, and the number of fields.
+    by_text: HashMap<String, (Error, String, usize)>,
+}
+
+impl Faults {
+    fn add(&mut self, fault: &Error, failed: &ServerError) {
+        if fault.is_logged() {
+            let first = || (fault.clone(), place(failed), 0);
+            self.by_text.entry(fault.chain()).or_insert_with(first).2 += 1;
+        }
+    }
+
+    fn log(self) {
+        for (fault, place, fields) in self.by_text.into_values() {
+            if fields > 1 { fault.log(&format!("{place} and {} more fields", fields - 1)) } else { fault.log(&place) }
+        }
+    }
+}
+
+fn encode(error: &mut ServerError, faults: &mut Faults) {
     let source = error.source.take();
     let cause = source.as_deref().and_then(|source| {
         source.downcast_ref::<Error>().or_else(|| source.downcast_ref::<Arc<Error>>().map(AsRef::as_ref))
     });
     let code = match cause {
         Some(cause) => {
-            if logged.insert(std::ptr::from_ref(cause)) {
-                cause.log(&place(error));
-            }
+            faults.add(cause, error);
             cause.message().clone_into(&mut error.message);
             cause.code()
         }
         None if is_input(&error.message) => Code::BadUserInput,
         None => {
-            tracing::error!(place = place(error), error = error.message, "internal error");
+            faults.add(&Error::internal(error.message.clone()), error);
             Code::Internal
         }
     };
     if code == Code::Internal {
         INTERNAL.clone_into(&mut error.message);
     }
-    extend(error, code);
+    extend(error, code, cause.and_then(Error::retry_after_ms));
     count(code);
 }
 
-fn extend(error: &mut ServerError, code: Code) {
+fn extend(error: &mut ServerError, code: Code, retry_after_ms: Option<u64>) {
     let extensions = error.extensions.get_or_insert_default();
     extensions.set("code", code.as_str());
-    if code == Code::Unavailable {
-        extensions.set("retryAfterMs", RETRY_AFTER_MS);
+    if let Some(ms) = retry_after_ms {
+        extensions.set("retryAfterMs", ms);
     }
+}
+
+/// `error` as transports show it that refuse a request themselves.
+pub(in crate::platform) fn server_error(error: &Error) -> ServerError {
+    let mut shown = ServerError::new(error.message(), None);
+    extend(&mut shown, error.code(), error.retry_after_ms());
+    shown
 }
 
 /// True for async-graphql's errors about a scalar, enum or input object that does not parse. They carry no source, so

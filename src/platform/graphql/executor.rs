@@ -1,9 +1,10 @@
 //! async-graphql behind a trait without type parameters: validation, execution, opening a subscription.
 //!
-//! There are two schemas of the same types. One validates with all rules and never executes. The other executes in
+//! There are three schemas of the same types. One validates with all rules and never executes. The others execute in
 //! async-graphql's fast mode, which skips the rules, because documents are validated once and then cached. (One schema
 //! with an extension that skips the rules would do, but with any extension async-graphql makes two more allocations
-//! for each field.)
+//! for each field.) For the same reason only one of them counts the answer while it is built: it executes the documents
+//! whose answers may become large.
 
 use std::sync::Arc;
 
@@ -15,14 +16,15 @@ use async_graphql::{
 };
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 
-use super::source::Root;
+use super::{answer_size::CountAnswer, source::Root};
 
 /// A schema whose types its users need not name.
 pub(super) trait Executor: Send + Sync {
     /// The errors of validation; empty for a valid document.
     fn validate(&self, document: ExecutableDocument) -> Vec<ServerError>;
-    /// Executes a query or mutation whose document is valid.
-    fn execute(&self, request: Request) -> BoxFuture<'static, Response>;
+    /// Executes a query or mutation whose document is valid. If it is `counted`, the size of the answer counts to the
+    /// budget in the request's data.
+    fn execute(&self, request: Request, counted: bool) -> BoxFuture<'static, Response>;
     /// Runs the root resolver of a subscription whose document is valid. Either the resolver puts its source into the
     /// request's [`SourceSlot`](super::source::SourceSlot) and the stream is empty, or the stream gives the response
     /// that refuses the subscription.
@@ -31,7 +33,7 @@ pub(super) trait Executor: Send + Sync {
     fn sdl(&self) -> String;
 }
 
-/// The two schemas, built by calling `build` twice.
+/// The three schemas, each built by a call of `build`.
 pub(super) fn new<Q, M, S>(build: impl Fn() -> SchemaBuilder<Root<Q>, M, S>) -> Box<dyn Executor>
 where
     Q: ObjectType + 'static,
@@ -43,12 +45,14 @@ where
     // "Did you mean" compares every name of the schema, and reveals the schema to strangers.
     let validator = schema().disable_suggestions().extension(OnlyValidate).finish();
     let executor = schema().validation_mode(ValidationMode::Fast).finish();
-    Box::new(Schemas { validator, executor })
+    let counting_executor = schema().validation_mode(ValidationMode::Fast).extension(CountAnswer).finish();
+    Box::new(Schemas { validator, executor, counting_executor })
 }
 
 struct Schemas<Q, M, S> {
     validator: Schema<Q, M, S>,
     executor: Schema<Q, M, S>,
+    counting_executor: Schema<Q, M, S>,
 }
 
 impl<Q, M, S> Executor for Schemas<Q, M, S>
@@ -64,8 +68,8 @@ where
         validation.expect("validation never waits, and OnlyValidate prevents execution").errors
     }
 
-    fn execute(&self, request: Request) -> BoxFuture<'static, Response> {
-        let schema = self.executor.clone();
+    fn execute(&self, request: Request, counted: bool) -> BoxFuture<'static, Response> {
+        let schema = if counted { self.counting_executor.clone() } else { self.executor.clone() };
         async move { schema.execute(request).await }.boxed()
     }
 

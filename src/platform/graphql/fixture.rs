@@ -8,12 +8,13 @@ use async_graphql::{
 use futures_util::{StreamExt, stream};
 
 use super::{
+    directives,
     source::{self, Root, SourceRegistered},
     types::Types,
 };
 use crate::platform::{
     auth::Caller,
-    config::GuardSettings,
+    config::{GuardSettings, Introspection},
     error::{Code, Error, Result},
 };
 
@@ -27,6 +28,8 @@ pub(super) fn settings() -> GuardSettings {
         document_root_fields: 20,
         document_directives: 50,
         document_cost: 20_000,
+        introspection: Introspection::Company,
+        response_limit: 1_048_576,
         document_cache: 4_194_304,
         execution_timeout: Duration::from_secs(30),
     }
@@ -84,6 +87,11 @@ impl Query {
     async fn nodes(&self, first: Option<i32>, last: Option<i32>) -> Vec<Node> {
         let _ = (first, last);
         vec![Node]
+    }
+
+    #[graphql(directive = directives::list_size::apply(1_000))]
+    async fn many(&self, count: usize) -> Vec<Node> {
+        (0..count).map(|_| Node).collect()
     }
 
     async fn page(&self, #[graphql(default = 5)] first: i32) -> i32 {
@@ -157,6 +165,20 @@ impl Node {
 
     async fn fail(&self) -> Result<Option<i32>> {
         Err(Error::conflict("shown"))
+    }
+
+    #[graphql(directive = directives::cost::apply(7), directive = directives::list_size::apply(3))]
+    async fn three(&self) -> Vec<Node> {
+        vec![Node, Node, Node]
+    }
+
+    async fn numbers(&self) -> Vec<i32> {
+        vec![1, 2]
+    }
+
+    /// 20,000 bytes.
+    async fn long(&self) -> String {
+        "x".repeat(20_000)
     }
 
     async fn fail_strictly(&self) -> Result<i32> {

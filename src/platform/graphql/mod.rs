@@ -12,20 +12,24 @@
 //! | --- | --- |
 //! | [`engine`] | prepares, executes, subscribes: what transports call |
 //! | [`source`], `executor`, `render_cache` | a subscription's source, async-graphql, renderings that are shared |
+//! | `answer_size` | counts an answer while it is built |
 //! | `document` | prepared documents and their cache |
-//! | `guard`, `literals`, `variables` | checks before execution |
+//! | `guard`, `literals`, `nul`, `variables` | checks before execution |
 //! | [`error_response`], `nulls`, [`response`] | what clients receive |
 //! | `types` | the schema's types, for all checks |
 //!
-//! [`page`] and [`scalars`] serve the resolvers.
+//! [`page`], [`scalars`] and [`directives`] serve the resolvers.
 
+mod answer_size;
 pub mod context;
+pub mod directives;
 mod document;
 pub mod engine;
 pub mod error_response;
 mod executor;
 mod guard;
 mod literals;
+mod nul;
 mod nulls;
 pub mod page;
 mod render_cache;

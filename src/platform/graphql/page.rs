@@ -30,7 +30,7 @@ pub fn size(argument: &str, value: Option<i32>) -> Result<usize> {
 }
 
 /// The position of a row in a list ordered by (time, id). Its text form is the page's cursor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The time of the row: the first sort key.
     pub at: OffsetDateTime,

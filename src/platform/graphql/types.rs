@@ -1,4 +1,4 @@
-//! The schema's types, as far as the checks before execution need them: names, input types, page sizes.
+//! The schema's types, as far as the checks before execution need them: names, input types, sizes of lists, costs.
 //!
 //! They are read once from the SDL, because async-graphql's registry is private. Types that the SDL omits
 //! (introspection, built-in scalars) are not found here. Every check treats a type that is not found as valid and
@@ -16,6 +16,8 @@ use async_graphql::{
 
 /// The page size that the guard assumes for a paged list when neither the document nor the schema gives one.
 pub(super) const DEFAULT_PAGE: u64 = 20;
+/// The size that the guard assumes for a list without pages whose field says nothing by `@listSize`.
+const DEFAULT_LIST: u64 = 1_000;
 
 /// The schema's types, each kind by name.
 #[derive(Debug, Default)]
@@ -43,6 +45,10 @@ pub(super) struct Field {
     pub(super) type_name: String,
     /// Items of a page when the document does not give the size; `None` for a field that is not paged.
     pub(super) page: Option<u64>,
+    /// Most items of a list that is not paged; 1 for a field that is no list, and for a list within a page.
+    pub(super) list_size: u64,
+    /// What the field costs besides its selection: 1, or what `@cost` says.
+    pub(super) cost: u64,
     arguments: HashMap<String, Type>,
 }
 
@@ -89,7 +95,20 @@ impl Types {
                 TypeSystemDefinition::Directive(_) => {}
             }
         }
+        types.count_lists_of_pages_once();
         types
+    }
+
+    /// A page is a connection, whose `nodes` and `edges` have the size that the argument of the field above gave. So these
+    /// lists multiply nothing again.
+    fn count_lists_of_pages_once(&mut self) {
+        let fields = self.objects.values().flat_map(|object| object.fields.values());
+        let pages: HashSet<String> =
+            fields.filter(|field| field.page.is_some()).map(|field| field.type_name.clone()).collect();
+        let pages = self.objects.iter_mut().filter(|(name, _)| pages.contains(*name) && name.ends_with("Connection"));
+        for field in pages.flat_map(|(_, page)| page.fields.values_mut()) {
+            field.list_size = 1;
+        }
     }
 
     fn insert(&mut self, name: String, kind: TypeKind, directives: &[ConstDirective]) {
@@ -154,10 +173,19 @@ impl Field {
                     _ => DEFAULT_PAGE,
                 }
             });
+        let page = page.max();
+        let is_list = matches!(field.ty.node.base, BaseType::List(_));
+        let list_size = if is_list && page.is_none() {
+            argument_of(&field.directives, "listSize", "assumedSize").unwrap_or(DEFAULT_LIST)
+        } else {
+            1
+        };
         Self {
             type_name: base_name(&field.ty.node.base).to_owned(),
             ty: field.ty.node,
-            page: page.max(),
+            page,
+            list_size,
+            cost: argument_of(&field.directives, "cost", "weight").unwrap_or(1),
             arguments: arguments
                 .into_iter()
                 .map(|argument| (argument.name.node.to_string(), argument.ty.node))
@@ -192,6 +220,15 @@ impl Input {
 /// True for the arguments that give the number of items of a page.
 pub(super) fn is_page_size(argument: &str) -> bool {
     matches!(argument, "first" | "last")
+}
+
+/// The number that a directive of a field has as this argument.
+fn argument_of(directives: &[Positioned<ConstDirective>], directive: &str, argument: &str) -> Option<u64> {
+    let directive = directives.iter().find(|found| found.node.name.node == directive)?;
+    match &directive.node.get_argument(argument)?.node {
+        Value::Number(number) => number.as_u64(),
+        _ => None,
+    }
 }
 
 fn base_name(base: &BaseType) -> &str {

@@ -21,7 +21,10 @@ use async_graphql::{
 };
 use async_graphql_value::Value as InputValue;
 
-use super::types::{Input, Types};
+use super::{
+    nul,
+    types::{Input, Types},
+};
 
 /// The checked values of one operation's variables.
 #[derive(Debug)]
@@ -49,9 +52,10 @@ pub(super) fn coerce(
             |problem: String| problems.push(Positioned::new(format!("Variable ${problem}"), definition.pos));
         let name = &name.node;
         match (given.remove(name), default_value) {
-            (Some(value), _) => match check(&value, &var_type.node, types) {
-                Ok(()) => _ = coerced.values.insert(name.clone(), value),
-                Err(mismatch) => problem(mismatch.describe(name)),
+            (Some(value), _) => match (check(&value, &var_type.node, types), nul::place_in(&value)) {
+                (Err(mismatch), _) => problem(mismatch.describe(name)),
+                (_, Some(place)) => problem(format!("{name}{place}: {}", nul::PROBLEM)),
+                (Ok(()), None) => _ = coerced.values.insert(name.clone(), value),
             },
             (None, Some(default)) => _ = coerced.values.insert(name.clone(), default.node.clone()),
             (None, None) if var_type.node.nullable => _ = coerced.absent.insert(name.clone()),

@@ -14,7 +14,7 @@ use super::{
     console, graphql,
     negotiation::{self, ResponseType},
     page, response,
-    state::HttpState,
+    state::{Gates, HttpState},
     websocket::{self, Peer, SocketState},
 };
 use crate::platform::error::{Code, Error};
@@ -27,6 +27,7 @@ pub(crate) async fn get_root(headers: HeaderMap) -> Response {
 /// `GET /graphql`: a WebSocket upgrade, a page for a browser that navigates here, or a query.
 pub(crate) async fn get_graphql(
     state: State<Arc<HttpState>>,
+    gates: State<Arc<Gates>>,
     sockets: State<Arc<SocketState>>,
     request: Request,
 ) -> Response {
@@ -36,7 +37,7 @@ pub(crate) async fn get_graphql(
     if request.uri().query().is_none() && negotiation::prefers_page(request.headers()) {
         return console::page(request.headers());
     }
-    graphql::get(state, request).await
+    graphql::get(state, gates, request).await
 }
 
 /// `GET /graphql/ws`: a WebSocket upgrade and nothing else.

@@ -1,13 +1,13 @@
 //! GraphQL over HTTP: `POST /graphql`, `GET /graphql?query=…`.
 //!
 //! ```text
-//! Accept ─► Content-Type ─► body ─► parameters ─► caller ─► prepare ─► admit ─► execute ─► response.rs
-//!  406         415       413 408 400   400                  200/400  401, 405, 400
+//! Accept ─► Content-Type ─► body ─► parameters ─► caller ─► page ─► prepare ─► admit ─► rates ─► execute ─► response.rs
+//!  406         415       413 408 400   400                   403   200/400  401, 405, 400  429
 //! ```
 //! A refused credential gets 401 (503 if it could not be checked), unless the operation is open (`consumerLogin`):
 //! deployed widgets still send an old token while they log in again. So the credential is judged after the document is
 //! prepared. All requests of a batch are prepared before any of them runs: if the credential does not suffice for one
-//! of them, none runs.
+//! of them, or if their costs together are over the limit for one, none runs. Their answers share one budget of bytes.
 //!
 //! When the client disconnects, the request is dropped at its next `await`, and an open transaction rolls back.
 
@@ -16,20 +16,22 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationType;
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 
 use super::{
     bearer, body, client_address,
+    cors::Page,
     negotiation::{self, ResponseType},
     parameters::{self, RequestBody},
+    places::Place,
     response::{self, Outcome},
-    state::HttpState,
+    state::{Gates, HttpState},
 };
 use crate::platform::{
     auth::{Caller, ClientAddress},
-    error::{Code, Error},
+    error::{Code, Error, Result},
     graphql::{
         engine::{GraphqlRequest, Prepared},
         error_response::Refusal,
@@ -41,7 +43,11 @@ const SUBSCRIPTIONS: &str =
     "subscriptions run over WebSocket: connect to /graphql with the subprotocol graphql-transport-ws";
 
 /// `POST /graphql`.
-pub(crate) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
+pub(crate) async fn post(
+    State(state): State<Arc<HttpState>>,
+    State(gates): State<Arc<Gates>>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let Some(kind) = negotiation::response_type(&parts.headers) else { return not_acceptable() };
     if let Err(error) = negotiation::check_content_type(&parts.headers) {
@@ -59,29 +65,38 @@ pub(crate) async fn post(State(state): State<Arc<HttpState>>, request: Request) 
         Err(error) => return response::error(kind, error.code().status(), error),
     };
     drop(bytes);
-    let from = Sender {
-        caller: bearer::caller(&state.authenticator, &parts.headers).await,
-        address: client_address::find(&parts.extensions, &parts.headers, &settings.trusted_proxies),
+    let to = Receiver { state: &state, gates: &gates };
+    let from = match to.sender(kind, &parts.extensions, &parts.headers).await {
+        Ok(from) => from,
+        Err(refused) => return refused,
     };
     match requests {
-        RequestBody::Single(request) => response::single(kind, &run(&state, request, &from, &Method::POST).await),
-        RequestBody::Batch(requests) => batch(&state, kind, requests, &from).await,
+        RequestBody::Single(request) => {
+            let outcome = to.run(request, &from, &Method::POST).await;
+            response::single(kind, &outcome, state.engine.response_limit())
+        }
+        RequestBody::Batch(requests) => to.batch(kind, requests, &from).await,
     }
 }
 
 /// `GET /graphql` and `HEAD /graphql`, for queries.
-pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -> Response {
+pub(super) async fn get(
+    State(state): State<Arc<HttpState>>,
+    State(gates): State<Arc<Gates>>,
+    request: Request,
+) -> Response {
     let Some(kind) = negotiation::response_type(request.headers()) else { return not_acceptable() };
     let queried = match parameters::from_query_string(request.uri().query().unwrap_or_default()) {
         Ok(queried) => queried,
         Err(error) => return response::error(kind, StatusCode::BAD_REQUEST, error),
     };
-    let from = Sender {
-        caller: bearer::caller(&state.authenticator, request.headers()).await,
-        address: client_address::find(request.extensions(), request.headers(), &state.settings.trusted_proxies),
+    let to = Receiver { state: &state, gates: &gates };
+    let from = match to.sender(kind, request.extensions(), request.headers()).await {
+        Ok(from) => from,
+        Err(refused) => return refused,
     };
-    let outcome = run(&state, queried, &from, &Method::GET).await;
-    let mut response = response::single(kind, &outcome);
+    let outcome = to.run(queried, &from, &Method::GET).await;
+    let mut response = response::single(kind, &outcome, state.engine.response_limit());
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
@@ -94,33 +109,73 @@ struct Sender {
     address: Option<ClientAddress>,
 }
 
-async fn run(state: &HttpState, request: GraphqlRequest, from: &Sender, method: &Method) -> Outcome {
-    match admit(state.engine.prepare(request), &from.caller, method) {
-        Ok(prepared) => Outcome::Executed(state.engine.execute(prepared.from(from.address), &from.caller).await),
-        Err(outcome) => *outcome,
-    }
+/// What a request passes through.
+struct Receiver<'a> {
+    state: &'a HttpState,
+    gates: &'a Gates,
 }
 
-async fn batch(state: &HttpState, kind: ResponseType, requests: Vec<GraphqlRequest>, from: &Sender) -> Response {
-    let requests =
-        requests.into_iter().map(|request| admit(state.engine.prepare(request), &from.caller, &Method::POST));
-    let admitted: Vec<_> = requests.collect();
-    let credential_errors = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
-    let is_credential_error =
-        |outcome: &Outcome| matches!(outcome, Outcome::TransportError(status, _) if credential_errors.contains(status));
-    if let Some(outcome) =
-        admitted.iter().filter_map(|one| one.as_ref().err()).find(|outcome| is_credential_error(outcome))
-    {
-        return response::single(kind, outcome);
+impl Receiver<'_> {
+    /// The sender of a request, or the response that refuses it: to a web page that may not act for the caller, and on a
+    /// connection without a place.
+    async fn sender(
+        &self,
+        kind: ResponseType,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Result<Sender, Response> {
+        let caller = bearer::caller(&self.state.authenticator, headers).await;
+        if let Some(place) = extensions.get::<Arc<Place>>() {
+            let has_place = if let Caller::Known(_) = &caller { place.prove() } else { place.is_open() };
+            if !has_place {
+                return Err(response::full());
+            }
+        }
+        if let Err(error) = self.gates.origins.admit(Page::of(headers).as_ref(), &caller).await {
+            return Err(response::error(kind, error.code().status(), error));
+        }
+        let address = client_address::find(extensions, headers, &self.state.settings.trusted_proxies);
+        Ok(Sender { caller, address })
     }
-    let mut outcomes = Vec::with_capacity(admitted.len());
-    for one in admitted {
-        outcomes.push(match one {
-            Ok(prepared) => Outcome::Executed(state.engine.execute(prepared.from(from.address), &from.caller).await),
+
+    async fn run(&self, request: GraphqlRequest, from: &Sender, method: &Method) -> Outcome {
+        match admit(self.state.engine.prepare(request), &from.caller, method) {
+            Ok(prepared) => self.execute(prepared, from).await,
             Err(outcome) => *outcome,
-        });
+        }
     }
-    response::batch(kind, &outcomes)
+
+    async fn execute(&self, prepared: Prepared, from: &Sender) -> Outcome {
+        if let Err(error) = self.gates.rates.admit(&prepared, &from.caller, from.address) {
+            return Outcome::TransportError(error.code().status(), error);
+        }
+        Outcome::Executed(self.state.engine.execute(prepared.from(from.address), &from.caller).await)
+    }
+
+    async fn batch(&self, kind: ResponseType, requests: Vec<GraphqlRequest>, from: &Sender) -> Response {
+        let limit = self.state.engine.response_limit();
+        let prepare = |request| admit(self.state.engine.prepare(request), &from.caller, &Method::POST);
+        let admitted: Vec<_> = requests.into_iter().map(prepare).collect();
+        let credential_errors = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
+        let is_credential_error = |outcome: &Outcome| matches!(outcome, Outcome::TransportError(status, _) if credential_errors.contains(status));
+        let mut refused = admitted.iter().filter_map(|one| one.as_ref().err());
+        if let Some(outcome) = refused.find(|outcome| is_credential_error(outcome)) {
+            return response::single(kind, outcome, limit);
+        }
+        let costs = admitted.iter().filter_map(|one| one.as_ref().ok()).map(|prepared| prepared.cost);
+        if let Err(refusal) = self.state.engine.check_batch(costs.fold(0, u64::saturating_add)) {
+            return response::single(kind, &Outcome::Refused(refusal), limit);
+        }
+        let budget = self.state.engine.budget();
+        let mut outcomes = Vec::with_capacity(admitted.len());
+        for one in admitted {
+            outcomes.push(match one {
+                Ok(prepared) => self.execute(prepared.within(&budget), from).await,
+                Err(outcome) => *outcome,
+            });
+        }
+        response::batch(kind, &outcomes, limit)
+    }
 }
 
 /// Checks that the caller's credential and the HTTP method allow the prepared request.

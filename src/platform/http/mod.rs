@@ -1,11 +1,11 @@
 //! The transports: GraphQL over HTTP, GraphQL over WebSocket, health, metrics, and the pages for a browser.
 //!
 //! ```text
-//! server.rs   accept loop, time limits, shutdown
+//! server.rs   accept loop, time limits, shutdown; places.rs: how many connections; unsent.rs: responses not taken yet
 //!   observe.rs   request id, span, metrics, panics
 //!     cors.rs      which web pages may call; in development also a check of Host and Origin
 //!       routes, listed in src/router.rs
-//!         graphql.rs    POST, GET: negotiation ─► body ─► parameters ─► bearer ─► engine ─► response.rs
+//!         graphql.rs    POST, GET: negotiation ─► body ─► parameters ─► bearer ─► rate_limits ─► engine ─► response.rs
 //!         websocket/    upgrades
 //!         console.rs    a browser that navigates here; page.rs where the console was not built
 //!         health.rs  metrics.rs  endpoints.rs
@@ -22,6 +22,7 @@ mod body;
 mod client_address;
 pub(crate) mod console;
 mod cors;
+mod descriptors;
 pub(crate) mod endpoints;
 pub(crate) mod graphql;
 pub(crate) mod health;
@@ -30,9 +31,12 @@ mod negotiation;
 mod observe;
 mod page;
 mod parameters;
+mod places;
+mod rate_limits;
 mod response;
 mod server;
 mod state;
+mod unsent;
 pub mod websocket;
 
 use std::sync::Arc;
@@ -42,6 +46,7 @@ use axum::{Router, middleware};
 pub(crate) use self::state::RouterState;
 pub use self::{
     cors::OriginPolicy,
+    descriptors::fit as fit_descriptors,
     health::Readiness,
     server::{Shutdown, serve},
     state::HttpState,
@@ -50,22 +55,20 @@ pub use self::{
 
 /// Puts the middleware around `routes`, and `state` into them. From the outside in: observation, the development
 /// check of Host and Origin, CORS.
-pub(crate) fn with_middleware(routes: Router<RouterState>, state: HttpState) -> Router {
+pub(crate) fn with_middleware(routes: Router<RouterState>, state: RouterState) -> Router {
     metrics::recorder();
-    let origins = cors::Origins::new(&state.settings.allowed_origins, state.development, state.origin_policy.clone());
-    let origins = Arc::new(origins);
-    let sockets = SocketState::new(
-        state.engine.clone(),
-        Arc::new(state.authenticator.clone()),
-        Arc::clone(&state.settings),
-        [state.shutdown.drain.clone(), state.shutdown.now.clone()],
-        state.shutdown.tasks.clone(),
-    );
+    let origins = Arc::clone(state.origins());
     let routes = routes.layer(origins.layer());
-    let routes = if state.development {
+    let routes = if state.http().development {
         routes.layer(middleware::from_fn_with_state(origins, cors::require_local))
     } else {
         routes
     };
-    routes.layer(middleware::from_fn(observe::observe)).with_state(RouterState::new(state, sockets))
+    routes.layer(middleware::from_fn(observe::observe)).with_state(state)
+}
+
+/// As [`with_middleware`], for routes that no web page calls.
+pub(crate) fn observed(routes: Router<RouterState>, state: RouterState) -> Router {
+    metrics::recorder();
+    routes.layer(middleware::from_fn(observe::observe)).with_state(state)
 }

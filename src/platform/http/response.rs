@@ -14,9 +14,9 @@
 //!
 //! The response to an executed request always has a `data` member; any other response never has one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
-use async_graphql::{ErrorExtensionValues, Response as GraphqlResponse, ServerError, Value};
+use async_graphql::{Response as GraphqlResponse, ServerError, Value};
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -26,8 +26,9 @@ use serde::Serialize;
 
 use super::negotiation::ResponseType;
 use crate::platform::{
+    budget,
     error::{Code, Error, RETRY_AFTER_MS},
-    graphql::error_response::Refusal,
+    graphql::error_response::{Refusal, server_error},
 };
 
 /// The result of one GraphQL request, before it is written.
@@ -64,6 +65,19 @@ impl Outcome {
             Self::Executed(_) => StatusCode::OK,
         }
     }
+
+    /// The longest time that one of its errors names for a retry.
+    fn retry_after_ms(&self) -> Option<u64> {
+        let of = |error: &ServerError| match error.extensions.as_ref()?.get("retryAfterMs")? {
+            Value::Number(ms) => ms.as_u64(),
+            _ => None,
+        };
+        match self {
+            Self::Executed(response) => response.errors.iter().filter_map(of).max(),
+            Self::Refused(refusal) => refusal.response.errors.iter().filter_map(of).max(),
+            Self::TransportError(_, error) => error.retry_after_ms(),
+        }
+    }
 }
 
 impl Serialize for Outcome {
@@ -97,33 +111,29 @@ fn has_code(error: &ServerError, code: Code) -> bool {
     matches!(error.extensions.as_ref().and_then(|map| map.get("code")), Some(Value::String(text)) if text == code.as_str())
 }
 
-fn server_error(error: &Error) -> ServerError {
-    let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", error.code().as_str());
-    if error.code() == Code::Unavailable {
-        extensions.set("retryAfterMs", RETRY_AFTER_MS);
-    }
-    let mut server_error = ServerError::new(error.message(), None);
-    server_error.extensions = Some(extensions);
-    server_error
+/// The response to a single request, of at most `limit` bytes.
+pub(super) fn single(kind: ResponseType, outcome: &Outcome, limit: usize) -> Response {
+    json(kind, outcome.status(kind), outcome.retry_after_ms(), outcome, limit)
 }
 
-/// The response to a single request.
-pub(super) fn single(kind: ResponseType, outcome: &Outcome) -> Response {
-    json(kind, outcome.status(kind), outcome)
-}
-
-/// The response to a batch: an array in the order of the requests. Its status is their common status, else 200.
-pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome]) -> Response {
+/// The response to a batch, of at most `limit` bytes: an array in the order of the requests. Its status is their common
+/// status, else 200.
+pub(super) fn batch(kind: ResponseType, outcomes: &[Outcome], limit: usize) -> Response {
     let mut statuses = outcomes.iter().map(|outcome| outcome.status(kind));
     let first = statuses.next().unwrap_or(StatusCode::OK);
     let status = if statuses.all(|status| status == first) { first } else { StatusCode::OK };
-    json(kind, status, outcomes)
+    json(kind, status, outcomes.iter().filter_map(Outcome::retry_after_ms).max(), outcomes, limit)
 }
 
 /// The response to a request that the transport refuses.
 pub(super) fn error(kind: ResponseType, status: StatusCode, error: Error) -> Response {
-    single(kind, &Outcome::TransportError(status, error))
+    single(kind, &Outcome::TransportError(status, error), usize::MAX)
+}
+
+/// The response on a connection that this server has no room for.
+pub(super) fn full() -> Response {
+    let problem = Error::new(Code::RateLimited, "the server has no room for another connection");
+    error(ResponseType::Json, StatusCode::SERVICE_UNAVAILABLE, problem)
 }
 
 /// The response for a path that does not exist.
@@ -132,11 +142,46 @@ pub(super) fn not_found() -> Response {
     error(ResponseType::Json, StatusCode::NOT_FOUND, problem)
 }
 
-fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: &T) -> Response {
-    let Ok(bytes) = serde_json::to_vec(content) else {
+/// Text of at most `limit` bytes.
+struct BoundedText {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for BoundedText {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.write_all(part).map(|()| part.len())
+    }
+
+    fn write_all(&mut self, part: &[u8]) -> io::Result<()> {
+        if part.len() > self.limit - self.bytes.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn json<T: Serialize + ?Sized>(
+    kind: ResponseType,
+    status: StatusCode,
+    retry_after_ms: Option<u64>,
+    content: &T,
+    limit: usize,
+) -> Response {
+    let mut text = BoundedText { bytes: Vec::with_capacity(128), limit };
+    if let Err(problem) = serde_json::to_writer(&mut text, content) {
+        if problem.is_io() {
+            return self::error(kind, StatusCode::PAYLOAD_TOO_LARGE, budget::too_large(limit));
+        }
         tracing::error!("a GraphQL response could not be written as JSON");
         return self::error(kind, StatusCode::INTERNAL_SERVER_ERROR, Error::internal("response is not JSON"));
-    };
+    }
+    let bytes = text.bytes;
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -146,7 +191,7 @@ fn json<T: Serialize + ?Sized>(kind: ResponseType, status: StatusCode, content: 
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_MS.div_ceil(1_000).into());
+            headers.insert(header::RETRY_AFTER, retry_after_ms.unwrap_or(RETRY_AFTER_MS).div_ceil(1_000).into());
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -203,6 +248,17 @@ mod tests {
             assert_eq!(outcome.status(ResponseType::Json), json, "{code:?}");
             assert_eq!(outcome.status(ResponseType::GraphqlResponse), graphql, "{code:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_not_written() {
+        let outcome = Outcome::Executed(GraphqlResponse::new(value!({ "a": "123456789" })));
+        let written = serde_json::to_vec(&outcome).unwrap().len();
+        assert_eq!(single(ResponseType::Json, &outcome, written).status(), StatusCode::OK);
+        assert_eq!(single(ResponseType::Json, &outcome, written - 1).status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let outcomes = [outcome];
+        assert_eq!(batch(ResponseType::Json, &outcomes, written + 1).status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(batch(ResponseType::Json, &outcomes, written + 2).status(), StatusCode::OK);
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //! ```
 //! Every connection runs as a task of [`Shutdown::tasks`]. So must everything that outlives its request, such as a
 //! WebSocket. TLS is left to a proxy in front of the server.
+//!
+//! Bounds: the number of connections (`places.rs`), the bytes of a request's head, and the responses that a client does not
+//! take (`unsent.rs`).
 
 use std::{
     convert::Infallible,
@@ -20,12 +23,18 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderValue, StatusCode, Version, header},
+};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use metrics::counter;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -33,14 +42,24 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
+use super::{
+    negotiation,
+    places::{PROBATION, Place, Places},
+    response,
+    unsent::Unsent,
+};
 use crate::platform::config::HttpSettings;
 
 /// Most concurrent HTTP/2 requests on one connection.
 const CONCURRENT_STREAMS: u32 = 128;
+/// Bytes of one HTTP/2 response that hyper holds besides the response itself.
+const STREAM_BUFFER: usize = 64 * 1_024;
 /// Pause after a failed accept. The usual cause is too many open files, for which only waiting helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long to wait for tasks to end after their connections are dropped.
 const DROP_TIME: Duration = Duration::from_secs(1);
+/// What a connection on probation may ask for without a credential.
+const HEALTH_PATHS: [&str; 3] = ["/live", "/ready", "/metrics"];
 
 /// Stops the server in two stages. Clones share the same tokens.
 #[derive(Debug, Clone, Default)]
@@ -56,11 +75,15 @@ pub struct Shutdown {
 /// Serves `router` on `listener` until `shutdown` stops it. Returns the number of connections that were dropped.
 pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSettings, shutdown: Shutdown) -> usize {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.read_timeout);
+    // Bounds the head of a request, and what is buffered of a response.
+    let header_limit = settings.header_limit;
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.read_timeout).max_buf_size(header_limit);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(CONCURRENT_STREAMS)
+        .max_header_list_size(u32::try_from(header_limit).unwrap_or(u32::MAX))
+        .max_send_buf_size(STREAM_BUFFER)
         .keep_alive_interval(settings.ping_every)
         .keep_alive_timeout(settings.silence_limit);
     let stop = shutdown.now.child_token();
@@ -68,6 +91,8 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSetting
         builder,
         router,
         first_request_within: settings.read_timeout,
+        places: Places::new(settings),
+        unsent: Unsent::new(settings),
         drain: shutdown.drain.clone(),
         stop: stop.clone(),
     });
@@ -99,6 +124,8 @@ struct Connections {
     builder: Builder<TokioExecutor>,
     router: Router,
     first_request_within: Duration,
+    places: Places,
+    unsent: Arc<Unsent>,
     drain: CancellationToken,
     stop: CancellationToken,
 }
@@ -109,7 +136,10 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>, tasks: &
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                tasks.spawn(Arc::clone(connections).run(stream, peer));
+                let connections = Arc::clone(connections);
+                if let Some(place) = connections.places.enter(peer.ip()) {
+                    tasks.spawn(connections.run(stream, peer, place));
+                }
             }
             // The client disconnected before the connection was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -127,20 +157,35 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>, tasks: &
 
 impl Connections {
     /// Serves one connection until it ends or is upgraded.
-    async fn run(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        // Responses are written whole, so waiting to fill a packet would only delay them.
+    async fn run(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
+        // Responses are written in large portions, so waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
+        let unsent = self.unsent.connection();
         let has_request = Arc::new(AtomicBool::new(false));
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             has_request.store(true, Ordering::Relaxed);
-            respond(self.router.clone(), request, peer)
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let admitted = place.is_open() || passes_probation(&request);
+            request.extensions_mut().insert(Arc::clone(&place));
+            let (router, unsent, place) = (self.router.clone(), Arc::clone(&unsent), Arc::clone(&place));
+            async move {
+                let is_http_2 = request.version() == Version::HTTP_2;
+                let mut response =
+                    if admitted { router.oneshot(request.map(Body::new)).await? } else { response::full() };
+                // One response is all that a connection on probation gets, so that the next one can have its turn.
+                if !is_http_2 && !place.is_open() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(unsent.send(response))
+            }
         });
         let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         // hyper's own limit starts when the protocol is known. This one also ends a connection without any bytes.
         let silence = sleep(self.first_request_within);
-        tokio::pin!(silence);
-        let (mut checked, mut draining) = (false, false);
+        let (given_up, probation) = (unsent.given_up(), sleep(PROBATION));
+        tokio::pin!(silence, given_up, probation);
+        let (mut checked, mut draining, mut on_probation) = (false, false, !place.is_open());
         loop {
             tokio::select! {
                 // Errors here are the client's: it disconnected or did not send HTTP.
@@ -150,6 +195,17 @@ impl Connections {
                     if !has_request.load(Ordering::Relaxed) {
                         return;
                     }
+                }
+                () = &mut probation, if on_probation => {
+                    on_probation = false;
+                    if !place.is_open() {
+                        return;
+                    }
+                }
+                reason = &mut given_up => {
+                    tracing::info!(reason, "closing a connection: the client does not take its responses");
+                    counter!("switchboard_http_connections_closed_total", "reason" => reason).increment(1);
+                    return;
                 }
                 () = self.drain.cancelled(), if !draining => {
                     draining = true;
@@ -161,8 +217,10 @@ impl Connections {
     }
 }
 
-async fn respond(router: Router, request: Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    router.oneshot(request).await
+/// True for a request that a connection on probation may send.
+fn passes_probation(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    HEALTH_PATHS.contains(&request.uri().path())
+        || headers.contains_key(header::AUTHORIZATION)
+        || negotiation::has_token(headers, header::UPGRADE, "websocket")
 }

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 
-use super::{cors::OriginPolicy, health::Readiness, server::Shutdown, websocket::SocketState};
+use super::{
+    cors::{OriginPolicy, Origins},
+    health::Readiness,
+    rate_limits::RateLimits,
+    server::Shutdown,
+    websocket::SocketState,
+};
 use crate::platform::{auth::Authenticator, clock::Clock, config::HttpSettings, graphql::engine::Engine};
 
 /// What the routes share.
@@ -33,11 +39,44 @@ pub struct HttpState {
 pub(crate) struct RouterState {
     http: Arc<HttpState>,
     sockets: Arc<SocketState>,
+    gates: Arc<Gates>,
+}
+
+/// What decides whether a request of a known caller may run, for all transports.
+pub(crate) struct Gates {
+    /// Which web pages may act for whom.
+    pub(super) origins: Arc<Origins>,
+    /// How often a client may do what costs much.
+    pub(super) rates: Arc<RateLimits>,
 }
 
 impl RouterState {
-    pub(super) fn new(http: HttpState, sockets: SocketState) -> Self {
-        Self { http: Arc::new(http), sockets: Arc::new(sockets) }
+    pub(crate) fn new(http: HttpState) -> Self {
+        let origins = Origins::new(&http.settings.allowed_origins, http.development, http.origin_policy.clone());
+        let gates = Gates { origins: Arc::new(origins), rates: Arc::new(RateLimits::new(&http.settings.rates)) };
+        let sockets = SocketState::new(
+            http.engine.clone(),
+            Arc::new(http.authenticator.clone()),
+            Arc::clone(&http.settings),
+            [http.shutdown.drain.clone(), http.shutdown.now.clone()],
+            http.shutdown.tasks.clone(),
+        );
+        let sockets = sockets.with_gates(&gates);
+        Self { http: Arc::new(http), sockets: Arc::new(sockets), gates: Arc::new(gates) }
+    }
+
+    pub(super) fn origins(&self) -> &Arc<Origins> {
+        &self.gates.origins
+    }
+
+    pub(crate) fn http(&self) -> &HttpState {
+        &self.http
+    }
+}
+
+impl FromRef<RouterState> for Arc<Gates> {
+    fn from_ref(state: &RouterState) -> Self {
+        Arc::clone(&state.gates)
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) enum LastSent {
     Nothing,
     /// The record, at the version in the cursor.
     Record(Cursor),
-    /// A DELETE.
+    /// The DELETE of the record, whatever its version: a second one would tell the client nothing.
     Deleted,
 }
 

@@ -38,7 +38,7 @@ use tokio::sync::SemaphorePermit;
 pub use changes::{Changes, Record};
 pub(crate) use sql::ChangeColumns;
 
-use super::{db::Pools, error::Result, event::LogNotifier, timer::TimerWaker};
+use super::{batch::ReaderGate, db::Pools, error::Result, event::LogNotifier, timer::TimerWaker};
 
 /// How many times a verb is run at most, the first time included.
 const ATTEMPTS: u32 = 8;
@@ -126,6 +126,11 @@ impl UnitOfWork {
     /// The pool of requests, for reads without a decision.
     pub fn pool(&self) -> &PgPool {
         &self.pools.requests
+    }
+
+    /// Each caller's share of the pool of requests.
+    pub(crate) fn readers(&self) -> &ReaderGate {
+        &self.pools.readers
     }
 
     /// The pool of the workers that run batches.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use serde_json::{Map, Value};
 
-use super::SessionContextExt as _;
+use super::{SessionContextExt as _, objects::MOST_USERS};
 use crate::{
     platform::{
         error::{Error, Result},
         graphql::{
             context::ContextExt as _,
+            directives,
             scalars::{Datetime, Json},
         },
     },
@@ -150,6 +151,7 @@ pub struct SessionHealthOverview {
     /// The session.
     session_id: ID,
     /// By user id; at most 1,000.
+    #[graphql(directive = directives::list_size::apply(MOST_USERS))]
     users: Vec<UserHealth>,
     /// Figures about all of them.
     stats: Stats,

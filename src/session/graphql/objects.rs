@@ -10,11 +10,15 @@ use crate::{
         error::Result,
         graphql::{
             context::ContextExt as _,
+            directives,
             scalars::{Datetime, Json},
         },
     },
     session::{SessionRecord, UserRecord, rights, rules::ConnectionState},
 };
+
+/// Most participants that a session shows, for the cost of the list.
+pub(super) const MOST_USERS: i32 = 1_000;
 
 /// The object `SessionCoordination` of the schema.
 #[derive(Debug, Clone)]
@@ -96,12 +100,17 @@ impl SessionCoordination {
     }
 
     /// The participants as they are now, by user id; at most 1,000.
+    #[graphql(
+        directive = directives::cost::apply(directives::LIST),
+        directive = directives::list_size::apply(MOST_USERS)
+    )]
     async fn users(&self, context: &Context<'_>) -> Result<Vec<SessionUser>> {
         let users = Box::pin(context.sessions().users(context.principal()?, &self.0.session_id)).await?;
         Ok(users.into_iter().map(SessionUser::from).collect())
     }
 
     /// How many participants there are now.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn user_count(&self, context: &Context<'_>) -> Result<i32> {
         Box::pin(context.sessions().user_count(context.principal()?, &self.0.session_id)).await
     }

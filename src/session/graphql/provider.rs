@@ -6,9 +6,15 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::SessionContextExt as _;
 use crate::{
-    platform::{error::Result, graphql::context::ContextExt as _},
+    platform::{
+        error::Result,
+        graphql::{context::ContextExt as _, directives},
+    },
     session::{ProviderRecord, rules::ProviderState},
 };
+
+/// Most providers of a company, for the cost of a list.
+pub(super) const MOST_PROVIDERS: i32 = 100;
 
 /// The object `SessionProvider` of the schema.
 #[derive(Debug, Clone)]
@@ -55,12 +61,14 @@ impl SessionProvider {
     }
 
     /// Open sessions that are on it now.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn sessions(&self, context: &Context<'_>) -> Result<i32> {
         let counts = context.sessions().provider_counts(context.principal()?, &self.0.name);
         Ok(Box::pin(counts).await?.0)
     }
 
     /// How often sessions left it in the last hour.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn failures(&self, context: &Context<'_>) -> Result<i32> {
         let counts = context.sessions().provider_counts(context.principal()?, &self.0.name);
         Ok(Box::pin(counts).await?.1)
@@ -92,6 +100,7 @@ pub struct SetSessionProvidersInput {
 #[derive(Debug, SimpleObject)]
 pub struct SetSessionProvidersPayload {
     /// All providers of the company after the call, best first.
+    #[graphql(directive = directives::list_size::apply(MOST_PROVIDERS))]
     providers: Vec<SessionProvider>,
 }
 

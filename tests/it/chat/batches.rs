@@ -74,7 +74,7 @@ async fn each_offer_in_a_batch_has_its_own_outcome() {
     assert_eq!(unknown.await.unwrap().unwrap_err().code(), Code::NotFound);
     assert_eq!(closed.await.unwrap().unwrap_err().code(), Code::Conflict);
     assert_eq!(stranger.await.unwrap().unwrap_err().code(), Code::Conflict);
-    assert!(bad.await.unwrap().is_err());
+    assert_eq!(bad.await.unwrap().unwrap_err().code(), Code::BadUserInput);
     let [one, other] = twice;
     assert_eq!(one.await.unwrap().unwrap().id, other.await.unwrap().unwrap().id, "a repeat answers what is there");
     assert_eq!(joins.await.unwrap().unwrap().key, shared);

@@ -56,6 +56,8 @@ impl Company {
             race_contracts: 100,
             reoffer_grace: Duration::from_secs(30),
             anonymous_widgets: false,
+            guesses_at_once: 100,
+            guesses_per_second: 1,
         };
         let server = |pool: &PgPool| {
             let work = UnitOfWork::new(pool.clone().into(), LogNotifier::default(), TimerWaker::default());

@@ -47,7 +47,8 @@ async fn an_argument_out_of_bounds_is_refused_with_its_name() {
     let table = [
         (WRITE, json!({ "chat": chat["id"], "text": "   " }), "message.text"),
         (WRITE, json!({ "chat": chat["id"], "text": "x".repeat(10_001) }), "message.text"),
-        (WRITE, json!({ "chat": chat["id"], "text": "a\u{0}b" }), "message.text"),
+        (WRITE, json!({ "chat": chat["id"], "text": "a\u{7}b" }), "message.text"),
+        (WRITE, json!({ "chat": chat["id"], "text": "a\u{0}b" }), "$text: "),
         (rate, json!({ "chat": chat["id"], "rating": 0 }), "rate.rating"),
         (rate, json!({ "chat": chat["id"], "rating": 6 }), "rate.rating"),
         (update, json!({ "chat": chat["id"], "patch": { "status": "ACTIVE" } }), "patch.status"),

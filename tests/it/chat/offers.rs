@@ -214,3 +214,29 @@ async fn a_stream_begins_with_what_its_reader_may_see() {
     let other_company = Principal { company_id: Uuid::now_v7(), ..company.service.clone() };
     assert_eq!(count(&other_company, all()).await, Ok(0));
 }
+
+#[tokio::test]
+async fn contracts_that_do_not_exist_are_reported_to_the_call_and_kept_nowhere() {
+    let company = Company::new().await;
+    let [server, _] = &company.servers;
+    let contract = company.contract(1, None).await;
+    let key = Uuid::now_v7();
+    for turn in 0..5 {
+        let mut named: Vec<Uuid> = (0..90).map(|_| Uuid::now_v7()).collect();
+        if turn == 3 {
+            named.push(contract.id);
+        }
+        let call = NewRace { contract_ids: Some(named.clone()), ..company.on_shift(key) };
+        let race = server.create_race(&company.visitor("ada"), call).await.unwrap();
+        let reported: Vec<Uuid> = race.record.failures.iter().map(|failure| failure.contract_id).collect();
+        assert_eq!(reported, named[..90], "the call's own, and none of the calls before");
+        assert_eq!(race.chats.len(), usize::from(turn >= 3));
+    }
+    assert_eq!(company.see(key).await.record.failures, []);
+    let kept = "select coalesce(max(length(failures::text)), 0)::bigint from chat_race";
+    assert_eq!(company.count(kept).await, 2, "[]");
+    let told = "select coalesce(max(length(payload::text)), 0)::bigint from event where subject_type = 'chat_race'";
+    assert!(company.count(told).await < 1_000);
+    assert_eq!(company.count("select count(*) from event where subject_type = 'chat_race'").await, 2);
+    company.check().await;
+}

@@ -9,12 +9,13 @@ use uuid::Uuid;
 
 use super::company::Company;
 
-const STATEMENTS: [&str; 11] = [
+const STATEMENTS: [&str; 12] = [
     "src/chat/sql/read_races.sql",
     "src/chat/sql/lock_races.sql",
     "src/chat/sql/lock_chats.sql",
     "src/chat/sql/insert_races.sql",
     "src/chat/sql/update_races.sql",
+    "src/chat/sql/chats_of_races.sql",
     "src/chat/contract/sql/find_contracts.sql",
     "src/chat/message/sql/read_chats.sql",
     "src/chat/message/sql/known_messages.sql",

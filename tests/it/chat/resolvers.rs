@@ -25,6 +25,8 @@ async fn schema(company: &Company) -> ChatSchema {
         jwt_secret: None,
         jwks: None,
         jwks_refresh: std::time::Duration::from_mins(5),
+        jwt_audience: None,
+        jwt_issuer: None,
         dev: false,
         consumer_token_ttl: std::time::Duration::from_mins(1),
     };
@@ -173,8 +175,9 @@ async fn arguments_out_of_bounds_are_refused_with_their_names() {
     run(&schema, known(&company.service), document, json!({ "input": input })).await.unwrap();
     let (document, input) = patch(json!({ "name": null }));
     run(&schema, known(&company.service), document, json!({ "input": input })).await.unwrap();
-    let changed = company.servers[1].contract(&company.service, contract.id).await.unwrap().unwrap();
-    assert_eq!((changed.name, changed.rate, changed.version), (None, Some(2.5), 3), "null clears, absent keeps");
+    let service = Arc::new(company.service.clone());
+    let changed = company.servers[1].contract(&service, contract.id).await.unwrap().unwrap();
+    assert_eq!((&changed.name, changed.rate, changed.version), (&None, Some(2.5), 3), "null clears, absent keeps");
     let (document, input) = patch(json!({ "rate": 2.5 }));
     let refused = run(&schema, known(&company.visitor("ada")), document, json!({ "input": input })).await.unwrap_err();
     assert!(refused.starts_with("FORBIDDEN"), "{refused}");

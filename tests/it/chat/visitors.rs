@@ -1,9 +1,11 @@
 //! No visitor ever receives another's chat, by any path.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use switchboard::demo;
+use uuid::Uuid;
 
-use super::{WRITE, agent_of, create_won_race, end, new_visitor, start, write};
-use crate::support::app::TestApp;
+use super::{WRITE, agent_of, create_chat, create_won_race, end, new_visitor, start, write};
+use crate::support::app::{Node, TestApp, agent, service};
 
 #[tokio::test]
 async fn no_field_returns_another_visitors_chat() {
@@ -108,5 +110,78 @@ async fn no_subscription_sends_another_visitors_chat() {
     for (document, mut stream) in streams {
         let event = stream.event().await;
         assert_eq!(event["record"]["key"], own_race["key"], "{document}: {event}");
+    }
+}
+
+/// The contracts that each path shows, each as (id, status, rate, fee).
+async fn shown(node: &Node, token: &str, contract: Uuid) -> Value {
+    let fields = "id status rate chatMissFee";
+    let lists = format!(
+        "query($website: UUID!, $id: UUID!) {{ website(id: $website) {{ contracts {{ {fields} }} }} contracts {{ {fields} }}
+            inactive: contracts(condition: {{status: \"inactive\"}}) {{ {fields} }} contract(id: $id) {{ {fields} }}
+            chats {{ nodes {{ contract {{ {fields} }} }} }} }}"
+    );
+    let variables = json!({ "website": demo::WEBSITE_ID, "id": contract });
+    let found = node.fields(token, &lists, variables).await;
+    let of = |list: &Value| -> Value {
+        list.as_array().unwrap().iter().find(|shown| shown["id"] == json!(contract)).cloned().unwrap_or_default()
+    };
+    let all = [
+        of(&found["website"]["contracts"]),
+        of(&found["contracts"]),
+        found["contract"].clone(),
+        found["chats"]["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|chat| chat["contract"].clone())
+            .next()
+            .unwrap_or_default(),
+        of(&found["inactive"]),
+    ];
+    json!(all)
+}
+
+#[tokio::test]
+async fn a_visitor_sees_no_prices_and_of_inactive_contracts_only_those_of_its_chats() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let (eve, mallory) = (new_visitor(), new_visitor());
+    let contract = demo::demo().contracts[0].clone();
+    let update = "mutation($id: UUID!, $patch: ContractPatch!) {
+        updateContract(input: {id: $id, patch: $patch}) { contract { version } } }";
+    let patch = async |patch: Value| {
+        node.fields(&service(), update, json!({ "id": contract.id, "patch": patch })).await;
+    };
+    patch(json!({ "rate": 12.5, "chatMissFee": 3.0 })).await;
+    create_chat(&node, &eve, &contract.id.to_string(), None).await;
+    let as_company = |status: &str| json!({ "id": contract.id, "status": status, "rate": 12.5, "chatMissFee": 3.0 });
+    let as_visitor = |status: &str| json!({ "id": contract.id, "status": status, "rate": null, "chatMissFee": null });
+    let unseen = Value::Null;
+    let (active, inactive) = (as_visitor("active"), as_visitor("inactive"));
+    assert_eq!(shown(&node, &eve, contract.id).await, json!([active, active, active, active, unseen]));
+    assert_eq!(shown(&node, &mallory, contract.id).await, json!([active, active, active, unseen, unseen]));
+    let document = "subscription { contractStatus { operation record { id status rate chatMissFee } } }";
+    let mut stream = node.subscribe(&mallory, document, json!({})).await;
+    assert!(stream.ready().await.contains(&active));
+
+    patch(json!({ "status": "inactive" })).await;
+    let left = stream.event().await;
+    assert_eq!((&left["operation"], &left["record"]), (&json!("DELETE"), &inactive), "without prices");
+    assert_eq!(shown(&node, &eve, contract.id).await, json!([inactive, inactive, inactive, inactive, inactive]));
+    assert_eq!(shown(&node, &mallory, contract.id).await, json!([unseen, unseen, unseen, unseen, unseen]));
+    for token in [&service(), &agent(contract.agent_id)] {
+        let company = as_company("inactive");
+        assert_eq!(shown(&node, token, contract.id).await, json!([company, company, company, company, company]));
+    }
+    let mut again = node.subscribe(&mallory, document, json!({})).await;
+    assert!(again.ready().await.iter().all(|shown| shown["status"] == "active"));
+
+    // Prices change, and the contract comes back: a visitor hears of the second only.
+    patch(json!({ "rate": 99.0 })).await;
+    patch(json!({ "status": "active" })).await;
+    for stream in [&mut stream, &mut again] {
+        let back = stream.event().await;
+        assert_eq!((&back["operation"], &back["record"]), (&json!("INSERT"), &active));
     }
 }

@@ -49,6 +49,8 @@ impl Setting {
             jwt_secret: None,
             jwks: None,
             jwks_refresh: Duration::from_mins(5),
+            jwt_audience: None,
+            jwt_issuer: None,
             dev: false,
             consumer_token_ttl: Duration::from_mins(1),
         };

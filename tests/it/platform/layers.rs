@@ -28,6 +28,32 @@ fn the_platform_imports_no_concept() {
     assert!(files > 50, "only {files} files found");
 }
 
+#[test]
+fn ids_have_one_source() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![source.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("tests") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                let code = code.split("#[cfg(test)]\n#[expect").next().unwrap();
+                let makes_ids = ["now_v7()", "new_v4()", "from_unix_timestamp_millis(", "from_random_bytes("];
+                if makes_ids
+                    .iter()
+                    .any(|call| code.contains(&format!("Uuid::{call}")) || code.contains(&format!("Builder::{call}")))
+                {
+                    found.push(path.strip_prefix(&source).unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert_eq!(found, [Path::new("platform/clock.rs")]);
+}
+
 /// The first name of each path that starts with `crate::`; of `crate::{…}` all names within the braces.
 fn imports(text: &str) -> impl Iterator<Item = &str> {
     text.split("crate::").skip(1).flat_map(|rest| {

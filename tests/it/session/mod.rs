@@ -105,3 +105,22 @@ async fn count_events(app: &TestApp, session: &str, event_type: &str) -> i64 {
         .await
         .unwrap()
 }
+
+/// Waits until servers have taken so many more turns at a duty.
+async fn turns(app: &TestApp, duty: &str, count: usize) {
+    let mut sql = app.sql().await;
+    let mut last: Option<time::OffsetDateTime> = None;
+    let mut seen = 0;
+    while seen <= count {
+        let ran_at = sqlx::query_scalar("select nullif(ran_at, '-infinity') from session_duty where duty = $1")
+            .bind(duty)
+            .fetch_one(&mut sql)
+            .await
+            .unwrap();
+        if ran_at != last {
+            seen += 1;
+            last = ran_at;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

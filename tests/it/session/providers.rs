@@ -88,9 +88,9 @@ async fn no_enabled_provider_is_a_conflict() {
     node.data(&admin(), SET, off).await;
     let input = super::choice("s", "ann", "daily");
     assert_eq!(node.code(&service(), super::SELECT, input).await, "CONFLICT");
-    let none: i64 =
+    let made: i64 =
         sqlx::query_scalar("select count(*) from session_coordination").fetch_one(&mut app.sql().await).await.unwrap();
-    assert_eq!(none, 0);
+    assert_eq!(made, 0);
     node.stop().await;
 }
 

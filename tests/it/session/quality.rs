@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{HEALTH, participant, sample, select, state};
+use super::{HEALTH, participant, sample, select, state, turns};
 use crate::support::{
     app::{Node, TestApp, service},
     client::Subscription,
@@ -79,7 +79,7 @@ async fn a_trend_switches_once_and_noise_never() {
         samples(&node, "ann", latency, 1).await;
         samples(&node, "bob", 70, 1).await;
     }
-    tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    turns(&app, "health", 2).await;
     assert_eq!(node.data(&service(), SESSION, json!({})).await["epoch"], 1);
     let quality = "subscription { qualityRecovery(sessionId: \"s\") { shouldRecover recommendation metrics } }";
     let mut stream = node.subscribe(&participant("s", "ann"), quality, json!({})).await;
@@ -96,7 +96,7 @@ async fn a_trend_switches_once_and_noise_never() {
     );
     // The samples are of the epoch before: they are no reason to switch again.
     assert_eq!(stream.event().await["shouldRecover"], false);
-    tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    turns(&app, "health", 2).await;
     let session = node.data(&service(), SESSION, json!({})).await;
     assert_eq!((&session["epoch"], &session["activeProvider"]), (&json!(2), &json!("p2p")));
     assert_eq!(

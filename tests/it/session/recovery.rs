@@ -79,9 +79,9 @@ async fn quality_waits_for_the_dwell_and_failure_does_not() {
     assert_eq!(recover(&node, "s", "ann", "daily", Some(1), "QUALITY").await["outcome"], "DWELL");
     assert_eq!(recover(&node, "s", "ann", "daily", Some(1), "FAILURE").await["outcome"], "SWITCHED");
     app.advance(31).await;
-    let none = recover(&node, "s", "ann", "p2p", Some(2), "QUALITY").await;
-    assert_eq!(none["outcome"], "NO_PROVIDER", "daily cools down for a minute");
-    assert_eq!(none["newProvider"], "p2p");
+    let kept = recover(&node, "s", "ann", "p2p", Some(2), "QUALITY").await;
+    assert_eq!(kept["outcome"], "NO_PROVIDER", "daily cools down for a minute");
+    assert_eq!(kept["newProvider"], "p2p");
     app.advance(61).await;
     assert_eq!(recover(&node, "s", "ann", "p2p", Some(2), "QUALITY").await["outcome"], "SWITCHED");
     node.stop().await;
@@ -92,8 +92,8 @@ async fn a_failure_without_another_provider_keeps_the_epoch() {
     let app = TestApp::new().await;
     let node = app.node_with(&["--session-providers", "daily"]).await;
     select(&node, "s", "ann", "daily").await;
-    let none = recover(&node, "s", "ann", "daily", Some(1), "FAILURE").await;
-    assert_eq!((&none["outcome"], &none["epoch"]), (&json!("NO_PROVIDER"), &json!(1)));
+    let kept = recover(&node, "s", "ann", "daily", Some(1), "FAILURE").await;
+    assert_eq!((&kept["outcome"], &kept["epoch"]), (&json!("NO_PROVIDER"), &json!(1)));
     node.stop().await;
 }
 

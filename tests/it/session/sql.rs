@@ -66,8 +66,8 @@ async fn results_have_the_keys_that_callers_read() {
         assert!(keys(&recovered).contains(&key), "{recovered}");
     }
     assert_eq!(recovered["affected_users"], json!(["ann"]));
-    let stale = result(&mut sql, "detect_stale_connections('s')").await;
-    assert_eq!(stale, json!({ "stale_users_detected": false, "stale_user_ids": [], "recovery_needed": false }));
+    let silent = result(&mut sql, "detect_stale_connections('s')").await;
+    assert_eq!(silent, json!({ "stale_users_detected": false, "stale_user_ids": [], "recovery_needed": false }));
     let quality = result(&mut sql, "recommend_quality_recovery('s')").await;
     assert_eq!(keys(&quality), ["metrics", "recommendation", "should_recover"]);
     assert_eq!(result(&mut sql, "get_session_health_alerts('s')").await, json!({ "alerts": [] }));

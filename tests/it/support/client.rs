@@ -51,6 +51,11 @@ impl Client {
         self.http.get(self.url(path)).send().await.unwrap().status().as_u16()
     }
 
+    /// The text of the response to a plain GET.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        self.http.get(self.url(path)).send().await.unwrap().text().await.unwrap()
+    }
+
     /// Sends this body.
     pub(crate) async fn post(&self, token: &str, body: impl Into<reqwest::Body>) -> reqwest::Result<Answer> {
         let mut request = self.http.post(self.url("/graphql")).header("accept", "application/graphql-response+json");

@@ -43,6 +43,7 @@ pub(crate) fn server_options(database: &PgConnectOptions) -> PgConnectOptions {
         database_acquire_timeout: PATIENCE,
         statement_timeout: PATIENCE,
         lock_timeout: PATIENCE,
+        read_share: 2,
     };
     db::connection_options(database.clone(), &settings)
 }

@@ -36,8 +36,12 @@ pub(crate) fn switchboard(arguments: &[&str]) -> Command {
 /// The binary on the database at `url`, with the tests' secret.
 pub(crate) fn switchboard_on(url: &str, arguments: &[&str]) -> Command {
     let mut command = switchboard(arguments);
-    command.env("DATABASE_URL", url).env("SWITCHBOARD_JWT_SECRET", SECRET).env("SWITCHBOARD_LISTEN", "127.0.0.1:0");
+    set_environment(&mut command, url);
     command
+}
+
+fn set_environment(command: &mut Command, url: &str) {
+    command.env("DATABASE_URL", url).env("SWITCHBOARD_JWT_SECRET", SECRET).env("SWITCHBOARD_LISTEN", "127.0.0.1:0");
 }
 
 /// Runs a command to its end.
@@ -72,6 +76,28 @@ impl Process {
     /// Starts a server on the database at `url`; returns when it listens.
     pub(crate) async fn serve(url: &str, flags: &[&str]) -> Self {
         Self::start(switchboard_on(url, &[&["serve"], flags].concat())).await
+    }
+
+    /// Starts a server that may open so many files; more cannot be had.
+    pub(crate) async fn serve_with_open_files(url: &str, limit: u32, flags: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_switchboard"), "serve"]).args(flags);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        set_environment(&mut command, url);
+        Self::start(command).await
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Starts the server with these environment variables as well.
+    pub(crate) async fn serve_in(url: &str, environment: &[(&str, &str)], flags: &[&str]) -> Self {
+        let mut command = switchboard_on(url, &[&["serve"], flags].concat());
+        command.envs(environment.iter().copied());
+        Self::start(command).await
     }
 
     /// Starts a server with an embedded database in `directory`.

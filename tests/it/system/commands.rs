@@ -98,10 +98,10 @@ async fn twenty_migrations_at_once_of_an_empty_database_all_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_start_needs_no_settings_and_the_printed_example_works() {
+async fn a_first_start_in_development_needs_no_other_setting_and_the_printed_example_works() {
     let directory = scratch().await;
-    // No command, no settings but where: the embedded database, a secret of its own, the demo company.
-    let server = Process::serve_embedded(&directory, &[]).await;
+    // No command, no settings but where and the mode: the embedded database, a secret of its own, the demo company.
+    let server = Process::serve_embedded(&directory, &["--dev"]).await;
     let said = server.said();
     let begins = said.iter().position(|line| line.trim_start().starts_with("curl ")).expect("a curl to try");
     let ends = said[begins..].iter().position(|line| !line.ends_with('\\')).unwrap();
@@ -123,7 +123,7 @@ async fn the_first_start_needs_no_settings_and_the_printed_example_works() {
     let key = Uuid::new_v4();
     server.client.data(token.trim(), CREATE_RACE, race_input(key)).await;
 
-    // After kill -9 it starts again on the same data, and greets no more.
+    // After kill -9 it starts again on the same data, and outside development greets no more.
     server.kill().await;
     let mut again = Process::serve_embedded(&directory, &[]).await;
     let race = again.client.data(token.trim(), CREATE_RACE, race_input(key)).await["race"].take();
@@ -131,6 +131,44 @@ async fn the_first_start_needs_no_settings_and_the_printed_example_works() {
     assert!(!again.said().iter().any(|line| line.contains("curl ")), "{:?}", again.said());
     again.signal("INT").await;
     assert_eq!(again.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_outside_development_makes_no_demo_data_and_shows_no_credential() {
+    let directory = scratch().await;
+    let server = Process::serve_embedded(&directory, &[]).await;
+    let said = server.said().join("\n");
+    let secret = std::fs::read_to_string(directory.join("jwt-secret")).unwrap();
+    for unwanted in ["curl", "eyJ", "Demo", &demo::COMPANY_ID.to_string(), &demo::PUBLIC_KEY.to_string()] {
+        assert!(!said.contains(unwanted), "{unwanted}: {said}");
+    }
+    assert!(!said.contains(secret.trim()), "{said}");
+    let answer = server.client.run("", "{ viewer { id } }", json!({})).await;
+    assert_eq!((answer.status, answer.code()), (401, "UNAUTHENTICATED"));
+    let mut seed = switchboard(&["seed"]);
+    seed.env("SWITCHBOARD_DATA_DIR", &directory);
+    assert!(printed(seed).await.contains("created"), "the server had made the demo company");
+}
+
+#[tokio::test]
+async fn issuer_and_audience_are_demanded_and_put_into_printed_tokens() {
+    let app = TestApp::new().await;
+    let url = app.database.url();
+    let realm = [("SWITCHBOARD_JWT_ISSUER", "https://id.example"), ("SWITCHBOARD_JWT_AUDIENCE", "switchboard")];
+    let server = Process::serve_in(&url, &realm, &[]).await;
+    let print = |environment: &[(&str, &str)]| {
+        let mut command = switchboard_on(&url, &["token", "--role", "service"]);
+        command.envs(environment.iter().copied());
+        printed(command)
+    };
+    let (named, unnamed) = (print(&realm).await, print(&[]).await);
+    server.client.data(named.trim(), "{ viewer { id } }", json!({})).await;
+    let answer = server.client.run(unnamed.trim(), "{ viewer { id } }", json!({})).await;
+    assert_eq!((answer.status, answer.code()), (401, "UNAUTHENTICATED"), "{answer:?}");
+    // Visitors' tokens are the server's own.
+    let login = "mutation($key: UUID!) { consumerLogin(input: {publicKey: $key}) { jwtToken } }";
+    let login = server.client.data("", login, json!({ "key": demo::PUBLIC_KEY })).await;
+    server.client.data(login["jwtToken"].as_str().unwrap(), "{ viewer { id } }", json!({})).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
-//! Whole servers, most of them as processes: commands, rights, hostile input, crashes, outages, load; and the documents
-//! that describe all this.
+//! Whole servers, most of them as processes: commands, rights, what is shown to whom, hostile clients and documents,
+//! crashes, outages, load; and the documents that describe all this.
 
 mod commands;
 mod crash;
 mod documentation;
+mod exposure;
+mod hostile_clients;
 mod hostile_documents;
 mod outage;
+mod proportion;
 mod rights;
 mod storm;

@@ -1,6 +1,10 @@
 //! Rights: every root field of the schema, for every kind of caller, on a running server.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+    time::Duration,
+};
 
 use async_graphql::parser::{
     parse_schema,
@@ -8,8 +12,11 @@ use async_graphql::parser::{
 };
 use serde_json::{Value, json};
 use switchboard::{
-    demo,
-    platform::auth::{Role, token::Claims},
+    concepts, demo,
+    platform::{
+        auth::{Role, token::Claims},
+        concept::Access,
+    },
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -144,6 +151,49 @@ const TABLE: [Row; 52] = [
     ("sessionProviderChanged", "subscription { sessionProviderChanged { operation record { id } } }",
                                                                ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
 ];
+
+/// What the registration of a root field allows a caller of the table, by its place there.
+fn is_reached(access: Access, caller: &str) -> bool {
+    let role = match caller {
+        "service" | "foreign" => Some(Role::Service),
+        "admin" => Some(Role::Admin),
+        "ada" | "ben" | "cleo" => Some(Role::Agent),
+        "eve" | "mallory" => Some(Role::Consumer),
+        "participant" => Some(Role::Participant),
+        _ => None,
+    };
+    match access {
+        Access::Anyone => true,
+        Access::Credential => role.is_some(),
+        Access::Roles(roles) => role.is_some_and(|role| roles.contains(&role)),
+    }
+}
+
+#[test]
+fn the_table_agrees_with_what_the_concepts_register() {
+    let registered: HashMap<&str, Access> =
+        concepts::all().into_iter().flat_map(|concept| concept.fields).copied().collect();
+    let mut wrong = String::new();
+    for (field, document, expected) in TABLE {
+        let field = covered(field, document);
+        let access = registered[field.as_str()];
+        for (caller, said) in CALLERS.into_iter().zip(expected) {
+            // Whom the registration keeps out gets one of these codes. Whom it lets in never gets the first; the second may
+            // still depend on the record.
+            let kept_out = if caller == "anonymous" { said == ANONYMOUS || said == F } else { said == F };
+            let agrees = if is_reached(access, caller) {
+                // Where widgets without a token are allowed is a setting, off in this test.
+                !kept_out || (field == "Subscription.chatChanged" && caller == "anonymous")
+            } else {
+                kept_out
+            };
+            if !agrees {
+                let _ = writeln!(wrong, "{field}: {access:?} does not agree with {said} for {caller}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
 
 /// The root fields of the schema, as `Query.viewer`.
 fn root_fields() -> BTreeSet<String> {

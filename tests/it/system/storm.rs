@@ -66,10 +66,13 @@ async fn round([east, west]: [&Client; 2], agents: &[Contender], key: Uuid) -> U
     winners[0]
 }
 
+/// One visitor asks in every round, and every agent answers.
+const UNLIMITED: [&str; 4] = ["--writes-at-once", "0", "--visitor-writes-at-once", "0"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exactly_one_of_fifty_agents_on_two_servers_wins_in_every_round() {
     let app = TestApp::new().await;
-    let (east, west) = tokio::join!(app.node(), app.node());
+    let (east, west) = tokio::join!(app.node_with(&UNLIMITED), app.node_with(&UNLIMITED));
     let service = service();
     let agents: Vec<Contender> =
         stream::iter(0..AGENTS).map(|_| hire(&east, &service)).buffer_unordered(8).collect().await;

@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::WebSocketUpgrade, routing};
+use axum::{
+    Router,
+    extract::{Path, WebSocketUpgrade},
+    routing,
+};
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
 use switchboard::platform::{
@@ -19,7 +23,7 @@ use tokio::{
 };
 
 /// Longer than any step of these tests takes unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Parser)]
 struct Flags {
@@ -32,9 +36,9 @@ pub(crate) fn settings(flags: &[&str]) -> HttpSettings {
     Flags::parse_from([&["test"], flags].concat()).http
 }
 
-struct Server {
-    address: SocketAddr,
-    shutdown: Shutdown,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) shutdown: Shutdown,
     /// Notified when a request to `/wait` has started.
     begun: Arc<Notify>,
     /// Lets that request end.
@@ -43,7 +47,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(flags: &[&str]) -> Self {
+    pub(super) async fn start(flags: &[&str]) -> Self {
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let shutdown = Shutdown::default();
         let waits = (Arc::clone(&begun), Arc::clone(&go_on));
@@ -60,8 +64,12 @@ impl Server {
                 })
             })
         };
-        let router =
-            Router::new().route("/", routing::get(async || "hello")).route("/socket", routing::get(echo)).route(
+        let large = async |Path(bytes): Path<usize>| "x".repeat(bytes);
+        let router = Router::new()
+            .route("/", routing::get(async || "hello"))
+            .route("/large/{bytes}", routing::get(large))
+            .route("/socket", routing::get(echo))
+            .route(
                 "/wait",
                 routing::get(async move || {
                     waits.0.notify_one();
@@ -76,7 +84,7 @@ impl Server {
         Self { address, shutdown, begun, go_on, served }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
@@ -86,7 +94,7 @@ impl Server {
 }
 
 /// Reads until the server closes the connection.
-async fn rest(stream: &mut TcpStream) -> String {
+pub(super) async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset closes the connection too.
     let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server closes");
@@ -119,6 +127,30 @@ async fn clients_that_send_no_complete_request_in_time_are_dropped() {
         assert_eq!(response.contains("hello"), sent.ends_with("\r\n\r\n"), "{sent:?}: {response}");
     }
     assert!(started.elapsed() >= Duration::from_millis(600), "every client had the whole time");
+}
+
+#[tokio::test]
+async fn a_request_head_over_the_limit_is_refused_before_it_is_complete() {
+    let server = Server::start(&["--header-limit", "16384"]).await;
+    let mut stream = server.connect().await;
+    let large = format!("GET / HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n", "y".repeat(380_000));
+    // The server may close while it is being sent.
+    let _ = stream.write_all(large.as_bytes()).await;
+    let response = rest(&mut stream).await;
+    assert!(response.is_empty() || response.starts_with("HTTP/1.1 431"), "{response}");
+    let mut stream = server.connect().await;
+    let fits = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-large: {}\r\n\r\n", "y".repeat(15_000));
+    stream.write_all(fits.as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.ends_with("hello"));
+
+    install_tls_provider();
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    for (bytes, status) in [(10_000, Some(200)), (20_000, None)] {
+        let request = client.get(format!("http://{}/", server.address)).header("x-large", "y".repeat(bytes));
+        let response = request.send().await;
+        let got = response.as_ref().ok().map(|response| response.status().as_u16()).filter(|status| *status < 400);
+        assert_eq!(got, status, "{response:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,4 +2,5 @@
 
 mod graphql_over_http;
 mod http_server;
+mod unread;
 mod websocket;

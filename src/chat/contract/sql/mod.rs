@@ -3,15 +3,26 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract};
+use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract, list::OwnContracts};
 use crate::platform::{clock, error::Result};
-
-/// Most contracts of one list. A company has one for each agent and shift.
-const MOST: i64 = 10_000;
 
 /// The company of a contract. The contract may be of any company, because a caller without a token belongs to none.
 pub(super) async fn company_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<Uuid>> {
-    Ok(sqlx::query_scalar!("select company_id from contract where id = $1", id).fetch_optional(connection).await?)
+    let company = sqlx::query_file_scalar!("src/chat/contract/sql/company_of_contract.sql", id);
+    Ok(company.fetch_optional(connection).await?)
+}
+
+/// Those of these contracts that the visitor has a chat with on this website.
+pub(in crate::chat) async fn with_chat(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    visitor: &str,
+    website_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>> {
+    let with_chat =
+        sqlx::query_file_scalar!("src/chat/contract/sql/contracts_with_chat.sql", company_id, visitor, website_id, ids);
+    Ok(with_chat.fetch_all(connection).await?)
 }
 
 /// Reads the contracts of these ids that exist. Takes no lock.
@@ -43,13 +54,13 @@ pub(in crate::chat) async fn on_shift(
     Ok(contracts.fetch_all(connection).await?)
 }
 
-/// Reads the contracts that match `filter` and, where given, the website and the agent to which the caller's rights
-/// restrict it.
+/// Reads the newest `limit` contracts that match `filter` and are among the caller's own, oldest first.
 pub(in crate::chat) async fn list(
     connection: &mut PgConnection,
     company_id: Uuid,
     filter: &ContractFilter,
-    (website_id, agent_id): (Option<Uuid>, Option<Uuid>),
+    own: &OwnContracts,
+    limit: usize,
 ) -> Result<Vec<ContractRecord>> {
     let contracts = sqlx::query_file_as!(
         ContractRecord,
@@ -60,9 +71,10 @@ pub(in crate::chat) async fn list(
         filter.shift,
         filter.agent_id,
         filter.website_id,
-        website_id,
-        agent_id,
-        MOST
+        own.website_id,
+        own.agent_id,
+        own.visitor,
+        i64::try_from(limit).unwrap_or(i64::MAX),
     );
     Ok(contracts.fetch_all(connection).await?)
 }

@@ -4,9 +4,9 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::MessageRecord;
+use super::{MessageRecord, MessageWindow};
 use crate::{
-    chat::{record::ChatRecord, rules::ChatStatus},
+    chat::rules::ChatStatus,
     platform::{
         error::Result,
         unit::{ChangeColumns, Changes},
@@ -147,24 +147,23 @@ pub(super) async fn write(
     Ok(written.fetch_all(connection).await?)
 }
 
-/// Reads at most `limit` messages of a chat between two places, both excluded: oldest first, or newest first.
+/// Reads a window of the messages of each of these chats, in the window's order.
 pub(in crate::chat) async fn page(
     connection: &mut PgConnection,
-    chat: &ChatRecord,
-    after: Option<(OffsetDateTime, Uuid)>,
-    before: Option<(OffsetDateTime, Uuid)>,
-    newest_first: bool,
-    limit: usize,
+    company_id: Uuid,
+    chat_ids: &[Uuid],
+    window: &MessageWindow,
 ) -> Result<Vec<MessageRecord>> {
+    let MessageWindow { after, before, newest_first, limit } = *window;
     let messages = sqlx::query_file_as!(
         MessageRecord,
         "src/chat/message/sql/page_of_messages.sql",
-        chat.company_id,
-        chat.id,
-        after.map(|place| place.0),
-        after.map(|place| place.1),
-        before.map(|place| place.0),
-        before.map(|place| place.1),
+        company_id,
+        chat_ids,
+        after.map(|place| place.at),
+        after.map(|place| place.id),
+        before.map(|place| place.at),
+        before.map(|place| place.id),
         newest_first,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );

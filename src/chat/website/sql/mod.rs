@@ -6,37 +6,40 @@ use uuid::Uuid;
 use super::{NewWebsite, WebsiteRecord};
 use crate::platform::{clock, error::Result};
 
-/// Reads one website of the company.
-pub(in crate::chat) async fn find(
+/// Reads the websites of these ids that exist.
+pub(in crate::chat) async fn find_many(
     connection: &mut PgConnection,
     company_id: Uuid,
-    id: Uuid,
-) -> Result<Option<WebsiteRecord>> {
-    let website = sqlx::query_file_as!(WebsiteRecord, "src/chat/website/sql/find_website.sql", company_id, id);
-    Ok(website.fetch_optional(connection).await?)
+    ids: &[Uuid],
+) -> Result<Vec<WebsiteRecord>> {
+    let websites = sqlx::query_file_as!(WebsiteRecord, "src/chat/website/sql/find_websites.sql", company_id, ids);
+    Ok(websites.fetch_all(connection).await?)
 }
 
-/// Reads the website of a public key, of any company.
-pub(super) async fn find_by_key(connection: &mut PgConnection, public_key: Uuid) -> Result<Option<WebsiteRecord>> {
-    let website = sqlx::query_file_as!(WebsiteRecord, "src/chat/website/sql/find_website_by_key.sql", public_key);
-    Ok(website.fetch_optional(connection).await?)
+/// Reads the websites of these public keys, of any company.
+pub(in crate::chat) async fn find_by_keys(
+    connection: &mut PgConnection,
+    public_keys: &[Uuid],
+) -> Result<Vec<WebsiteRecord>> {
+    let websites = sqlx::query_file_as!(WebsiteRecord, "src/chat/website/sql/find_websites_by_key.sql", public_keys);
+    Ok(websites.fetch_all(connection).await?)
 }
 
-/// True if a website of any company lists this origin. The origin is in lower case.
-pub(super) async fn allows_origin(connection: &mut PgConnection, origin: &str) -> Result<bool> {
-    let allows = sqlx::query_file_scalar!("src/chat/website/sql/allows_origin.sql", origin);
-    Ok(allows.fetch_one(connection).await?)
+/// The companies of which a website lists this origin. The origin is in lower case.
+pub(super) async fn companies_of_origin(connection: &mut PgConnection, origin: &str) -> Result<Vec<Uuid>> {
+    let companies = sqlx::query_file_scalar!("src/chat/website/sql/companies_of_origin.sql", origin);
+    Ok(companies.fetch_all(connection).await?)
 }
 
-/// True if the agent has a contract with the website.
-pub(super) async fn agent_serves(
+/// Those of these websites that the agent has a contract with.
+pub(in crate::chat) async fn of_agent(
     connection: &mut PgConnection,
     company_id: Uuid,
-    id: Uuid,
     agent_id: Uuid,
-) -> Result<bool> {
-    let serves = sqlx::query_file_scalar!("src/chat/website/sql/agent_serves_website.sql", company_id, id, agent_id);
-    Ok(serves.fetch_one(connection).await?)
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>> {
+    let served = sqlx::query_file_scalar!("src/chat/website/sql/websites_of_agent.sql", company_id, agent_id, ids);
+    Ok(served.fetch_all(connection).await?)
 }
 
 /// Inserts a website with its allowed origins.

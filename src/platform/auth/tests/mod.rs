@@ -2,6 +2,7 @@
 //! `tests/it/platform/auth.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod realm;
 mod rotation;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Authenticator, Caller, Credential, Principal, Role,
     refusal::Refusal,
-    token::{self, Claims},
+    token::{self, Claims, Realm},
 };
 use crate::platform::{
     clock::Clock,
@@ -94,6 +95,8 @@ async fn build(secret: Option<&str>, jwks: Option<String>, clock: &Clock) -> Res
         jwt_secret: None,
         jwks,
         jwks_refresh: Duration::from_mins(5),
+        jwt_audience: None,
+        jwt_issuer: None,
         dev: false,
         consumer_token_ttl: Duration::from_hours(1),
     };
@@ -193,7 +196,7 @@ fn exp_and_nbf_are_compared_without_leeway() {
     let at = |ms: i128| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).unwrap();
     let judge = |exp: Value, nbf: Value, now| {
         let claims = json!({ "role": "service", "company_id": COMPANY, "exp": exp, "nbf": nbf });
-        token::principal(serde_json::from_value(claims).unwrap(), now)
+        token::principal(serde_json::from_value(claims).unwrap(), &Realm::default(), now)
     };
     assert_eq!(judge(json!(1_000), Value::Null, at(999_999)).unwrap().expires_at, Some(at(1_000_000)));
     assert_eq!(judge(json!(1_000), Value::Null, at(1_000_000)), Err(Refusal::Expired));
@@ -214,7 +217,7 @@ fn each_role_needs_its_claims_and_ignores_the_others() {
     let judge = |claims: &Value| {
         let mut all = claims.clone();
         all["exp"] = json!(10);
-        token::principal(serde_json::from_value(all).unwrap(), OffsetDateTime::UNIX_EPOCH)
+        token::principal(serde_json::from_value(all).unwrap(), &Realm::default(), OffsetDateTime::UNIX_EPOCH)
     };
     let good = [
         json!({ "role": "consumer", "company_id": COMPANY, "sub": "v", "user_id": WEBSITE }),
@@ -313,12 +316,15 @@ async fn malformed_credentials_are_refused_and_an_absent_database_is_unavailable
 #[tokio::test]
 async fn development_lets_anonymous_callers_act_as_the_service() {
     let service: Principal =
-        token::principal(serde_json::from_value(claims()).unwrap(), OffsetDateTime::UNIX_EPOCH).unwrap();
+        token::principal(serde_json::from_value(claims()).unwrap(), &Realm::default(), OffsetDateTime::UNIX_EPOCH)
+            .unwrap();
     let service = Arc::new(Principal { expires_at: None, credential: Credential::Development, ..service });
     let settings = AuthSettings {
         jwt_secret: None,
         jwks: None,
         jwks_refresh: Duration::from_secs(1),
+        jwt_audience: None,
+        jwt_issuer: None,
         dev: true,
         consumer_token_ttl: Duration::from_mins(1),
     };

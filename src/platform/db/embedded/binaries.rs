@@ -54,9 +54,9 @@ pub(super) fn command(program: impl AsRef<Path>, account: Option<&Account>) -> C
 /// A folder with `initdb`, `postgres` and `pg_ctl` of one version that `account` can run.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    /// The folder.
+    /// The folder that holds `postgres` and `initdb`.
     pub folder: PathBuf,
-    /// The major version.
+    /// The major version, such as 15; at least the oldest that is supported.
     pub major: u32,
 }
 

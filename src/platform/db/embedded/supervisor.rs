@@ -47,9 +47,9 @@ const HOLD: &str = r#"exec 3>&1 1>&2; exec "$@""#;
 /// Whether commits survive the loss of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// They do.
+    /// Every commit is flushed to disk, so that it survives a crash of the machine.
     Full,
-    /// They survive Postgres' end but not the machine's: for tests.
+    /// A commit survives the end of Postgres but not a crash of the machine: for tests.
     None,
 }
 

@@ -1,7 +1,7 @@
 //! What transports call: prepare a request, execute it, or subscribe.
 //!
 //! ```text
-//! prepare:   bytes ─► cache of documents ─► operationName ─► variables ─► page sizes ─► Prepared | Refusal
+//! prepare:   bytes ─► cache of documents ─► operationName ─► variables ─► cost ─► Prepared | Refusal
 //! execute:   credential, introspection ─► executor ─► codes, log, metrics
 //! subscribe: credential ─► the resolver's source ─► each message executed (source.rs) or shared (render_cache.rs)
 //! ```
@@ -10,6 +10,9 @@
 //! - Every document that async-graphql executes has passed the guard, so the settings bound its time, memory and stack.
 //! - A document is parsed and validated once. A request whose document is cached costs the check of its variables and a
 //!   clone of one operation.
+//! - An answer that becomes larger than its budget is not built to its end: `PAYLOAD_TOO_LARGE`. The requests of a batch
+//!   share one budget, and the sum of their costs is limited as the cost of one. A mutation whose answer is too large has
+//!   been made, or not, like any whose answer is lost.
 //! - A query or mutation ends within the execution timeout, at worst with `UNAVAILABLE`. A half-open connection to the
 //!   database would otherwise hold it until TCP gives up.
 //! - A panic in a resolver fails its own request with `INTERNAL_SERVER_ERROR`, never the connection.
@@ -23,7 +26,7 @@ use std::{
 };
 
 use async_graphql::{
-    Name, ObjectType, Request, Response, SchemaBuilder, ServerError, SubscriptionType, Variables,
+    Name, ObjectType, Request, Response, SchemaBuilder, ServerError, SubscriptionType, Value, Variables,
     parser::types::OperationType,
 };
 use futures_util::{
@@ -45,9 +48,14 @@ use super::{
 };
 use crate::platform::{
     auth::{Caller, ClientAddress},
-    config::GuardSettings,
+    budget::ByteBudget,
+    config::{GuardSettings, Introspection},
     error::{Code, Error},
 };
+
+/// Documents up to this cost are executed without counting the answer: their few fields, however long, stay below any
+/// useful limit, and whatever is sent is checked once more when it is written.
+const UNCOUNTED_COST: u64 = 100;
 
 /// One GraphQL request, as a transport read it.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -72,9 +80,17 @@ pub struct Prepared {
     pub operation: OperationType,
     /// True when callers with a refused credential may run it (`consumerLogin`).
     pub open: bool,
+    /// The number of its `consumerLogin` fields.
+    pub logins: u32,
+    /// The number of its other mutation fields.
+    pub writes: u32,
+    /// The cost that the document guard found, with the page sizes of this request's variables.
+    pub cost: u64,
     plan: Arc<Operation>,
     /// Variables without a value.
     absent: HashSet<Name>,
+    /// Shared with other requests; without one it gets one of its own.
+    budget: Option<Arc<ByteBudget>>,
 }
 
 impl Prepared {
@@ -85,6 +101,18 @@ impl Prepared {
             self.request = self.request.data(address);
         }
         self
+    }
+
+    /// Has the answer count to `budget`, together with those of other requests.
+    #[must_use]
+    pub fn within(mut self, budget: &Arc<ByteBudget>) -> Self {
+        self.budget = Some(Arc::clone(budget));
+        self
+    }
+
+    fn is_counted(&self) -> bool {
+        // The answer to an introspection depends on the schema alone, whatever the cost says.
+        self.cost > UNCOUNTED_COST || self.plan.introspects
     }
 }
 
@@ -101,11 +129,13 @@ struct Shared {
     guard: Guard,
     documents: DocumentCache,
     execution_timeout: Duration,
+    response_limit: usize,
+    introspection: Introspection,
     sdl: String,
 }
 
 impl Engine {
-    /// An engine for the schema that `build` makes; `build` is called twice (see `executor`). `add_context` runs for
+    /// An engine for the schema that `build` makes; `build` is called three times (see `executor`). `add_context` runs for
     /// each execution before any field is resolved, and may add data for the resolvers.
     ///
     /// # Panics
@@ -128,6 +158,8 @@ impl Engine {
                 guard: Guard::new(settings),
                 documents: DocumentCache::new(settings.document_cache),
                 execution_timeout: settings.execution_timeout,
+                response_limit: settings.response_limit,
+                introspection: settings.introspection,
                 executor,
                 add_context: Box::new(add_context),
                 sdl,
@@ -146,21 +178,41 @@ impl Engine {
             .unwrap_or_else(|panic| Err(error_response::refuse_panic("graphql prepare", &*panic)))
     }
 
+    /// Most bytes of one answer, all of a batch together.
+    pub fn response_limit(&self) -> usize {
+        self.shared.response_limit
+    }
+
+    /// A budget for the answers that are sent together.
+    pub fn budget(&self) -> Arc<ByteBudget> {
+        Arc::new(ByteBudget::new(self.shared.response_limit))
+    }
+
+    /// Checks that the requests of a batch, whose costs add up to `cost`, may run.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX`: none of them may.
+    pub fn check_batch(&self, cost: u64) -> Result<(), Refusal> {
+        self.shared.guard.check_batch(cost)
+    }
+
     /// Runs a query or mutation to its end. Errors in the response carry `extensions.code`.
     pub async fn execute(&self, prepared: Prepared, caller: &Caller) -> Response {
-        if let Err(error) = check_caller(&prepared, caller) {
+        if let Err(error) = self.shared.check_caller(&prepared, caller) {
             return error_response::refuse_error(&error).response;
         }
         if prepared.operation == OperationType::Subscription {
             let message = "a subscription needs a transport that streams, such as a WebSocket";
             return error_response::refuse(Code::BadUserInput, message, vec![]).response;
         }
-        let Prepared { request, plan, .. } = prepared;
+        let counted = prepared.is_counted();
+        let Prepared { request, plan, budget, .. } = prepared;
+        let budget = budget.unwrap_or_else(|| self.budget());
         let started = Instant::now();
-        let execution = self.shared.executor.execute((self.shared.add_context)(request).data(caller.clone()));
+        let execution = self.shared.run(request, &plan, caller, budget, counted);
         let execution = timeout(self.shared.execution_timeout, AssertUnwindSafe(execution).catch_unwind());
         let response = match execution.await {
-            Ok(Ok(response)) => error_response::finish(response, &plan.executable, &self.shared.types),
+            Ok(Ok(response)) => response,
             Ok(Err(panic)) => error_response::refuse_panic(&plan.label, &*panic).response,
             Err(elapsed) => error_response::refuse_error(&Error::unavailable(elapsed)).response,
         };
@@ -177,14 +229,15 @@ impl Engine {
             let (engine, caller) = (self.clone(), caller.clone());
             return stream::once(async move { engine.execute(prepared, &caller).await.into() }).boxed();
         }
-        if let Err(error) = check_caller(&prepared, caller) {
+        if let Err(error) = self.shared.check_caller(&prepared, caller) {
             return stream::once(async move { error_response::refuse_error(&error).response.into() }).boxed();
         }
+        let counted = prepared.is_counted();
         let Prepared { request, plan, absent, .. } = prepared;
         metrics::counter!("switchboard_graphql_operations_total", labels(&plan)).increment(1);
         let selection = Arc::new(SelectionKey::new(plan, &request.variables, absent, caller.clone()));
         let label = Arc::clone(&selection.operation.label);
-        AssertUnwindSafe(self.subscribe(request, selection))
+        AssertUnwindSafe(self.subscribe(request, selection, counted))
             .catch_unwind()
             .map(move |response| {
                 response.unwrap_or_else(|panic| error_response::refuse_panic(&label, &*panic).response.into())
@@ -196,6 +249,7 @@ impl Engine {
         &self,
         request: Request,
         selection: Arc<SelectionKey>,
+        counted: bool,
     ) -> impl Stream<Item = OperationResponse> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         let slot = SourceSlot::new(Arc::clone(&selection));
@@ -212,7 +266,9 @@ impl Engine {
             while let Some(message) = source.next().await {
                 yield match message {
                     Message::Rendered(text) => OperationResponse::Json(text),
-                    Message::Unrendered(value, key) => Box::pin(shared.render(&selection, value, key)).await,
+                    Message::Unrendered(value, key) => {
+                        Box::pin(shared.render(&selection, value, key, counted)).await
+                    },
                 };
             }
         }
@@ -220,16 +276,40 @@ impl Engine {
 }
 
 impl Shared {
+    /// Executes a query or mutation until it ends or its budget is spent.
+    async fn run(
+        &self,
+        request: Request,
+        plan: &Operation,
+        caller: &Caller,
+        budget: Arc<ByteBudget>,
+        counted: bool,
+    ) -> Response {
+        let request = (self.add_context)(request).data(caller.clone()).data(Arc::clone(&budget));
+        let execution = self.executor.execute(request, counted);
+        let response = tokio::select! {
+            biased;
+            response = execution => response,
+            // What the resolvers still wait for is not needed.
+            () = budget.spent() => Response::new(Value::Null),
+        };
+        if budget.is_spent() {
+            return error_response::refuse_error(&budget.error()).response;
+        }
+        error_response::finish(response, &plan.executable, &self.types)
+    }
+
     /// Executes one message of a subscription. With a key, the response is kept for equal selections.
     async fn render(
         &self,
         selection: &Arc<SelectionKey>,
         value: RootValue,
         key: Option<MessageKey>,
+        counted: bool,
     ) -> OperationResponse {
-        let request = (self.add_context)(selection.request()).data(selection.caller.clone()).data(value);
-        let response = self.executor.execute(request).await;
-        let response = error_response::finish(response, &selection.operation.executable, &self.types);
+        let budget = Arc::new(ByteBudget::new(self.response_limit));
+        let request = selection.request().data(value);
+        let response = self.run(request, &selection.operation, &selection.caller, budget, counted).await;
         match key {
             Some(key) => selection.insert(key, response),
             None => response.into(),
@@ -248,26 +328,35 @@ impl Shared {
             let errors = problems.into_iter().map(|problem| ServerError::new(problem.node, Some(problem.pos)));
             error_response::refuse_all(Code::BadUserInput, errors.collect())
         })?;
-        if operation.paged_by_variable {
-            self.guard.check_pages(&operation.executable, &self.types, &variables.values)?;
-        }
+        let cost = match operation.cost {
+            Some(cost) => cost,
+            None => self.guard.cost_with(&operation.executable, &self.types, &variables.values)?,
+        };
         let mut executable = operation.executable.clone();
         variables::omit_absent(&mut executable, &variables.absent);
         let mut request = Request::new(String::new()).variables(variables.values);
         request.set_parsed_query(executable);
-        let (open, plan) = (operation.open, Arc::clone(operation));
-        Ok(Prepared { request, operation: operation.ty, open, plan, absent: variables.absent })
+        let plan = Arc::clone(operation);
+        let Operation { ty: operation, open, logins, writes, .. } = **operation;
+        let absent = variables.absent;
+        Ok(Prepared { request, operation, open, logins, writes, cost, plan, absent, budget: None })
     }
-}
 
-/// Refuses a caller whose credential was refused (except for open operations), and introspection by anonymous callers.
-/// Each field checks its own rights in its resolver.
-fn check_caller(prepared: &Prepared, caller: &Caller) -> Result<(), Error> {
-    match caller {
-        Caller::Known(_) => Ok(()),
-        Caller::Refused(_) | Caller::Unavailable(_) if prepared.open => Ok(()),
-        Caller::Anonymous if !prepared.plan.introspects => Ok(()),
-        _ => caller.principal().map(|_| ()),
+    /// Refuses a caller whose credential was refused (except for open operations), and introspection by callers that the
+    /// setting does not allow it. Each field checks its own rights in its resolver.
+    fn check_caller(&self, prepared: &Prepared, caller: &Caller) -> Result<(), Error> {
+        match caller {
+            Caller::Refused(_) | Caller::Unavailable(_) if prepared.open => Ok(()),
+            Caller::Known(_) | Caller::Anonymous if !prepared.plan.introspects => Ok(()),
+            _ => {
+                let principal = caller.principal()?;
+                match self.introspection {
+                    Introspection::Off => Err(Error::forbidden("introspection is turned off; see schema.graphql")),
+                    Introspection::Company => principal.require_company(),
+                    Introspection::Credential => Ok(()),
+                }
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Engine, GraphqlRequest};
 use crate::platform::{
     auth::{Caller, Credential, Principal, Role},
-    config::GuardSettings,
+    config::{GuardSettings, Introspection},
     error::Code,
     graphql::fixture,
 };
@@ -20,9 +20,13 @@ fn engine() -> Engine {
 }
 
 fn known() -> Caller {
+    known_as(Role::Service)
+}
+
+fn known_as(role: Role) -> Caller {
     Caller::Known(Arc::new(Principal {
         company_id: Uuid::nil(),
-        role: Role::Service,
+        role,
         subject: "me".into(),
         website_id: None,
         agent_id: None,
@@ -244,4 +248,56 @@ async fn every_kind_of_operation_can_be_streamed() {
 async fn a_resolver_that_never_returns_times_out() {
     let response = run(&engine(), "{ a never }", json!({})).await;
     assert_eq!(error(&response).0, "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_is_not_built_to_its_end() {
+    let engine = engine();
+    // A megabyte: 52 texts of 20,000 bytes, however they come about.
+    let lengths = |response: &Value| response["data"]["many"].as_array().map(Vec::len);
+    let many = "query($n: Int!) { many(count: $n) { long } }";
+    assert_eq!(lengths(&run(&engine, many, json!({"n": 50})).await), Some(50));
+    for (text, count) in [
+        (many, 60),
+        ("query($n: Int!) { many(count: $n) { a: long b: long c: long } }", 20),
+        (
+            "query($n: Int!) { many(count: $n) { node { long } ...F } } fragment F on Node { node { maybe { long } } }",
+            30,
+        ),
+    ] {
+        let response = run(&engine, text, json!({"n": count})).await;
+        assert_eq!(error(&response).0, "PAYLOAD_TOO_LARGE", "{text}");
+        assert_eq!(response["data"], Value::Null);
+    }
+    // Requests of a batch share a budget; a request of its own has the whole one.
+    let budget = engine.budget();
+    let mut codes = Vec::new();
+    for _ in 0..3 {
+        let prepared = engine.prepare(request(many, json!({"n": 25}))).expect("valid").within(&budget);
+        let response = serde_json::to_value(engine.execute(prepared, &known()).await).expect("JSON");
+        codes.push(response["errors"][0]["extensions"]["code"].clone());
+    }
+    assert_eq!(codes, [Value::Null, Value::Null, json!("PAYLOAD_TOO_LARGE")]);
+    assert_eq!(lengths(&run(&engine, many, json!({"n": 25})).await), Some(25));
+}
+
+#[tokio::test]
+async fn introspection_is_for_those_that_the_setting_names() {
+    let schema = "{ __schema { queryType { name } } }";
+    let (company, visitor) = (known(), known_as(Role::Consumer));
+    for (introspection, code_of_company, code_of_visitor) in [
+        (Introspection::Off, Some("FORBIDDEN"), Some("FORBIDDEN")),
+        (Introspection::Company, None, Some("FORBIDDEN")),
+        (Introspection::Credential, None, None),
+    ] {
+        let settings = GuardSettings { introspection, ..fixture::settings() };
+        let engine = Engine::new(fixture::builder, &settings, |request| request);
+        for (caller, expected) in
+            [(&company, code_of_company), (&visitor, code_of_visitor), (&Caller::Anonymous, Some("UNAUTHENTICATED"))]
+        {
+            let response = run_as(&engine, caller, schema, json!({})).await;
+            assert_eq!(response["errors"][0]["extensions"]["code"].as_str(), expected, "{introspection:?}");
+        }
+        assert_eq!(run_as(&engine, &visitor, "{ a __typename }", json!({})).await["data"]["a"], 1);
+    }
 }

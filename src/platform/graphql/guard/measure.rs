@@ -14,6 +14,9 @@ use async_graphql_value::Value;
 
 use crate::platform::graphql::types::{self, DEFAULT_PAGE, Object, Types};
 
+/// The lists of introspection that lead from type to type, so that they can be nested without end.
+const INTROSPECTED_LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFields"];
+
 /// The fragments of a document by name.
 pub(super) type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
@@ -32,8 +35,10 @@ pub(super) struct Measure {
     pub(super) root_fields: u64,
     /// Nodes that a validation rule may visit: fields, spreads, inline fragments, directives, argument values.
     pub(super) size: u64,
-    /// Fields, each multiplied by the page sizes of the lists around it.
+    /// The costs of the fields, each multiplied by the sizes of the lists around it.
     pub(super) cost: u64,
+    /// Levels of nested lists of introspection, below which the answer grows with the schema at each level.
+    pub(super) introspected_lists: u64,
     /// True when a page size is a variable, so that `cost` depends on its value.
     pub(super) paged_by_variable: bool,
 }
@@ -48,6 +53,7 @@ impl Measure {
         self.root_fields = self.root_fields.saturating_add(other.root_fields);
         self.size = self.size.saturating_add(other.size);
         self.cost = self.cost.saturating_add(other.cost);
+        self.introspected_lists = self.introspected_lists.max(other.introspected_lists);
         self.paged_by_variable |= other.paged_by_variable;
     }
 
@@ -121,11 +127,20 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
         let shape = parent.and_then(|parent| parent.field(&field.name.node));
         let below = shape.and_then(|shape| self.types.object(&shape.type_name));
         let mut measure = self.selection_set(&field.selection_set.node, below);
-        let (page, by_variable) = self.page(field, shape.and_then(|shape| shape.page));
+        let (size, by_variable) = if let Some(shape) = shape {
+            self.size(field, shape)
+        } else {
+            // Types of introspection are not in the schema's text.
+            let is_list = parent.is_none() && INTROSPECTED_LISTS.contains(&field.name.node.as_str());
+            measure.introspected_lists += u64::from(is_list);
+            (1, false)
+        };
         measure.depth = measure.depth.saturating_add(1);
         measure.aliases = measure.aliases.saturating_add(u64::from(field.alias.is_some()));
         measure.root_fields = 1;
-        measure.cost = measure.cost.saturating_mul(page).saturating_add(1);
+        // An item costs something also if nothing is selected of it.
+        let item = if size > 1 { measure.cost.max(1) } else { measure.cost };
+        measure.cost = item.saturating_mul(size).saturating_add(shape.map_or(1, |shape| shape.cost));
         measure.paged_by_variable |= by_variable;
         for (_, value) in &field.arguments {
             measure.size = measure.size.saturating_add(values(&value.node));
@@ -134,10 +149,11 @@ impl<'a, P: Fn(&Name) -> u64> Measurer<'a, P> {
     }
 
     /// The factor for the cost of the selection of `field`, and whether a variable determines it.
-    fn page(&self, field: &Field, default: Option<u64>) -> (u64, bool) {
+    fn size(&self, field: &Field, shape: &types::Field) -> (u64, bool) {
+        let default = shape.page;
         let mut sizes = field.arguments.iter().filter(|(name, _)| types::is_page_size(&name.node)).peekable();
         if sizes.peek().is_none() {
-            return (default.unwrap_or(1).max(1), false);
+            return (default.unwrap_or(shape.list_size).max(1), false);
         }
         let (mut page, mut by_variable) = (1, false);
         for (_, value) in sizes {

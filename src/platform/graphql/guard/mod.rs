@@ -9,9 +9,12 @@
 //!
 //! - `depth`, `aliases`, `root_fields`, `directives` and `cost` limit each operation and each fragment (used or not),
 //!   with fragments expanded. Every field counts, `__typename` and introspection included.
-//! - The `cost` of a field is 1, plus the cost of its selection times its page size. The page size is the argument
-//!   `first` or `last` (the larger of both), else the schema's default for that argument, else 20; it is 1 for a field
-//!   without such an argument. A variable counts with its value, so the check is repeated for each request.
+//! - The `cost` of a field is 1, or what the schema's directive `@cost` says, plus the cost of its selection times the
+//!   size of the list. For a paged list that is the argument `first` or `last` (the larger of both), else the schema's
+//!   default for that argument, else 20; for any other list what `@listSize` says, else 1,000; for all else 1, also for the
+//!   lists of introspection. A variable counts with its value, so the check is repeated for each request.
+//! - Lists of introspection that lead from type to type (`fields`, `interfaces`, `possibleTypes`, `inputFields`) nest at
+//!   most twice: each further level would multiply the answer by the size of the schema.
 //! - Two more limits follow from the settings and keep validation cheap. The expanded size of the whole document (all
 //!   operations and fragments, with arguments and directives) is at most five times `document_tokens`. Fields and
 //!   fragments together nest at most four times `document_depth` (and never over 200), which bounds the stack.
@@ -32,6 +35,8 @@ use super::{
 };
 use crate::platform::{config::GuardSettings, error::Code};
 
+/// Most levels of lists of introspection that lead from type to type, as in graphql-js.
+const INTROSPECTED_LISTS: usize = 2;
 /// Largest expanded size of a document, as a multiple of `document_tokens`.
 const EXPANSION: usize = 5;
 /// Deeper nesting could overflow a stack, so no setting allows it.
@@ -94,31 +99,42 @@ impl Guard {
         check_limit("the document", "parts when its fragments are expanded", expanded, limit, None)
     }
 
-    /// True when the cost of `operation` depends on variables.
-    pub(super) fn is_paged_by_variable(
+    /// The cost of `operation`; `None` when it depends on variables.
+    pub(super) fn cost(
         fragments: &Fragments,
         operation: &OperationDefinition,
         types: &Types,
-    ) -> Result<bool, Refusal> {
-        Ok(measurer(fragments, types, |_| 1)?.operation(operation).paged_by_variable)
+    ) -> Result<Option<u64>, Refusal> {
+        let measure = measurer(fragments, types, |_| 1)?.operation(operation);
+        Ok((!measure.paged_by_variable).then_some(measure.cost))
     }
 
-    /// Checks the cost with the page sizes that `variables` give.
-    pub(super) fn check_pages(
+    /// The cost of the one operation of `document` with the page sizes that `variables` give.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` over the limit.
+    pub(super) fn cost_with(
         &self,
         document: &ExecutableDocument,
         types: &Types,
         variables: &Variables,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let measurer = measurer(&document.fragments, types, |name| match variables.get(name) {
             Some(async_graphql::Value::Number(size)) => size.as_u64().unwrap_or(1),
             _ => DEFAULT_PAGE,
         })?;
+        let mut sum = 0_u64;
         for (_, operation) in document.operations.iter() {
             let cost = measurer.operation(&operation.node).cost;
             check_limit("the operation", COST, cost, self.settings.document_cost, Some(operation.pos))?;
+            sum = sum.saturating_add(cost);
         }
-        Ok(())
+        Ok(sum)
+    }
+
+    /// Checks the cost of all requests of a batch together.
+    pub(super) fn check_batch(&self, cost: u64) -> Result<(), Refusal> {
+        check_limit("the batch", COST, cost, self.settings.document_cost, None)
     }
 
     fn check(&self, what: &str, measure: Measure, position: Pos) -> Result<(), Refusal> {
@@ -129,6 +145,7 @@ impl Guard {
             ("aliases", measure.aliases, settings.document_aliases),
             ("directives", measure.directives, settings.document_directives),
             ("root fields", measure.root_fields, settings.document_root_fields),
+            ("levels of lists of introspection", measure.introspected_lists, INTROSPECTED_LISTS),
             (COST, measure.cost, settings.document_cost),
         ] {
             check_limit(what, unit, amount, limit, Some(position))?;
@@ -137,7 +154,7 @@ impl Guard {
     }
 }
 
-const COST: &str = "fields, counted with the page sizes around them";
+const COST: &str = "units of cost";
 
 fn measurer<'a, P: Fn(&Name) -> u64>(
     fragments: &'a Fragments,

@@ -218,6 +218,38 @@ fn the_standard_introspection_query_passes() {
 }
 
 #[test]
+fn a_list_without_pages_counts_with_its_own_size_and_a_field_with_its_own_cost() {
+    let engine = Engine::new(fixture::builder, &fixture::settings(), |request| request);
+    for (text, cost) in [
+        ("{ a node { a } }", 3),
+        ("{ node { three { a node { a } } } }", 1 + 7 + 3 * 3),
+        ("{ node { maybes { a } } }", 1 + 1 + 1_000),
+        ("{ node { numbers } }", 1 + 1 + 1_000),
+        ("{ node { nodes { a } } }", 1 + 1 + 20),
+        ("{ node { nodes(first: 2) { three { a } } } }", 1 + 1 + 2 * (7 + 3)),
+        // The lists of introspection count once.
+        ("{ __schema { types { name fields { name args { name } } } } }", 7),
+    ] {
+        let prepared = engine.prepare(GraphqlRequest { query: text.to_owned(), ..GraphqlRequest::default() });
+        assert_eq!(prepared.expect("below the limit").cost, cost, "{text}");
+    }
+}
+
+#[test]
+fn introspection_does_not_nest_without_end() {
+    let engine = Engine::new(fixture::builder, &fixture::settings(), |request| request);
+    let nested = |levels: usize| {
+        let inside = (0..levels).fold("name".to_owned(), |inside, _| format!("fields {{ type {{ {inside} }} }}"));
+        format!("{{ __schema {{ types {{ {inside} }} }} }}")
+    };
+    assert_eq!(refusal(&engine, &nested(2)), None);
+    assert_eq!(refusal(&engine, &nested(3)), Some("QUERY_TOO_COMPLEX"));
+    let fragment = "{ __type(name: \"Node\") { ...T } } fragment T on __Type { fields { type { ...U } } }
+        fragment U on __Type { possibleTypes { inputFields { name } } }";
+    assert_eq!(refusal(&engine, fragment), Some("QUERY_TOO_COMPLEX"));
+}
+
+#[test]
 fn every_operation_of_a_document_is_checked() {
     let guard = Guard::new(&fixture::settings());
     let types = fixture::types();
@@ -225,8 +257,5 @@ fn every_operation_of_a_document_is_checked() {
     let refusal = refused("query A {a}\nquery B { nodes(first: 30000) { a } }");
     assert_eq!(refusal.code, Code::QueryTooComplex);
     assert_eq!(refusal.response.errors[0].locations, [Pos { line: 2, column: 1 }]);
-    assert_eq!(
-        refusal.response.errors[0].message,
-        "operation B has 30001 fields, counted with the page sizes around them, the limit is 20000"
-    );
+    assert_eq!(refusal.response.errors[0].message, "operation B has 30001 units of cost, the limit is 20000");
 }

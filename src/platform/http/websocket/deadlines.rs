@@ -7,6 +7,7 @@
 //! | keep-alive | the acknowledgement, or the last one | the protocol's own message, where it has one |
 //! | silence | the last message or frame received | the socket is dropped |
 //! | stuck | the send queue became full, or the client last took a message | 1013 |
+//! | idle | a caller without a credential ran its last operation, or was let in | 1001 |
 //! | drained | the start of the drain | 1001, even if operations are open |
 //! | closed | our close frame was queued | the socket is dropped |
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::platform::config::HttpSettings;
+use crate::platform::{config::HttpSettings, http::places::PROBATION};
 
 /// Upper bound on the time between two keep-alives: the reference client gives up after 30 s without one.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
@@ -34,6 +35,8 @@ pub(super) enum Due {
     Silence,
     /// The client took nothing from a full send queue.
     Stuck,
+    /// A caller without a credential has run nothing for the idle time.
+    Idle,
     /// The time for operations to finish is over.
     Drained,
     /// The time for the close handshake is over.
@@ -45,22 +48,28 @@ pub(super) enum Due {
 pub(super) struct Deadlines {
     /// The upgrade, until the caller is known.
     unknown_since: Option<Instant>,
+    /// The connection is on probation, until the caller is known.
+    on_probation: bool,
     received_at: Instant,
     pinged: Instant,
     kept_alive: Option<Instant>,
     full_since: Option<Instant>,
+    idle_since: Option<Instant>,
     draining_since: Option<Instant>,
     closing_since: Option<Instant>,
 }
 
 impl Deadlines {
-    pub(super) fn new(now: Instant) -> Self {
+    /// The deadlines of a new socket, whose connection has a place or is on probation.
+    pub(super) fn new(now: Instant, on_probation: bool) -> Self {
         Self {
             unknown_since: Some(now),
+            on_probation,
             received_at: now,
             pinged: now,
             kept_alive: None,
             full_since: None,
+            idle_since: None,
             draining_since: None,
             closing_since: None,
         }
@@ -96,6 +105,13 @@ impl Deadlines {
         };
     }
 
+    /// Whether the socket has a caller without a credential and runs nothing.
+    pub(super) fn idle(&mut self, idle: bool) {
+        if idle != self.idle_since.is_some() {
+            self.idle_since = idle.then(Instant::now);
+        }
+    }
+
     /// The server is draining.
     pub(super) fn draining(&mut self, now: Instant) {
         self.draining_since = Some(now);
@@ -116,10 +132,12 @@ impl Deadlines {
         // Ends early enough for the close handshake, with a margin, before the server drops the remaining sockets.
         let drain = settings.drain_timeout.saturating_sub(CLOSE_GRACE + CLOSE_GRACE / 2);
         let keep_alive = settings.ping_every.min(KEEP_ALIVE_EVERY);
+        let init = settings.init_timeout.min(if self.on_probation { PROBATION } else { Duration::MAX });
         let candidates = [
-            self.unknown_since.map(|since| (since + settings.init_timeout, Due::Init)),
+            self.unknown_since.map(|since| (since + init, Due::Init)),
             Some((self.received_at + settings.silence_limit, Due::Silence)),
             self.full_since.map(|since| (since + settings.send_timeout, Due::Stuck)),
+            self.idle_since.map(|since| (since + settings.anonymous_idle, Due::Idle)),
             self.draining_since.map(|since| (since + drain, Due::Drained)),
             self.kept_alive.map(|since| (since + keep_alive, Due::KeepAlive)),
         ];
@@ -144,7 +162,7 @@ mod tests {
     fn an_idle_socket_is_pinged_and_a_silent_one_dropped() {
         let (settings, start) = (settings(), Instant::now());
         let seconds = |n| start + Duration::from_secs(n);
-        let mut deadlines = Deadlines::new(start);
+        let mut deadlines = Deadlines::new(start, false);
         assert_eq!(deadlines.next(&settings), (seconds(10), Due::Init));
         deadlines.known(seconds(1));
         for at in [21, 41] {
@@ -160,10 +178,29 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_on_probation_has_less_time_and_an_idle_one_an_end() {
+        let (settings, start) = (settings(), Instant::now());
+        let mut deadlines = Deadlines::new(start, true);
+        assert_eq!(deadlines.next(&settings), (start + PROBATION, Due::Init));
+        deadlines.known(start);
+        deadlines.received(start + settings.anonymous_idle);
+        deadlines.idle(true);
+        let since = deadlines.idle_since.unwrap();
+        deadlines.idle(true);
+        assert_eq!(
+            deadlines.next(&settings),
+            (since + settings.anonymous_idle, Due::Idle),
+            "idle since the first time"
+        );
+        deadlines.idle(false);
+        assert_ne!(deadlines.next(&settings).1, Due::Idle);
+    }
+
+    #[test]
     fn a_full_queue_is_stuck_only_if_nothing_is_taken_from_it() {
         let (settings, start) = (settings(), Instant::now());
         let seconds = |n| start + Duration::from_secs(n);
-        let mut deadlines = Deadlines::new(start);
+        let mut deadlines = Deadlines::new(start, false);
         deadlines.known(start);
         deadlines.queue(seconds(1), true, false);
         deadlines.queue(seconds(5), true, false);

@@ -20,8 +20,8 @@
 //!   within the send timeout is closed with 1013, and resumes with `after:`.
 //! - **A busy stream does not starve others.** Streams take turns with each other and with the client's messages. A
 //!   slow query is a stream without an item yet, so it blocks nothing.
-//! - **Everything is bounded**: sockets, operations, message sizes in and out, queued messages, and the time for the
-//!   init, for silence and for closing.
+//! - **Everything is bounded**: sockets, operations, message sizes in and out, queued messages, messages in a second, and
+//!   the time for the init, for silence, for closing, and for a socket without a credential to run nothing.
 //! - **An idle socket is small**: one task, a read buffer of 512 bytes, and a write buffer as large as its largest
 //!   message was; 9.1 KiB of memory with a subscription (PSS, measured with 5,000 sockets by `make bench`).
 //! - **Streams end with their reason to run**: a `complete`, an expired credential or a lost connection drops them at
@@ -35,18 +35,19 @@
 //!
 //! | code | when |
 //! | --- | --- |
-//! | 1001 | the server is shutting down; open queries and mutations got time to finish |
+//! | 1001 | the server is shutting down; open queries and mutations got time to finish. Also a socket without a credential that runs nothing |
 //! | 1002, 1007, 1009 | invalid frames, text that is not UTF-8, a message over the body limit |
-//! | 1013 | a reader that is too slow, or sends without reading; authentication that takes too long |
+//! | 1013 | a reader that is too slow, or sends without reading, or sends too many messages; authentication that takes too long; no place for this socket |
 //! | 4400 | a message that the protocol does not define; binary |
 //! | 4401 | `subscribe` before the acknowledgement |
-//! | 4403 | the credential is refused, or has expired or been revoked since |
+//! | 4403 | the credential is refused, or has expired or been revoked since; a web page of another company's origin |
 //! | 4406 | no subprotocol that this server supports |
 //! | 4408 | no `connection_init` in time |
 //! | 4409 | `subscribe` with the id of an open operation |
 //! | 4429 | a second `connection_init` |
 //!
-//! A server that is full or shutting down refuses the upgrade with 503 and `Retry-After`.
+//! A server that is full or shutting down refuses the upgrade with 503 and `Retry-After`, also for an address with too many
+//! sockets without a credential. A web page that may not call gets 403.
 
 mod authentication;
 mod connection;
@@ -87,8 +88,11 @@ use self::{
     protocol::{Close, Credential, Protocol},
     transport_ws::TransportWs,
 };
-use super::client_address;
-use crate::platform::{auth::ClientAddress, error::Code};
+use super::{client_address, cors::Page, places::Place};
+use crate::platform::{
+    auth::{Caller, ClientAddress},
+    error::Code,
+};
 
 /// The request's extensions, which hold the remote address of its connection.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +117,18 @@ pub async fn upgrade(
         let problem = "the server is shutting down";
         return refuse("draining", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, problem);
     }
+    let page = Page::of(&headers);
+    if let Some(origins) = &state.origins
+        && let Err(error) = origins.admit(page.as_ref(), &Caller::Anonymous).await
+    {
+        return refuse("origin", StatusCode::FORBIDDEN, error.code(), error.message());
+    }
+    let address = client_address::find(&extensions, &headers, &state.settings.trusted_proxies);
+    let place = extensions.get::<Arc<Place>>().cloned();
+    if place.as_ref().is_some_and(|place| !place.upgrade(address.map(|address| address.0))) {
+        let problem = "too many connections without a credential from this address, or altogether";
+        return refuse("address", StatusCode::SERVICE_UNAVAILABLE, Code::RateLimited, problem);
+    }
     let Ok(permit) = Arc::clone(&state.slots).try_acquire_owned() else {
         tracing::debug!(limit = state.settings.socket_limit, "refused a WebSocket: the server is full");
         let problem = "the server has no room for another WebSocket";
@@ -124,14 +140,15 @@ pub async fn upgrade(
         Some(_) => Some(Box::new(Legacy::new())),
         None => None,
     };
-    let credential = credential::from_headers(&headers);
-    let address = client_address::find(&extensions, &headers, &state.settings.trusted_proxies);
+    let client = Client { header: credential::from_headers(&headers), address, page, place };
+    // The request's extensions hold the place too, and must not outlive the socket.
+    drop(extensions);
     // Taken before the upgrade completes, so that a shutdown also waits for sockets that are being upgraded.
     let task = state.tasks.token();
     // The task's future holds only a box of the connection, because its size is memory of every idle socket. An async
     // closure would hold the captured values a second time.
     upgrade.on_upgrade(move |socket| {
-        let running = serve(socket, protocol, &state, (credential, address));
+        let running = serve(socket, protocol, &state, client);
         let now = state.now.clone();
         async move {
             now.run_until_cancelled_owned(running).await;
@@ -140,15 +157,26 @@ pub async fn upgrade(
     })
 }
 
+/// Who opens a socket, as the upgrade request shows.
+struct Client {
+    /// The credential of the request, used when the init has none.
+    header: Credential,
+    address: Option<ClientAddress>,
+    /// The web page that opens it.
+    page: Option<Page>,
+    /// The place of its connection among those of this server; the socket keeps it.
+    place: Option<Arc<Place>>,
+}
+
 fn serve(
     socket: WebSocket,
     protocol: Option<Box<dyn Protocol>>,
     state: &SocketState,
-    from: (Credential, Option<ClientAddress>),
+    client: Client,
 ) -> BoxFuture<'static, ()> {
     let Some(protocol) = protocol else { return close_at_once(socket, Close::unacceptable()).boxed() };
     let span = tracing::info_span!("websocket", protocol = protocol.name(), role = field::Empty);
-    let connection = Box::new(Connection::new(socket, protocol, state, from));
+    let connection = Box::new(Connection::new(socket, protocol, state, client));
     connection.run().instrument(span).boxed()
 }
 

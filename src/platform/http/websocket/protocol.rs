@@ -41,6 +41,11 @@ impl Close {
         Self::new(1001, "server is shutting down, reconnect")
     }
 
+    /// 1001: clients reconnect when they have something to run.
+    pub(super) fn idle() -> Self {
+        Self::new(1001, "nothing runs here without a credential, reconnect when needed")
+    }
+
     /// 1013: clients reconnect later and resume with `after:`.
     pub(super) fn overload(reason: impl Into<String>) -> Self {
         Self::new(1013, reason)

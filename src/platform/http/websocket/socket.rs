@@ -48,7 +48,7 @@ pub(super) enum Read {
 pub(super) struct Socket {
     stream: WebSocket,
     pub(super) queue: SendQueue,
-    /// Reading has ended after a violation.
+    /// Reading has ended, after a violation or by [`Socket::stop_reading`].
     read_closed: bool,
     /// A message was written since [`Socket::take_progress`].
     progress: bool,
@@ -87,6 +87,11 @@ impl Socket {
             context.waker().wake_by_ref();
         }
         Poll::Ready(flushed.map_err(|_| ConnectionLost))
+    }
+
+    /// Reads no more. What the client sends then stays in the kernel's buffers until the socket is dropped.
+    pub(super) fn stop_reading(&mut self) {
+        self.read_closed = true;
     }
 
     /// The next message. Pending for ever after [`Read::Broken`]: the socket stays open for a while, so that the close

@@ -6,7 +6,7 @@
 //! | `switchboard_websocket_operations` | gauge | protocol |
 //! | `switchboard_websocket_messages_total` | counter | protocol, direction (in, out) |
 //! | `switchboard_websocket_closes_total` | counter | protocol, code (a close code of ours, `client`, `lost`, `silent`) |
-//! | `switchboard_websocket_refused_total` | counter | reason (full, draining, origin) |
+//! | `switchboard_websocket_refused_total` | counter | reason (full, draining, origin, address) |
 
 use metrics::{Counter, Gauge, counter, gauge};
 

@@ -6,7 +6,11 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::authentication::Authentication;
-use crate::platform::{config::HttpSettings, graphql::engine::Engine};
+use crate::platform::{
+    config::HttpSettings,
+    graphql::engine::Engine,
+    http::{cors::Origins, rate_limits::RateLimits, state::Gates},
+};
 
 /// What all sockets of a server share, and the limit on their number.
 pub struct SocketState {
@@ -18,6 +22,9 @@ pub struct SocketState {
     pub(super) tasks: TaskTracker,
     /// Every socket holds one permit.
     pub(super) slots: Arc<Semaphore>,
+    /// Which web pages may open sockets, and for whom; `None` allows all.
+    pub(super) origins: Option<Arc<Origins>>,
+    pub(super) rates: Arc<RateLimits>,
 }
 
 impl SocketState {
@@ -30,7 +37,14 @@ impl SocketState {
         tasks: TaskTracker,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
-        Self { engine, authentication, settings, drain, now, tasks, slots }
+        let rates = Arc::new(RateLimits::new(&settings.rates));
+        Self { engine, authentication, settings, drain, now, tasks, slots, origins: None, rates }
+    }
+
+    /// Shares the checks and limits of the other transport.
+    #[must_use]
+    pub(in crate::platform::http) fn with_gates(self, gates: &Gates) -> Self {
+        Self { origins: Some(Arc::clone(&gates.origins)), rates: Arc::clone(&gates.rates), ..self }
     }
 
     /// The number of open sockets.

@@ -26,7 +26,7 @@ pub(crate) struct TimerColumns<'a> {
     pub(crate) tokens: Vec<Uuid>,
 }
 
-/// Events as columns.
+/// Events as columns of equal length, for `unnest`.
 #[derive(Debug, Default)]
 pub(crate) struct EventColumns<'a> {
     pub(crate) company_ids: Vec<Uuid>,

@@ -27,7 +27,7 @@ use switchboard::{
         http::{HttpState, Readiness, Shutdown, serve},
         task::Failure,
     },
-    router::router,
+    router::routers,
 };
 use time::Duration;
 use tokio::{net::TcpListener, sync::watch};
@@ -127,6 +127,8 @@ impl Api {
             jwt_secret: None,
             jwks: None,
             jwks_refresh: std::time::Duration::from_mins(5),
+            jwt_audience: None,
+            jwt_issuer: None,
             dev: false,
             consumer_token_ttl: std::time::Duration::from_mins(1),
         };
@@ -136,7 +138,7 @@ impl Api {
         let settings = Arc::new(settings(flags));
         let shutdown = Shutdown::default();
         let ((listener, listens), (tasks, failure)) = (watch::channel(true), watch::channel(None));
-        let router = router(HttpState {
+        let routers = routers(HttpState {
             engine,
             authenticator,
             settings: Arc::clone(&settings),
@@ -154,7 +156,7 @@ impl Api {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", socket.local_addr().unwrap());
         let stop = shutdown.clone();
-        tokio::spawn(async move { serve(socket, router, &settings, stop).await });
+        tokio::spawn(async move { serve(socket, routers.public, &settings, stop).await });
         Self { origin, client: reqwest::Client::new(), touched, listener, tasks, shutdown, database }
     }
 

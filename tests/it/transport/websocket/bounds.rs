@@ -139,3 +139,50 @@ async fn an_idle_socket_is_pinged_and_a_silent_one_dropped() {
     server.probe.alive(1).await;
     server.probe.alive(0).await;
 }
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_is_closed_unless_it_is_a_companys_server() {
+    let flags = ["--frames-at-once", "50", "--frames-per-second", "1"];
+    let server = Server::with(&flags).await;
+    let ping = Message::Ping(Vec::new().into());
+    for message in [Message::text(r#"{"type":"ping"}"#), ping.clone()] {
+        let mut socket = Socket::speaking(server.address, TRANSPORT).await;
+        socket.send(r#"{"type":"connection_init"}"#).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        for _ in 0..60 {
+            // The server reads no more once the limit is reached, and the kernel takes the rest.
+            socket.send_raw(message.clone()).await;
+        }
+        let (code, reason) = socket.closed().await;
+        assert_eq!((code, &*reason), (1013, "too many messages, reconnect later"));
+    }
+    let mut service = server.ready().await;
+    for _ in 0..200 {
+        service.send_raw(ping.clone()).await;
+    }
+    service.send(subscribe("a", "{ hello }")).await;
+    assert_eq!(service.next().await["type"], "next");
+}
+
+#[tokio::test]
+async fn a_socket_without_a_credential_that_runs_nothing_is_closed() {
+    let server = Server::with(&["--anonymous-idle", "200ms"]).await;
+    let anonymous = async || {
+        let mut socket = Socket::speaking(server.address, TRANSPORT).await;
+        socket.send(r#"{"type":"connection_init"}"#).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        socket
+    };
+    let (mut known, mut busy, mut idle) = (server.ready().await, anonymous().await, anonymous().await);
+    busy.send(subscribe("a", "subscription { gated }")).await;
+    server.probe.alive(1).await;
+    assert_eq!(idle.closed().await.0, 1001);
+    // As idle as that one, or as anonymous, but not both.
+    known.send(subscribe("a", "{ hello }")).await;
+    assert_eq!(known.next().await["type"], "next");
+    server.probe.gate.add_permits(1);
+    assert_eq!(busy.next().await["type"], "next");
+    // When its last operation has ended it is idle too.
+    busy.send(r#"{"id":"a","type":"complete"}"#).await;
+    assert_eq!(busy.closed().await.0, 1001);
+}

@@ -8,28 +8,31 @@
 //! authentication nothing is read, so that messages which the client sends ahead need no memory. Client and operations
 //! take turns, and the task yields after a number of events.
 
+mod caller;
 mod poll;
 
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    num::NonZeroU32,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
 };
 
-use async_graphql::{ServerError, parser::types::OperationType};
+use async_graphql::{Response, ServerError, parser::types::OperationType};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
+    Client,
     authentication::Authentication,
     deadlines::{Deadlines, Due},
     message::{OperationId, error},
     operations::{Operations, Outcome},
-    protocol::{Action, Close, Credential, Protocol},
+    protocol::{Action, Close, Protocol},
     send_queue::SendQueue,
     socket::{LARGEST_MESSAGE, Read, Socket},
     socket_metrics::SocketMetrics,
@@ -37,14 +40,16 @@ use super::{
     wake_flag::WakeFlag,
 };
 use crate::platform::{
-    auth::{Caller, ClientAddress},
-    config::HttpSettings,
+    auth::Caller,
+    config::{HttpSettings, RateSettings},
     error::Code,
     graphql::{
         engine::{Engine, GraphqlRequest},
-        error_response::Refusal,
+        error_response::{Refusal, server_error},
         response::OperationResponse,
     },
+    http::{cors::Origins, rate_limits::RateLimits},
+    limit::{self, Bucket, Rate},
 };
 
 enum Event {
@@ -64,9 +69,12 @@ pub(super) struct Connection {
     authentication: Arc<dyn Authentication>,
     engine: Engine,
     settings: Arc<HttpSettings>,
-    /// The credential of the upgrade request, used when the init has none.
-    header: Credential,
-    address: Option<ClientAddress>,
+    client: Client,
+    /// Which web pages may act for whom.
+    origins: Option<Arc<Origins>>,
+    rates: Arc<RateLimits>,
+    /// Limits how fast the client may send; `None` for the company's own servers.
+    frames: Option<Bucket>,
     authenticating: Option<BoxFuture<'static, Caller>>,
     caller: Option<Caller>,
     expiry: Option<BoxFuture<'static, String>>,
@@ -91,23 +99,22 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        socket: WebSocket,
-        protocol: Box<dyn Protocol>,
-        state: &SocketState,
-        (header, address): (Credential, Option<ClientAddress>),
-    ) -> Self {
+    pub(super) fn new(socket: WebSocket, protocol: Box<dyn Protocol>, state: &SocketState, client: Client) -> Self {
         let now = Instant::now();
         let settings = Arc::clone(&state.settings);
-        let deadlines = Deadlines::new(now);
+        let RateSettings { frames_at_once: at_once, frames_per_second: per_second, .. } = settings.rates;
+        let on_probation = client.place.as_ref().is_some_and(|place| !place.is_open());
+        let deadlines = Deadlines::new(now, on_probation);
         Self {
             socket: Socket::new(socket, SendQueue::new(settings.send_queue)),
             metrics: SocketMetrics::new(protocol.name()),
             protocol,
             authentication: Arc::clone(&state.authentication),
             engine: state.engine.clone(),
-            header,
-            address,
+            client,
+            origins: state.origins.clone(),
+            rates: Arc::clone(&state.rates),
+            frames: Bucket::new(Rate { at_once, per_second }),
             authenticating: None,
             caller: None,
             expiry: None,
@@ -135,6 +142,7 @@ impl Connection {
             }
             self.perform();
             self.metrics.operations(self.operations.len());
+            self.deadlines.idle(matches!(self.caller, Some(Caller::Anonymous)) && self.operations.len() == 0);
             // A client or a stream that is always ready must not monopolise a worker thread.
             tokio::task::coop::consume_budget().await;
         }
@@ -168,6 +176,14 @@ impl Connection {
         self.deadlines.received(Instant::now());
         if self.closing {
             return;
+        }
+        if let Some(frames) = &self.frames
+            && let Err(wait) = frames.take(NonZeroU32::MIN)
+        {
+            let error = limit::refused("frames", "too many messages, reconnect later", wait);
+            // Reading on until the client closes would cost what the limit saves.
+            self.socket.stop_reading();
+            return self.close(Close::overload(error.message()));
         }
         match message {
             Message::Text(text) => {
@@ -209,6 +225,7 @@ impl Connection {
                 self.socket.queue.clear();
                 self.close(Close::overload("reader is too slow, reconnect and resume"));
             }
+            Due::Idle => self.close(Close::idle()),
             Due::Drained => self.close(Close::drained()),
             Due::Silence => {
                 self.ended("silent");
@@ -239,54 +256,6 @@ impl Connection {
         }
     }
 
-    fn authenticate(&mut self, credential: Credential) {
-        if self.operations.len() > 0 {
-            let text = self.protocol.on_late_init();
-            return self.reply(text);
-        }
-        let credential = match credential {
-            Ok(None) => self.header.clone(),
-            given => given,
-        };
-        match credential {
-            Ok(bearer) => {
-                self.authenticating = Some(self.authentication.caller(bearer));
-                self.client_woken.set();
-            }
-            Err(why) => self.on_caller(Caller::Refused(why)),
-        }
-    }
-
-    fn on_caller(&mut self, caller: Caller) {
-        self.authenticating = None;
-        self.ending_woken.set();
-        self.deadlines.known(Instant::now());
-        let outcome = match &caller {
-            Caller::Refused(why) => Err(why.clone()),
-            // The credential may be valid: 1013 makes clients reconnect with the same one.
-            Caller::Unavailable(_) => {
-                return self.close(Close::overload("credentials cannot be checked now, reconnect"));
-            }
-            Caller::Anonymous => {
-                self.expiry = None;
-                Ok(())
-            }
-            Caller::Known(principal) => {
-                tracing::Span::current().record("role", tracing::field::debug(principal.role));
-                self.expiry = Some(self.authentication.expired(Arc::clone(principal)));
-                Ok(())
-            }
-        };
-        self.caller = Some(caller);
-        // Before the actions that waited for the caller.
-        let mut actions = VecDeque::from(self.protocol.on_caller(outcome));
-        if !actions.is_empty() && self.protocol.keep_alive().is_some() {
-            self.deadlines.kept_alive(Instant::now());
-        }
-        actions.append(&mut self.actions);
-        self.actions = actions;
-    }
-
     fn start(&mut self, id: OperationId, request: GraphqlRequest) {
         // Not started and not refused: the client repeats it on the server that it reconnects to.
         if self.draining {
@@ -306,8 +275,15 @@ impl Connection {
         }
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let prepared = self.engine.prepare(request)?;
+            let address = self.client.address;
+            if let Err(error) = self.rates.admit(&prepared, caller, address) {
+                return Err(Refusal {
+                    code: error.code(),
+                    response: Response::from_errors(vec![server_error(&error)]),
+                });
+            }
             let single = prepared.operation != OperationType::Subscription;
-            Ok((self.engine.stream(prepared.from(self.address), caller), single))
+            Ok((self.engine.stream(prepared.from(address), caller), single))
         }));
         match begun {
             Ok(Ok((responses, single))) => self.operations.insert(id, responses, single),
