@@ -1,4 +1,4 @@
--- SQL callers and their events, as far as sessions need them.
+-- SQL callers, as far as sessions need them.
 
 create table switchboard.sql_principal (
     company_id  uuid        not null references switchboard.company (id),
@@ -37,42 +37,20 @@ comment on function switchboard.sql_company() is
     'The company that an SQL caller acts for: the setting switchboard.company_id, if the role that logged in is granted that company or owns the schema. Else null.';
 revoke execute on function switchboard.sql_company() from public;
 
-create function switchboard.append_event(
-    p_company_id   uuid,
-    p_subject_type text,
-    p_subject_id   text,
-    p_version      integer,
-    p_type         text,
-    p_payload      jsonb,
-    p_before       jsonb default null,
-    p_actor        text default null
-) returns timestamptz
-    language plpgsql security definer
+create function switchboard.require_sql_company() returns uuid
+    language plpgsql stable security definer
     set search_path = switchboard, pg_temp
 as $$
 declare
-    v_previous jsonb;
-    v_at       timestamptz;
+    v_company_id uuid := sql_company();
 begin
-    if current_setting('synchronous_commit') = 'off' then
-        perform set_config('synchronous_commit', 'on', true);
+    if v_company_id is null then
+        raise exception 'set switchboard.company_id to a company that % is granted', session_user
+            using errcode = 'insufficient_privilege';
     end if;
-    if p_before is not null then
-        select coalesce(jsonb_object_agg(name, value), '{}') into v_previous
-        from jsonb_each(p_before) as earlier (name, value)
-        where p_payload -> name is distinct from value;
-    end if;
-    insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
-    values (p_company_id, p_subject_type, p_subject_id, p_version, p_type, p_actor, p_payload::text::json,
-        v_previous::text::json)
-    returning occurred_at into v_at;
-    -- One notifying commit at a time: such a commit takes a lock of the whole cluster until it is flushed.
-    if pg_try_advisory_xact_lock(2021041) then
-        perform pg_notify('switchboard_event', 'sql');
-    end if;
-    return v_at;
+    return v_company_id;
 end
 $$;
-comment on function switchboard.append_event(uuid, text, text, integer, text, jsonb, jsonb, text) is
-    'Appends one event about a subject whose row the caller''s transaction has locked and changed. p_payload: the record after the change. p_before: the record before; null for a new subject.';
-revoke execute on function switchboard.append_event(uuid, text, text, integer, text, jsonb, jsonb, text) from public;
+comment on function switchboard.require_sql_company() is
+    'As sql_company, but SQLSTATE 42501 where that is null.';
+revoke execute on function switchboard.require_sql_company() from public;

@@ -84,3 +84,13 @@ end
 $$;
 comment on function switchboard.session_is_empty(uuid, text) is 'True if nobody is present in the session.';
 revoke execute on function switchboard.session_is_empty(uuid, text) from public;
+
+insert into switchboard.event_subject (subject_type, relation, id_column, id_type, version_column, names) values
+    ('session', 'session_coordination', 'session_id', 'text', 'version',
+        '{companyId,sessionId,activeProvider,fallbackProvider,epoch,roomId,selectedBy,selectedAt,recoveryFrom,recoveryReason,lastProviderChange,reconnectionInProgress,version,createdAt,endedAt,changedUsers}'),
+    ('session_quality', 'session_coordination', 'session_id', 'text', 'quality_version',
+        '{companyId,sessionId,shouldRecover,recommendation,metrics,version}'),
+    ('session_alert', 'session_alert', 'alert_id', 'text', 'version',
+        '{companyId,id,sessionId,type,severity,userIds,message,version,raisedAt,clearedAt}'),
+    ('session_provider', 'session_provider', 'name', 'text', 'version',
+        '{companyId,name,rank,state,score,version}');

@@ -4,7 +4,7 @@
 //! pool ── services ── schema ── engine ── http ── clients
 //!   │        └ notifier, waker
 //!   └── background tasks: notifier, listener, reader ─► hub ─► subscriptions
-//!                         scheduler (timers), retention (log), authenticator (JWKS, revoked keys)
+//!                         scheduler (timers), service (stamps), retention (log), authenticator (JWKS, revoked keys)
 //! ```
 //!
 //! A server stops in this order: the transports drain, the background tasks end, the pool closes. A background task
@@ -12,6 +12,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::task::AbortOnDropHandle;
@@ -23,13 +24,14 @@ use crate::{
     demo,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
-        clock::Clock,
+        clock::{self, Clock},
         config::EventSettings,
         db,
         error::{Error, Result},
         event::{Hub, LogNotifier, listener, notifier, reader, retention},
         graphql::engine::Engine,
         http::{self, HttpState, Readiness, Shutdown},
+        service::Service,
         subscription::Sources,
         task::{Supervisor, Task},
         timer::{TimerWaker, scheduler::Scheduler},
@@ -90,8 +92,10 @@ impl App {
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
         let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
         let (mut timers, mut background) = (Vec::new(), Vec::new());
+        let mut timers_for_people = Vec::new();
         for concept in concepts::all() {
             timers.extend(concept.timers);
+            timers_for_people.extend(concept.timers_for_people);
             background.extend(concept.tasks);
         }
         background.extend(concepts::tasks(&work, &settings));
@@ -100,10 +104,19 @@ impl App {
         let shutdown = Shutdown::default();
         let (set_live, mut live) = watch::channel(false);
         background.extend(event_tasks(&settings.event, &options, &notifier, &hub, set_live));
+        let (set_days, mut days) = watch::channel(false);
+        background.push({
+            let (options, retention) = (options.clone(), settings.event.event_retention);
+            Task::new("retention", move |stop| retention::run(options, retention, set_days, stop))
+        });
+        let service = Service::new(options, clock::new_id(), settings.timer.resume_grace, timers_for_people);
+        let in_service = service.in_service();
+        background.push(Task::new("service", |stop| service.run(stop)));
         background.push({
             let (authenticator, revocations) = (authenticator.clone(), hub.subscribe_all_companies(api_key::SUBJECT));
             Task::new("authenticator", |stop| authenticator.run(revocations, stop))
         });
+        let scheduler = scheduler.only_while(in_service);
         background.push(Task::new("scheduler", move |stop| scheduler.run(settings.timer.timer_poll, stop)));
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
@@ -126,10 +139,12 @@ impl App {
             clock: clock.clone(),
             development,
         };
-        // A subscription that begins before the reader does would begin with a resync.
-        let reading = tokio::time::timeout(settings.database.database_acquire_timeout, live.wait_for(|live| *live));
-        if reading.await.is_err() {
-            tracing::warn!("the event log cannot be read yet; starting all the same");
+        // A subscription that begins before the reader does would begin with a resync. A request that writes before the
+        // log has a partition for today would fail.
+        let log_works =
+            async { tokio::join!(live.wait_for(|live| *live).map(drop), days.wait_for(|days| *days).map(drop)) };
+        if tokio::time::timeout(settings.database.database_acquire_timeout, log_works).await.is_err() {
+            tracing::warn!("the event log cannot be read or written yet; starting all the same");
         }
         let (listener, address) = listen("SWITCHBOARD_LISTEN", settings.http.listen).await?;
         let Routers { public, internal } = routers(state);
@@ -183,7 +198,7 @@ async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, Sock
     Ok((listener, address))
 }
 
-/// The tasks between the event log and the subscriptions, and the log's retention.
+/// The tasks between the event log and the subscriptions.
 fn event_tasks(
     settings: &EventSettings,
     options: &PgConnectOptions,
@@ -203,10 +218,6 @@ fn event_tasks(
     tasks.push({
         let (hub, notifier, options, settings) = (hub.clone(), notifier.clone(), options.clone(), settings.clone());
         Task::new("reader", |stop| reader::run(hub, notifier, options, settings, live, stop))
-    });
-    tasks.push({
-        let (options, retention) = (options.clone(), settings.event_retention);
-        Task::new("retention", move |stop| retention::run(options, retention, stop))
     });
     tasks
 }

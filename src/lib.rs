@@ -9,8 +9,8 @@
 //!    that arrive together share a transaction.
 //! 4. [`platform::event`]: the log that every change is appended to. [`platform::subscription`]: how a client's stream is
 //!    made from it.
-//! 5. [`platform::timer`]: effects at a later time, also after a crash. [`platform::task`]: background tasks and their
-//!    supervisor.
+//! 5. [`platform::timer`]: effects at a later time, also after a crash. [`platform::service`]: whether servers live.
+//!    [`platform::task`]: background tasks and their supervisor.
 //! 6. [`platform::auth`]: from a token to a caller. [`platform::limit`]: how often one client may do what costs much.
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`session`]:
 //!    everybody in a video session is on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event

@@ -299,8 +299,8 @@ async fn start_once(plain: &Plain, id: Uuid) -> sqlx::Result<Json<Value>> {
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "insert into chat_message (company_id, chat_id, id, text, author, is_agent, opening)
-         values ($1, $2, $3, $4, $5, false, true)",
+        "insert into chat_message (company_id, chat_id, id, number, text, author, is_agent, opening)
+         values ($1, $2, $3, 1, $4, $5, false, true)",
     )
     .bind(demo::COMPANY_ID)
     .bind(id)

@@ -13,6 +13,7 @@ pub fn concept() -> Concept {
         name: "audit",
         subjects: &[],
         timers: Vec::new(),
+        timers_for_people: &[],
         tasks: Vec::new(),
         fields: &[("Query.events", Access::COMPANY), ("Query.logCursor", Access::Credential)],
     }

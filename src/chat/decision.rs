@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     contract::ContractRecord,
     events,
-    message::{MessageRecord, NumberedMessage},
+    message::MessageRecord,
     record::{ChatRecord, Race, RaceRecord},
     rights,
     rules::{ChatStatus, CloseReason},
@@ -20,6 +20,7 @@ use super::{
 use crate::platform::{
     auth::Principal,
     error::{Error, Result},
+    service::Outage,
     unit::Changes,
 };
 
@@ -31,6 +32,8 @@ pub(super) struct SeenRace {
     pub(super) revision: i64,
     /// The agent has written in the chat that is held now.
     pub(super) agent_wrote: bool,
+    /// The last time that no server lived.
+    pub(super) outage: Option<Outage>,
 }
 
 /// Everything that calls of one batch decide on, read at one moment or under locks.
@@ -249,8 +252,7 @@ impl<'a> Decision<'a> {
             }
         }
         if let Some(message) = &opening {
-            let numbered = NumberedMessage { message, number: 1 };
-            changes.record(events::MESSAGE_ADDED, actor, &numbered, None)?;
+            changes.record(events::MESSAGE_ADDED, actor, message, None)?;
         }
         let base_revision = seen.map(|seen| seen.revision);
         let write =

@@ -150,6 +150,7 @@ pub fn concept() -> Concept {
         name: "chat",
         subjects: events::SUBJECTS,
         timers: timers::handlers(),
+        timers_for_people: timers::FOR_PEOPLE,
         tasks: Vec::new(),
         fields: rights::FIELDS,
     }

@@ -3,6 +3,9 @@
 //!
 //! Both timers follow from the records ([`Record::timers`](crate::platform::unit::Record::timers)): each is set in the
 //! transaction that creates the need and deleted in the one that removes it.
+//!
+//! Both give agents time to respond. If no server lived when one came due, no agent's phone rang, and it fires some time
+//! after service resumed ([`service`](crate::platform::service)).
 
 use uuid::Uuid;
 
@@ -20,6 +23,9 @@ use crate::platform::{
     timer::{self, Handler, HandlerRef, Timer},
     unit::Unit,
 };
+
+/// Timers that came due while no server lived, and would count against agents who were not called.
+pub(super) const FOR_PEOPLE: &[(&str, &str)] = &[(CHAT, MISS), (RACE, EXPIRE)];
 
 /// Flags an offer missed.
 #[derive(Debug)]

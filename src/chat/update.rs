@@ -69,7 +69,7 @@ impl RaceVerb for UpdateChat {
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
         let chat = decision.visible_chat(&self.principal, self.chat_id)?;
         self.change_texts(decision, &chat)?;
-        if self.patch.missed == Some(true) && chat.miss_at.is_some_and(|at| at <= decision.now()) {
+        if self.patch.missed == Some(true) && is_overdue(decision, &chat) {
             flag_missed(decision, &chat);
         }
         match self.patch.status {
@@ -104,6 +104,13 @@ impl UpdateChat {
         });
         Ok(())
     }
+}
+
+/// True if the agent has had the contract's time to start the chat, outages excluded.
+fn is_overdue(decision: &Decision<'_>, chat: &ChatRecord) -> bool {
+    let now = decision.now();
+    let outage = decision.seen().and_then(|seen| seen.outage);
+    chat.miss_at.is_some_and(|at| at <= now && !outage.is_some_and(|outage| outage.excuses(at, now)))
 }
 
 /// Flags an offer whose time to be answered has passed, unless it was answered, withdrawn or flagged before.

@@ -13,6 +13,9 @@ pub struct Concept {
     pub subjects: &'static [SubjectType],
     /// The effects of its timers.
     pub timers: Vec<HandlerRef>,
+    /// Those of its timers (subject type and purpose) by which people are given time: one that came due while no server
+    /// lived fires only some time after service resumed. See [`service`](super::service).
+    pub timers_for_people: &'static [(&'static str, &'static str)],
     /// Its background tasks.
     pub tasks: Vec<Task>,
     /// Who reaches each of its root fields. A root field of the schema without a row here fails a test.

@@ -246,7 +246,8 @@ pub struct EventSettings {
     /// Shortest interval between two wake-ups that this server sends to the others
     #[arg(long, env = "SWITCHBOARD_NOTIFY_EVERY", default_value = "2ms", value_parser = duration(0..=1_000))]
     pub notify_every: Duration,
-    /// Interval at which the log is read without a wake-up, in case one is lost or the writer sends none
+    /// Interval at which the log is read without a wake-up, in case one is lost or the writer sends none; for a second after
+    /// such an event, at most 20ms
     #[arg(long, env = "SWITCHBOARD_EVENT_POLL", default_value = "250ms", value_parser = duration(10..=60_000))]
     pub event_poll: Duration,
     /// A listener that has received nothing for this time, not even its own probe, is replaced
@@ -255,6 +256,10 @@ pub struct EventSettings {
     /// Events that may wait for one subscription; beyond that it re-reads the log, page by page
     #[arg(long, env = "SWITCHBOARD_SUBSCRIPTION_QUEUE", default_value_t = 256, value_parser = size(1..=65_536))]
     pub subscription_queue: usize,
+    /// Memory for the new events of one read of the log, in bytes; if a transaction wrote more that subscriptions want, they
+    /// read it from the log themselves, page by page
+    #[arg(long, env = "SWITCHBOARD_READ_MEMORY", default_value_t = 16_777_216, value_parser = size(65_536..=1_073_741_824))]
+    pub read_memory: usize,
     /// Most events that one resume (`after`) replays, and the page size of a slow subscription's re-reading; a longer
     /// resume sends the present state with `resync: true`
     #[arg(long, env = "SWITCHBOARD_REPLAY_LIMIT", default_value_t = 10_000, value_parser = size(10..=1_000_000))]
@@ -268,6 +273,10 @@ pub struct TimerSettings {
     /// Interval at which due timers are looked for without a wake-up, such as those of a server that died
     #[arg(long, env = "SWITCHBOARD_TIMER_POLL", default_value = "1s", value_parser = duration(10..=60_000))]
     pub timer_poll: Duration,
+    /// A timer by which people are given time, such as a chat's miss or a race's expiry, that came due while no server
+    /// lived fires this long after service resumed
+    #[arg(long, env = "SWITCHBOARD_RESUME_GRACE", default_value = "10s", value_parser = duration(0..=3_600_000))]
+    pub resume_grace: Duration,
 }
 
 /// A parser of durations within `bounds`, in milliseconds.

@@ -198,6 +198,11 @@ impl Error {
         source.and_then(|error| error.as_database_error()?.constraint()) == Some(constraint)
     }
 
+    /// True if the cause is an `E`.
+    pub fn is_caused_by<E: StdError + 'static>(&self) -> bool {
+        matches!(&self.source, Some(source) if source.is::<E>())
+    }
+
     /// The SQLSTATE of a database error.
     fn sqlstate(&self) -> Option<String> {
         let source = self.source.as_deref()?.downcast_ref::<sqlx::Error>()?;

@@ -53,6 +53,7 @@ pub fn concept() -> Concept {
         name: "tenant",
         subjects: &[SubjectType { name: SUBJECT, event_types: &[API_KEY_CREATED, API_KEY_REVOKED] }],
         timers: Vec::new(),
+        timers_for_people: &[],
         tasks: Vec::new(),
         fields: &[("Query.viewer", Access::Credential)],
     }

@@ -20,7 +20,7 @@ use crate::{
         graphql::{
             context::ContextExt as _,
             directives,
-            page::{self, Page, Place},
+            page::{self, Page},
             scalars::Datetime,
             source::{self, SourceRegistered},
         },
@@ -76,7 +76,7 @@ impl Message {
         self.0.is_agent
     }
 
-    /// When the message was written. A chat's messages are ordered by this time.
+    /// When the message was written. Lists and streams have the order of writing, also if a clock was put back meanwhile.
     async fn inserted_at(&self) -> Datetime {
         self.0.inserted_at.into()
     }
@@ -108,8 +108,8 @@ pub(in crate::chat) async fn messages(
     }
     let backward = last.is_some();
     let size = if backward { page::size("last", last)? } else { page::size("first", first)? };
-    let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
-    let before = before.map(|cursor| Place::parse("before", &cursor)).transpose()?;
+    let after = after.map(|cursor| number("after", &cursor)).transpose()?;
+    let before = before.map(|cursor| number("before", &cursor)).transpose()?;
     let window = MessageWindow { after, before, newest_first: backward, limit: size + 1 };
     let found = context.chats().loaders().messages(&context.reading(), chat, window).await?;
     // Beyond the given end of the window lies at least the message that it names.
@@ -118,7 +118,13 @@ pub(in crate::chat) async fn messages(
     } else {
         Page::forward(found, size, after.is_some())
     };
-    Ok(page.into_connection(|message| Place { at: message.inserted_at, id: message.id }, Message::from))
+    Ok(page.into_connection(|message| message.number, Message::from))
+}
+
+/// The number of a message, which is its page cursor.
+fn number(argument: &str, cursor: &str) -> Result<i32> {
+    let number = cursor.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Error::invalid(argument, "is not a cursor of this list"))
 }
 
 /// Selects messages.
@@ -131,9 +137,9 @@ pub struct MessageCondition {
 /// The order of a list of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum MessagesOrderBy {
-    /// Oldest first.
+    /// Oldest first, in the order of writing.
     InsertedAtAsc,
-    /// Newest first.
+    /// Newest first, in the order of writing.
     InsertedAtDesc,
 }
 

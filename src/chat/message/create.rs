@@ -18,7 +18,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use super::{
-    MessageRecord, NumberedMessage,
+    MessageRecord,
     sql::{self, ChatRow, ChatWrite},
 };
 use crate::{
@@ -186,9 +186,7 @@ impl ChatDraft {
         let (message, label) = match self.judge(call, &message) {
             Ok(Some(there)) => (there, "repeated"),
             Ok(None) => {
-                let number = self.row.message_count + self.added_count() + 1;
-                let numbered = NumberedMessage { message: &message, number };
-                self.changes.record(events::MESSAGE_ADDED, Some(&call.principal.subject), &numbered, None)?;
+                self.changes.record(events::MESSAGE_ADDED, Some(&call.principal.subject), &message, None)?;
                 self.opening = self.opening.take().filter(|_| call.is_agent);
                 self.known.insert(call.id, message.clone());
                 self.added.push(message.clone());
@@ -233,7 +231,7 @@ impl ChatDraft {
         i32::try_from(self.added.len()).unwrap_or(i32::MAX)
     }
 
-    /// The message that the call writes. Messages of one batch are a microsecond apart, which keeps their order.
+    /// The message that the call writes. Messages of one batch are a microsecond apart, for clients that sort by time.
     fn message(&self, CreateMessage { new, id, is_agent, .. }: &CreateMessage) -> MessageRecord {
         let row = &self.row;
         let at = row.now + Duration::microseconds(self.added_count().into());
@@ -241,6 +239,7 @@ impl ChatDraft {
             company_id: row.company_id,
             chat_id: row.id,
             id: *id,
+            number: row.message_count + self.added_count() + 1,
             website_id: row.website_id,
             agent_id: row.agent_id,
             visitor: row.visitor.clone(),

@@ -52,13 +52,8 @@ impl Feed for MessageFeed {
         Box::pin(async move {
             let chat = self.chat(connection).await?;
             let newest = sql::page(connection, chat.company_id, &[chat.id], &MessageWindow::NEWEST).await?;
-            // The newest message has the number `message_count`: messages are never deleted.
-            let versions = (1..=chat.message_count).rev();
-            let mut messages: Vec<_> = newest
-                .into_iter()
-                .zip(versions)
-                .map(|(message, version)| Versioned { version, record: Arc::new(message) })
-                .collect();
+            let versioned = |message: MessageRecord| Versioned { version: message.number, record: Arc::new(message) };
+            let mut messages: Vec<_> = newest.into_iter().map(versioned).collect();
             messages.reverse();
             Ok(messages)
         })

@@ -1,4 +1,7 @@
 //! Messages of a chat. The first is the headline. The transaction that starts the chat writes it, exactly once.
+//!
+//! A chat's messages are numbered from 1 without holes. The number is given under the lock of the chat's row, so the order
+//! of messages, in lists, cursors and streams, does not depend on any clock. It is the version of the subject `messages`.
 
 mod create;
 mod feed;
@@ -13,7 +16,7 @@ pub use create::NewMessage;
 pub use feed::MessageFeed;
 
 use super::{MESSAGES, record::ChatRecord};
-use crate::platform::{clock, graphql::page::Place, unit::Record};
+use crate::platform::{clock, unit::Record};
 
 /// Most messages of a plain list and of a subscription's present state: the newest. `Chat.messages` pages through all.
 pub const MOST: usize = 1_000;
@@ -21,10 +24,10 @@ pub const MOST: usize = 1_000;
 /// Which of a chat's messages are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct MessageWindow {
-    /// Only messages after this place.
-    pub(super) after: Option<Place>,
-    /// Only messages before this place.
-    pub(super) before: Option<Place>,
+    /// Only messages after the one of this number.
+    pub(super) after: Option<i32>,
+    /// Only messages before the one of this number.
+    pub(super) before: Option<i32>,
     /// Read from the newest backward, and so given in that order.
     pub(super) newest_first: bool,
     /// Most messages of one chat.
@@ -47,6 +50,9 @@ pub struct MessageRecord {
     pub chat_id: Uuid,
     /// Unique within the chat; chosen by the client or by the server.
     pub id: Uuid,
+    /// Its place in the chat, from 1 without holes. 0 in events of builds that did not number messages.
+    #[serde(default)]
+    pub number: i32,
     /// The website of the chat.
     pub website_id: Uuid,
     /// The chat's agent when the message was written.
@@ -61,7 +67,7 @@ pub struct MessageRecord {
     pub is_agent: bool,
     /// True for the headline, which is written when the chat starts.
     pub opening: bool,
-    /// When it was written, in database time. Orders the messages of a chat.
+    /// When it was written, in database time. Does not order messages: a clock may be put back.
     #[serde(with = "time::serde::rfc3339")]
     pub inserted_at: OffsetDateTime,
     /// The same as `inserted_at`: messages never change.
@@ -81,6 +87,7 @@ impl MessageRecord {
             company_id: chat.company_id,
             chat_id: chat.id,
             id: clock::new_id(),
+            number: 1,
             website_id: chat.website_id,
             agent_id: chat.agent_id,
             visitor: chat.visitor.clone(),
@@ -94,24 +101,16 @@ impl MessageRecord {
     }
 }
 
-/// A message as the subject `messages` of its chat: the subject's version is the number of the message, from 1.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(super) struct NumberedMessage<'a> {
-    pub(super) message: &'a MessageRecord,
-    #[serde(skip)]
-    pub(super) number: i32,
-}
-
-impl Record for NumberedMessage<'_> {
+/// Of the subject `messages` of its chat, whose version is the number of the newest message.
+impl Record for MessageRecord {
     const SUBJECT_TYPE: &'static str = MESSAGES;
 
     fn company_id(&self) -> Uuid {
-        self.message.company_id
+        self.company_id
     }
 
     fn subject_id(&self) -> Uuid {
-        self.message.chat_id
+        self.chat_id
     }
 
     fn version(&self) -> i32 {

@@ -13,12 +13,17 @@ use crate::{
         record::{ChatRecord, Failure, Race, RaceRecord},
         rules::{ChatStatus, CloseReason, RaceState},
     },
-    platform::error::{Error, Result},
+    platform::{
+        error::{Error, Result},
+        service::Outage,
+    },
 };
 
-/// A row of `read_races.sql`: all but the time is null where there is no race, or no chat in it.
+/// A row of `read_races.sql`: all but the times is null where there is no race, or no chat in it.
 struct RaceRow {
     now: OffsetDateTime,
+    resumed_at: Option<OffsetDateTime>,
+    grace_until: Option<OffsetDateTime>,
     race_key: Option<Uuid>,
     race_website_id: Option<Uuid>,
     race_owner: Option<String>,
@@ -54,6 +59,10 @@ struct RaceRow {
 }
 
 impl RaceRow {
+    fn outage(&self) -> Option<Outage> {
+        Some(Outage { resumed_at: self.resumed_at?, grace_until: self.grace_until? })
+    }
+
     /// `None`: the row is only the time. The columns of a race are not null.
     fn race(&mut self, company_id: Uuid) -> Option<(RaceRecord, i64)> {
         let record = RaceRecord {
@@ -122,7 +131,7 @@ pub(in crate::chat) async fn read(
             Entry::Vacant(vacant) => {
                 let Some((record, revision)) = row.race(company_id) else { continue };
                 let race = Race { record, chats: Vec::new() };
-                vacant.insert(SeenRace { race, revision, agent_wrote: false })
+                vacant.insert(SeenRace { race, revision, agent_wrote: false, outage: row.outage() })
             }
         };
         seen.agent_wrote |= row.agent_wrote.unwrap_or_default();

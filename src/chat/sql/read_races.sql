@@ -9,7 +9,7 @@
 -- One row for each chat; a race without chats has one row, and so has the answer if there are no races.
 with
 moment as materialized (
-    select switchboard.now() as now
+    select switchboard.now() as now, service.resumed_at, service.grace_until from service where service.only_row
 ),
 wanted as materialized (
     select unnest($2::uuid[]) as key
@@ -22,6 +22,8 @@ wanted as materialized (
 )
 select
     moment.now as "now!",
+    moment.resumed_at as "resumed_at?",
+    moment.grace_until as "grace_until?",
     race.key as "race_key?",
     race.website_id as "race_website_id?",
     race.owner as "race_owner?",

@@ -141,8 +141,8 @@ updated_chat as (
 ),
 -- A second opening message of a chat is refused by a unique index.
 inserted_message as (
-    insert into chat_message (company_id, chat_id, id, text, author, is_agent, opening, inserted_at, updated_at)
-    select $1, chat_id, id, text, author, false, true, at, at from opening
+    insert into chat_message (company_id, chat_id, id, number, text, author, is_agent, opening, inserted_at, updated_at)
+    select $1, chat_id, id, 1, text, author, false, true, at, at from opening
 ),
 -- A timer that the scheduler is just putting off may be missed; it fires later and finds nothing to do.
 found_timer as materialized (

@@ -21,6 +21,7 @@ use crate::platform::{
     batch::ReaderGate,
     config::DatabaseSettings,
     error::{Error, Result},
+    event,
 };
 
 /// A connection that was idle for this long may have died meanwhile.
@@ -132,7 +133,8 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings, connections:
         .connect_lazy_with(options)
 }
 
-/// Applies the migrations that are missing. Safe with any number of servers starting at once: they take turns.
+/// Applies the migrations that are missing, and attaches the event log's next days, which whoever migrates is about to
+/// write into. Safe with any number of servers starting at once: they take turns.
 pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
     // Waiting for one's turn, and a migration of large tables, may take longer than any request may.
     let options = base.clone().application_name("switchboard migrate").options([("TimeZone", "UTC")]);
@@ -144,6 +146,9 @@ pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
         MigrateError::Execute(error) => error.into(),
         error => Error::internal(error),
     });
+    if migrated.is_ok() {
+        event::retention::attach_days(&mut connection).await?;
+    }
     connection.close().await?;
     migrated
 }

@@ -1,7 +1,7 @@
 //! The listener receives the wake-ups of other processes and wakes this process's reader.
 //!
 //! ```text
-//! other processes' notifiers ── NOTIFY ──► listener ──► LogNotifier::notify_local ──► reader
+//! other processes' notifiers, SQL callers ── NOTIFY ──► listener ──► LogNotifier::notify_local ──► reader
 //! ```
 //!
 //! A wake-up carries no data, so a lost one costs time and not events: the reader polls, and a new connection begins
@@ -14,7 +14,10 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{LogNotifier, notifier::CHANNEL};
+use super::{
+    LogNotifier,
+    notifier::{CHANNEL, FROM_SQL},
+};
 use crate::platform::{
     config::EventSettings,
     error::{Error, Result},
@@ -59,8 +62,11 @@ async fn listen(
     notifier.notify_local();
     loop {
         match timeout(probe_every, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) if notifier.is_own(notification.payload()) => {}
-            Ok(Ok(Some(_))) => notifier.notify_local(),
+            Ok(Ok(Some(notification))) => match notification.payload() {
+                own if notifier.is_own(own) => {}
+                FROM_SQL => notifier.notify_from_sql(),
+                _ => notifier.notify_local(),
+            },
             Ok(Ok(None)) => return Err(Error::unavailable("the listener's connection was closed")),
             Ok(Err(error)) => return Err(error.into()),
             Err(_quiet) => {

@@ -22,8 +22,12 @@
 //!
 //! **Failures.** While the database is away nothing is delivered; afterwards the reader goes on from its position. If
 //! the log was dropped past a position or cursor (retention), or the database has another history (a restored backup),
-//! the subscription sends its present state again and marks it as a resync. A feed may conflate: then a slow client
-//! receives the newest state and not each change.
+//! the subscription sends its present state again and marks it as a resync. So does a subscription that meets an event
+//! which this build cannot decode; all others go on. A feed may conflate: then a slow client receives the newest state
+//! and not each change.
+//!
+//! **SQL callers** append by the function `append_event`. It checks what the unit of work guarantees: the subject's row
+//! is locked, the version is the row's and follows the newest event's, the record has all names.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -31,12 +35,14 @@
 //! | `listener` | receives other processes' wake-ups |
 //! | `reader` | follows the log |
 //! | `hub`, `queue` | route events to subscriptions |
-//! | `position` | positions, snapshots, cursors |
+//! | `position`, `cursor` | positions and snapshots; cursors and how they are sealed |
+//! | `unreadable` | events that this build cannot decode |
 //! | `resume`, `history` | read the past of a stream, of an id |
 //! | `retention` | makes and drops daily partitions |
 //!
 //! This module knows no concept: the record of a subject is the concept's affair.
 
+mod cursor;
 mod history;
 pub mod hub;
 pub mod listener;
@@ -48,6 +54,7 @@ pub mod render_cache;
 mod resume;
 pub mod retention;
 mod sql;
+mod unreadable;
 
 use std::{
     any::Any,
@@ -59,15 +66,17 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use cursor::{Cursor, CursorKey, SubjectName};
 pub use history::HistoryPlace;
 pub use hub::{Hub, Interest};
 pub use notifier::LogNotifier;
-pub use position::{Cursor, Incarnation, Position, SubjectName};
+pub use position::{Incarnation, LogName, Mark, Position};
 pub use render_cache::RenderCache;
 pub use resume::{LogRange, Resumed, resume, resume_subject};
 pub use sql::{append, history, hold_log, position_now, read_range};
+pub use unreadable::is_unreadable;
 
-use crate::platform::error::{Error, Result};
+use crate::platform::error::Result;
 
 /// What an event is about. Versions count, and order is guaranteed, within one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -135,7 +144,7 @@ fn changed_fields(before: Value, after: &Value) -> Value {
 }
 
 /// Names one event of a company, and sorts as the pages of a range do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EventKey {
     /// As [`Subject::subject_type`].
     pub subject_type: String,
@@ -189,9 +198,9 @@ impl Event {
     /// The subject's record at this version.
     ///
     /// # Errors
-    /// `INTERNAL_SERVER_ERROR` when the payload is not an `R`; another build may have written it.
+    /// [Unreadable](is_unreadable) when the payload is not an `R`; another build may have written it.
     pub fn record<R: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<R>> {
-        decoded(&self.record, || serde_json::from_str(&self.payload).ok()).ok_or_else(|| self.unreadable())
+        decoded(&self.record, || serde_json::from_str(&self.payload).ok()).ok_or_else(|| unreadable::error(self))
     }
 
     /// The subject's record before this change; `None` when the subject is new.
@@ -208,7 +217,7 @@ impl Event {
             record.extend(previous.as_object()?.clone());
             R::deserialize(Value::Object(record)).ok()
         };
-        decoded(&self.before, overlaid).map(Some).ok_or_else(|| self.unreadable())
+        decoded(&self.before, overlaid).map(Some).ok_or_else(|| unreadable::error(self))
     }
 
     /// The text that `field` has after the change, and had before it. For routing by field.
@@ -224,11 +233,15 @@ impl Event {
         })
     }
 
-    fn unreadable(&self) -> Error {
-        Error::internal(format!(
-            "event {}:{} version {} of company {} is unreadable",
-            self.subject_type, self.subject_id, self.version, self.company_id
-        ))
+    /// The memory that its texts take, about.
+    fn bytes(&self) -> usize {
+        const COLUMNS: usize = 512;
+        COLUMNS + self.payload.len() + self.previous.as_ref().map_or(0, String::len)
+    }
+
+    /// Marks a position that contains it.
+    fn mark(&self) -> Mark {
+        Mark { xid: self.xid, at: Some(self.occurred_at) }
     }
 }
 

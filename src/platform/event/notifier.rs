@@ -3,13 +3,20 @@
 //! ```text
 //! commit ──► LogNotifier::notify ─┬─► this process's reader, at once
 //!                                 └─► notifier task ── NOTIFY, at most one in notify_every ──► other processes
+//! append_event, called in SQL ── NOTIFY "sql", one of those that append at once ──► all processes
 //! ```
 //!
 //! A commit with a NOTIFY takes a lock of the whole cluster across its flush, so no request pays for one: the task
 //! sends them on a connection of its own, one for all commits since the last. A lost wake-up (crash, database away)
 //! delays events until the next poll of each reader, and loses none.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::Notify;
@@ -24,10 +31,15 @@ use crate::platform::{
 /// The channel of LISTEN and NOTIFY.
 pub(super) const CHANNEL: &str = "switchboard_event";
 
+/// The payload of the wake-ups that the SQL function `append_event` sends.
+pub(super) const FROM_SQL: &str = "sql";
+
 #[derive(Debug)]
 struct Shared {
     local: Notify,
     remote: Notify,
+    /// A wake-up came from SQL since this was read last.
+    from_sql: AtomicBool,
     /// The payload of this process's wake-ups, by which its own listener ignores them.
     sender: String,
 }
@@ -38,7 +50,12 @@ pub struct LogNotifier(Arc<Shared>);
 
 impl Default for LogNotifier {
     fn default() -> Self {
-        Self(Arc::new(Shared { local: Notify::new(), remote: Notify::new(), sender: new_id().to_string() }))
+        Self(Arc::new(Shared {
+            local: Notify::new(),
+            remote: Notify::new(),
+            from_sql: AtomicBool::new(false),
+            sender: new_id().to_string(),
+        }))
     }
 }
 
@@ -52,6 +69,18 @@ impl LogNotifier {
     /// Wakes only this process's reader.
     pub(super) fn notify_local(&self) {
         self.0.local.notify_one();
+    }
+
+    /// Wakes only this process's reader, for an event that was appended in SQL.
+    pub(super) fn notify_from_sql(&self) {
+        self.0.from_sql.store(true, Ordering::Relaxed);
+        self.notify_local();
+    }
+
+    /// True if a wake-up came from SQL since the last call. Of several transactions that append at once only one sends
+    /// a wake-up, so events of others may follow without one.
+    pub(super) fn take_from_sql(&self) -> bool {
+        self.0.from_sql.swap(false, Ordering::Relaxed)
     }
 
     /// Waits for a wake-up since the last return. For the one reader.

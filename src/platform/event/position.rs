@@ -1,4 +1,4 @@
-//! Positions: how far a reader has read the log. Cursors: positions in a form that clients keep.
+//! Positions: how far a reader has read the log.
 //!
 //! A [`Position`] is a set of transactions: all up to `seen`, except those that were `pending` when it was taken. It
 //! contains an event exactly if the set contains the event's transaction. Both parts survive a crash of Postgres.
@@ -9,26 +9,73 @@
 //! xid:   … 90  91  92  93  94  95 …
 //!            └ pending ┘   └ seen = 94: contained are all ≤ 94 except 91 and 92
 //! ```
+//!
+//! Transaction numbers mean something in one history of one log only. So a position names its [`Incarnation`], and
+//! carries the [`Mark`] of an event that it contains:
+//!
+//! | what happened to the database | found by |
+//! | --- | --- |
+//! | another database of the cluster, also a copy of this one | the database's oid |
+//! | restored from a dump, upgraded, another cluster | the system identifier |
+//! | promoted, or recovered to a point in time | the timeline |
+//! | a copy of the data directory put back: the same names, the same numbers again | the mark: that event is gone, or has another time |
 
-use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
+use super::cursor::CursorKey;
 use crate::platform::error::{Error, Result};
 
-/// Most pending transactions in a cursor.
-const CURSOR_PENDING: usize = 64;
-/// Longest cursor, in bytes.
-const CURSOR_BYTES: usize = 8_192;
-
-/// Identifies one history of one database cluster. Another cluster or a restored backup has another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incarnation {
-    /// The system identifier, which initdb makes.
+/// Names a log, in the history that its database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogName {
+    /// The system identifier of the cluster, which initdb makes.
     pub system: i64,
     /// The timeline, which each promotion and point-in-time recovery raises.
     pub timeline: i32,
+    /// The oid of the database: a copy within the cluster has the same `id`.
+    pub database: i64,
+    /// Random; made with the log.
+    pub id: Uuid,
+}
+
+/// One history of one log, and the key that seals its cursors. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Incarnation(Arc<(LogName, CursorKey)>);
+
+impl Incarnation {
+    /// The history of the log of this name, whose cursors are sealed by `key`.
+    pub fn new(name: LogName, key: CursorKey) -> Self {
+        Self(Arc::new((name, key)))
+    }
+
+    /// The log's name.
+    pub fn name(&self) -> &LogName {
+        &self.0.0
+    }
+
+    pub(super) fn key(&self) -> &CursorKey {
+        &self.0.1
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    /// Leaves out the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Incarnation").field(self.name()).finish()
+    }
+}
+
+/// Identifies an event well enough to tell the present log from one whose later part was lost: the same transaction
+/// number is given out again after that, but not at the same microsecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Mark {
+    /// The transaction that wrote it.
+    pub xid: u64,
+    /// The time of that transaction's newest event; `None` where the log has never held an event.
+    pub at: Option<OffsetDateTime>,
 }
 
 /// The set of transactions whose events a reader has read.
@@ -38,11 +85,18 @@ pub struct Position {
     pub incarnation: Incarnation,
     /// Greatest transaction among the events read.
     pub seen: u64,
+    /// The newest event read. Its transaction is `seen`, unless `seen` was lowered to make a cursor shorter.
+    pub mark: Mark,
     /// Transactions below `seen` that were in progress when the position was taken, ascending.
     pub pending: Arc<[u64]>,
 }
 
 impl Position {
+    /// A position that contains every transaction up to that of `mark`.
+    pub fn at(incarnation: Incarnation, mark: Mark) -> Self {
+        Self { incarnation, seen: mark.xid, mark, pending: Arc::default() }
+    }
+
     /// True if the reader has read the events of this transaction.
     pub fn contains(&self, xid: u64) -> bool {
         xid <= self.seen && self.pending.binary_search(&xid).is_err()
@@ -67,21 +121,22 @@ impl Position {
         self.is_kept(floor) && self.incarnation == end.incarnation && self.seen <= end.seen
     }
 
-    /// The position after a read under `snapshot` that found events of the transactions `read`.
+    /// The position after a read under `snapshot` that found events with these marks.
     #[must_use]
-    pub fn advanced(&self, read: impl IntoIterator<Item = u64>, snapshot: &Snapshot) -> Self {
-        let seen = read.into_iter().fold(self.seen, u64::max);
+    pub fn advanced(&self, read: impl IntoIterator<Item = Mark>, snapshot: &Snapshot) -> Self {
+        let mark = read.into_iter().fold(self.mark, Mark::max);
+        let seen = self.seen.max(mark.xid);
         let pending = snapshot.in_progress.iter().copied().filter(|xid| *xid <= seen).collect();
-        Self { incarnation: self.incarnation, seen, pending }
+        Self { incarnation: self.incarnation.clone(), seen, mark, pending }
     }
 
-    /// A position with few enough pending transactions for a cursor. It contains no transaction that this one does not:
-    /// a resume repeats events and never loses one.
-    fn shortened(&self) -> Self {
-        if self.pending.len() <= CURSOR_PENDING {
+    /// A position with at most `most` pending transactions. It contains no transaction that this one does not: a resume
+    /// repeats events and never loses one.
+    pub(super) fn shortened(&self, most: usize) -> Self {
+        if self.pending.len() <= most {
             return self.clone();
         }
-        Self { seen: self.pending[0].saturating_sub(1), pending: Arc::default(), incarnation: self.incarnation }
+        Self { seen: self.pending[0].saturating_sub(1), pending: Arc::default(), ..self.clone() }
     }
 }
 
@@ -109,108 +164,19 @@ impl FromStr for Snapshot {
     }
 }
 
-/// The name of a subject in cursors, `subject_type:id`. All cursors of one stream share the text.
-#[derive(Debug)]
-pub struct SubjectName(Arc<str>);
-
-impl SubjectName {
-    /// The name of one subject.
-    pub fn new(subject_type: &str, id: &str) -> Self {
-        Self(format!("{subject_type}:{id}").into())
-    }
-
-    /// True if `subject`, the name in a cursor, is this one.
-    pub fn is(&self, subject: &str) -> bool {
-        *self.0 == *subject
-    }
-
-    /// The cursor of a client that has received everything up to `version`, in the history of `position`.
-    pub fn cursor(&self, position: &Position, version: i32) -> Cursor {
-        Cursor::Subject { incarnation: position.incarnation, subject: Arc::clone(&self.0), version }
-    }
-}
-
-/// Resumes a stream; opaque text to clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cursor {
-    /// The client has received everything that the position contains. Valid for any stream.
-    At(Position),
-    /// The client has received everything about one subject up to `version`. Valid only for streams of that subject.
-    Subject {
-        /// The history that the version belongs to.
-        incarnation: Incarnation,
-        /// The subject's [name](SubjectName).
-        subject: Arc<str>,
-        /// The last version that the client has received.
-        version: i32,
-    },
-    /// The client has received part of a snapshot, so a resume sends it again.
-    Restart,
-}
-
-/// The wire form, kept short: one letter, then the fields.
-#[derive(Serialize, Deserialize)]
-enum Wire<'a> {
-    #[serde(rename = "p")]
-    At(Incarnation, u64, Vec<u64>),
-    #[serde(rename = "s")]
-    Subject(Incarnation, Cow<'a, str>, i32),
-    #[serde(rename = "r")]
-    Restart,
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wire = match self {
-            Self::At(position) => {
-                let position = position.shortened();
-                Wire::At(position.incarnation, position.seen, position.pending.to_vec())
-            }
-            Self::Subject { incarnation, subject, version } => {
-                Wire::Subject(*incarnation, Cow::Borrowed(subject), *version)
-            }
-            Self::Restart => Wire::Restart,
-        };
-        let text = serde_json::to_string(&wire).map_err(|_| fmt::Error)?;
-        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(text))
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = Error;
-
-    /// # Errors
-    /// `BAD_USER_INPUT` for anything that [`Cursor`]'s `Display` did not write.
-    fn from_str(text: &str) -> Result<Self> {
-        let bounded = Some(text).filter(|text| text.len() <= CURSOR_BYTES);
-        let decoded = bounded.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
-        let wire = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        match wire {
-            Some(Wire::At(incarnation, seen, mut pending))
-                if pending.len() <= CURSOR_PENDING && i64::try_from(seen).is_ok() =>
-            {
-                pending.sort_unstable();
-                pending.retain(|xid| *xid <= seen);
-                Ok(Self::At(Position { incarnation, seen, pending: pending.into() }))
-            }
-            Some(Wire::Subject(incarnation, subject, version)) if version >= 0 => {
-                Ok(Self::Subject { incarnation, subject: subject.into(), version })
-            }
-            Some(Wire::Restart) => Ok(Self::Restart),
-            _ => Err(Error::invalid("after", "not a cursor of this server")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use proptest::prelude::*;
 
     use super::*;
 
-    const HERE: Incarnation = Incarnation { system: 7, timeline: 1 };
+    fn here() -> Incarnation {
+        Incarnation::new(LogName { system: 7, timeline: 1, database: 5, id: Uuid::nil() }, CursorKey::new([0; 32]))
+    }
+
+    fn mark(xid: u64) -> Mark {
+        Mark { xid, at: Some(OffsetDateTime::UNIX_EPOCH) }
+    }
 
     /// Runs a history: transactions begin in order and end in any order, by commit with an event or by abort, with
     /// reads in between. A read sees exactly the committed events. Returns the events that were delivered and those
@@ -219,7 +185,7 @@ mod tests {
         let mut in_progress: Vec<u64> = (1..=ends.len() as u64).collect();
         let mut visible: Vec<u64> = Vec::new();
         let mut delivered = Vec::new();
-        let mut position = Position { incarnation: HERE, seen: 0, pending: Arc::default() };
+        let mut position = Position::at(here(), Mark::default());
         for (step, (xid, commits)) in ends.iter().enumerate() {
             in_progress.retain(|other| other != xid);
             if *commits {
@@ -227,9 +193,11 @@ mod tests {
             }
             if reads_after.contains(&step) || step + 1 == ends.len() {
                 let found: Vec<u64> = visible.iter().copied().filter(|xid| !position.contains(*xid)).collect();
-                position = position.advanced(found.iter().copied(), &Snapshot { in_progress: in_progress.clone() });
+                let marks = found.iter().copied().map(mark);
+                position = position.advanced(marks, &Snapshot { in_progress: in_progress.clone() });
                 assert!(visible.iter().all(|xid| position.contains(*xid)), "read but not contained");
                 assert!(in_progress.iter().all(|xid| !position.contains(*xid)), "in progress but contained");
+                assert_eq!(position.mark.xid, position.seen, "the mark is the newest event");
                 delivered.extend(found);
             }
         }
@@ -257,34 +225,14 @@ mod tests {
             other_pending in prop::collection::btree_set(0..12u64, 0..4),
         ) {
             let position = |seen: u64, pending: std::collections::BTreeSet<u64>| {
-                Position { incarnation: HERE, seen, pending: pending.into_iter().filter(|xid| *xid <= seen).collect() }
+                let pending = pending.into_iter().filter(|xid| *xid <= seen).collect();
+                Position { pending, ..Position::at(here(), mark(seen)) }
             };
             let (one, other) = (position(one_seen, one_pending), position(other_seen, other_pending));
             let union = one.union(&other);
             for xid in 0..13 {
                 prop_assert_eq!(union.contains(xid), one.contains(xid) || other.contains(xid), "{}", xid);
             }
-        }
-
-        #[test]
-        fn a_cursor_parses_back_to_a_position_that_contains_no_more(
-            seen in 1..1_000u64, pending in prop::collection::btree_set(1..1_000u64, 0..100),
-        ) {
-            let pending: Arc<[u64]> = pending.into_iter().filter(|xid| *xid <= seen).collect();
-            let position = Position { incarnation: HERE, seen, pending };
-            let Cursor::At(back) = Cursor::At(position.clone()).to_string().parse().unwrap() else { panic!() };
-            for xid in 1..=1_001 {
-                prop_assert!(position.contains(xid) || !back.contains(xid));
-            }
-            if position.pending.len() <= CURSOR_PENDING {
-                prop_assert_eq!(back, position);
-            }
-        }
-
-        #[test]
-        fn other_text_is_not_a_cursor(text in "\\PC{0,80}") {
-            prop_assume!(text != Cursor::Restart.to_string());
-            prop_assert!(text.parse::<Cursor>().is_err());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! hub ── push ──► [ delivery │ delivery │ … ] ── recv ──► subscription
 //!          full: drop it, note the position before it ──► after the last delivery: Lagged(position)
+//! hub ── lag: the read is too large for memory ─────────► the same
 //!          request_resync: drop everything            ──► Resync
 //! ```
 //!
@@ -42,7 +43,7 @@ pub struct Read {
 pub enum Received {
     /// Events of one read, after all those of earlier deliveries.
     Delivery(Arc<Delivery>),
-    /// Events were dropped because the queue was full. Every event of this position was in the queue before, so read
+    /// Events were dropped because the queue was full, or their read was too large for memory. Every event of this position was in the queue before, so read
     /// the log again from here.
     Lagged(Position),
     /// The log has a gap or another history, so only the present state can be sent.
@@ -90,6 +91,19 @@ impl EventQueue {
             contents.events += delivery.events.len();
             contents.deliveries.push_back(delivery);
         }
+        drop(contents);
+        self.filled.notify_one();
+    }
+
+    /// After what waits: the subscription reads the log itself, from `before`, the reader's position before a read that
+    /// is too large for memory.
+    pub(super) fn lag(&self, before: &Position) {
+        let mut contents = self.contents();
+        if contents.lagged.is_some() || contents.resync {
+            return;
+        }
+        contents.lagged = Some(before.clone());
+        metrics::counter!("switchboard_subscription_lags_total").increment(1);
         drop(contents);
         self.filled.notify_one();
     }

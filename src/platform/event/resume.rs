@@ -43,9 +43,9 @@ pub async fn resume(connection: &mut PgConnection, range: &LogRange, floor: u64,
     Ok(if events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
 }
 
-/// The events of one subject after `version`, unless there are more than `limit`. A gap if the log holds later events
-/// but not the next one. No events may also mean that all were dropped, so the caller compares with the subject's
-/// version.
+/// The events of one subject after `version`, unless there are more than `limit`. A gap if the log does not hold each
+/// version from the next one on, once. No events may also mean that all were dropped, so the caller compares with the
+/// subject's version.
 pub async fn resume_subject(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -54,6 +54,6 @@ pub async fn resume_subject(
     limit: usize,
 ) -> Result<Resumed> {
     let events = sql::read_subject(connection, company_id, subject, version, limit + 1).await?;
-    let next_is_dropped = events.first().is_some_and(|event| event.version != version + 1);
-    Ok(if next_is_dropped || events.len() > limit { Resumed::Gap } else { Resumed::Events(events) })
+    let is_contiguous = (version + 1..).zip(&events).all(|(next, event)| event.version == next);
+    Ok(if is_contiguous && events.len() <= limit { Resumed::Events(events) } else { Resumed::Gap })
 }

@@ -1,4 +1,4 @@
-//! Pages of lists ordered by time: their size, their cursors, and the connection that the API returns.
+//! Pages of lists ordered by time or by number: their size, their cursors, and the connection that the API returns.
 
 use std::fmt;
 
@@ -89,10 +89,10 @@ impl<T> Page<T> {
         Self { items: found, behind, ahead }
     }
 
-    /// Converts the page to the connection type of the API.
-    pub fn into_connection<N: OutputType>(
+    /// Converts the page to the connection type of the API. `place` gives an item's cursor.
+    pub fn into_connection<N: OutputType, P: fmt::Display>(
         self,
-        place: impl Fn(&T) -> Place,
+        place: impl Fn(&T) -> P,
         node: impl Fn(T) -> N,
     ) -> Connection<String, N, EmptyFields, EmptyFields> {
         let mut connection = Connection::new(self.behind, self.ahead);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::{
     Change, Feed,
-    driver::{Batch, Driver, Next},
+    driver::{Batch, Driver, Next, readable},
 };
 use crate::platform::{
     error::Result,
@@ -34,6 +34,9 @@ use crate::platform::{
 /// Most events of one page. A larger page costs more memory for each slow client; a smaller one reads the range's index
 /// more often.
 const PAGE: usize = 5_000;
+
+/// The transaction of one page.
+type Read = sqlx::Transaction<'static, sqlx::Postgres>;
 
 /// How far a subscription has caught up.
 #[derive(Debug)]
@@ -63,18 +66,18 @@ impl<F: Feed> Driver<F> {
         let mut transaction = self.consistent_read().await?;
         let (now, floor) = event::position_now(&mut transaction).await?;
         if !since.is_held(&now, floor) {
-            let state = self.feed.snapshot(&mut transaction).await?;
-            transaction.commit().await?;
-            return Ok(self.state_as_batch(state, now, true));
+            return self.state_again(transaction, now).await;
         }
         let until = until.as_ref().unwrap_or(&now);
         let limit = PAGE.min(self.sources.replay_limit);
         let range = self.range(since, until);
         let events = event::read_range(&mut transaction, &range, last.as_ref(), limit).await?;
+        let last = events.last().filter(|_| events.len() == limit).map(Event::key);
+        let projected = readable(self.project(events.into_iter().map(Arc::new), since, until))?;
+        let Some(projected) = projected else { return self.state_again(transaction, now).await };
         transaction.commit().await?;
         let mut changes = Vec::from_iter(held.clone());
-        let last = events.last().filter(|_| events.len() == limit).map(Event::key);
-        changes.extend(self.project(events.into_iter().map(Arc::new), since, until)?);
+        changes.extend(projected);
         let next = if let Some(last) = last {
             let (since, until) = (since.clone(), Some(until.clone()));
             Next::CatchUp(Box::new(CatchUp { since, until, last: Some(last), held: changes.pop() }))
@@ -83,5 +86,12 @@ impl<F: Feed> Driver<F> {
             Next::Listen(until.clone())
         };
         Ok(Batch { changes, next })
+    }
+
+    /// The present state, marked as a resync, from the transaction of a page that could not be made.
+    async fn state_again(&self, mut transaction: Read, now: Position) -> Result<Batch<F::Record>> {
+        let state = self.feed.snapshot(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(self.state_as_batch(state, now, true))
     }
 }

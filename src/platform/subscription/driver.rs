@@ -110,6 +110,7 @@ impl<F: Feed> Driver<F> {
     pub(super) async fn resume(&self, cursor: &Cursor) -> Result<Batch<F::Record>> {
         let mut transaction = self.consistent_read().await?;
         let (position, floor) = event::position_now(&mut transaction).await?;
+        let cursor = &cursor.resumable(&mut transaction, &position, floor).await?;
         let subject = &self.subject;
         // A resume of one subject reads its state too: it fails if the caller may not see the subject, and gives its
         // version.
@@ -119,32 +120,27 @@ impl<F: Feed> Driver<F> {
         };
         let limit = self.sources.replay_limit;
         let resumed = match (cursor, subject) {
-            (Cursor::Restart, _) => Resumed::Gap,
+            (Cursor::Restart | Cursor::Sealed(_), _) => Resumed::Gap,
             (Cursor::At(since), _) => {
                 let missed = self.range(since, &position);
                 event::resume(&mut transaction, &missed, floor, limit).await?
             }
-            (Cursor::Subject { subject: named, incarnation, version }, Some(subject)) if subject.is(named) => {
-                let present = newest(&state);
-                if *incarnation != position.incarnation || *version > present {
-                    Resumed::Gap
-                } else {
-                    self.resume_subject(&mut transaction, *version, present).await?
-                }
+            (Cursor::Subject { subject: named, version, .. }, Some(subject)) if subject.is(named) => {
+                self.resume_subject(&mut transaction, *version, newest(&state)).await?
             }
             (Cursor::Subject { .. }, _) => return Err(Error::invalid("after", "this cursor is of another stream")),
         };
-        let events = match resumed {
-            Resumed::Events(events) => events,
-            Resumed::Gap => {
-                let state = if subject.is_some() { state } else { self.feed.snapshot(&mut transaction).await? };
-                transaction.commit().await?;
-                return Ok(self.state_as_batch(state, position, true));
-            }
+        let before = if let Cursor::At(since) = cursor { since } else { &position };
+        let changes = match resumed {
+            Resumed::Events(events) => readable(self.project(events.into_iter().map(Arc::new), before, &position))?,
+            Resumed::Gap => None,
+        };
+        let Some(mut changes) = changes else {
+            let state = if subject.is_some() { state } else { self.feed.snapshot(&mut transaction).await? };
+            transaction.commit().await?;
+            return Ok(self.state_as_batch(state, position, true));
         };
         transaction.commit().await?;
-        let before = if let Cursor::At(since) = cursor { since } else { &position };
-        let mut changes = self.project(events.into_iter().map(Arc::new), before, &position)?;
         self.complete(&mut changes, &position);
         let ready = match subject {
             Some(subject) => subject.cursor(&position, newest(&state)),
@@ -155,13 +151,14 @@ impl<F: Feed> Driver<F> {
         Ok(Batch { changes, next: Next::Listen(position) })
     }
 
-    /// Reads the events of the one subject since `version`, which is at most its `present` version.
+    /// Reads the events of the one subject since `version` up to its `present` version.
     async fn resume_subject(&self, connection: &mut PgConnection, version: i32, present: i32) -> Result<Resumed> {
         let (company_id, limit) = (self.feed.company_id(), self.sources.replay_limit);
         let Some(subject) = self.feed.subject() else { return Ok(Resumed::Gap) };
         Ok(match event::resume_subject(connection, company_id, &subject, version, limit).await? {
-            // The subject has a later version but the log holds no event of it: retention dropped them.
-            Resumed::Events(events) if events.is_empty() && version < present => Resumed::Gap,
+            // The log does not lead to the present version: retention dropped the last events, or the client's version
+            // is one that the subject never had.
+            Resumed::Events(events) if events.last().map_or(version, |last| last.version) != present => Resumed::Gap,
             resumed => resumed,
         })
     }
@@ -219,6 +216,15 @@ impl<F: Feed> Driver<F> {
         if let (None, Some(last)) = (&self.subject, changes.last_mut()) {
             last.cursor = Cursor::At(position.clone());
         }
+    }
+}
+
+/// What was made of some events; `None` if this build cannot decode one of them. Then the stream sends the present state
+/// again, which contains what that event said.
+pub(super) fn readable<T>(made: Result<T>) -> Result<Option<T>> {
+    match made {
+        Err(error) if event::is_unreadable(&error) => Ok(None),
+        made => made.map(Some),
     }
 }
 

@@ -5,7 +5,7 @@
 //!                                       (with `after`: the events since, then READY)
 //!        then from the queue: every event that S does not contain ──► INSERT / UPDATE / DELETE
 //!        queue overflowed ──► read the log again from there, page by page        (no event is skipped)
-//!        log has a gap    ──► SNAPSHOT … READY with `resync: true`               (never silently)
+//!        log has a gap, an event cannot be decoded ──► SNAPSHOT … READY with `resync: true`   (never silently)
 //! ```
 //!
 //! The subscription registers with the hub before it reads the state. So an event that is committed after the state was
@@ -36,7 +36,7 @@ use uuid::Uuid;
 
 use self::{
     catch_up::CatchUp,
-    driver::{Batch, Driver, Next},
+    driver::{Batch, Driver, Next, readable},
     newest::LastSent,
 };
 pub use self::{newest::Newest, stream_event::StreamEvent};
@@ -192,12 +192,15 @@ fn stream<F: Feed>(
                 Next::Listen(base) => match subscription.queue().recv().await {
                     Received::Delivery(delivery) if conflates => {
                         let waiting = subscription.queue().drain();
-                        let newest = driver.newest(&delivery, &waiting, &base, &last_sent)?;
-                        Batch { changes: Vec::from_iter(newest), next: Next::Listen(base) }
+                        match readable(driver.newest(&delivery, &waiting, &base, &last_sent))? {
+                            Some(newest) => Batch { changes: Vec::from_iter(newest), next: Next::Listen(base) },
+                            None => Box::pin(with_retry(|| driver.snapshot_or_delete(&LastSent::Nothing))).await?,
+                        }
                     }
-                    Received::Delivery(delivery) => {
-                        Batch { changes: driver.delivered(&delivery, &base)?, next: Next::Listen(base) }
-                    }
+                    Received::Delivery(delivery) => match readable(driver.delivered(&delivery, &base))? {
+                        Some(changes) => Batch { changes, next: Next::Listen(base) },
+                        None => Box::pin(with_retry(|| driver.snapshot(true))).await?,
+                    },
                     Received::Lagged(_) if conflates => {
                         Box::pin(with_retry(|| driver.snapshot_or_delete(&last_sent))).await?
                     }

@@ -72,8 +72,8 @@ pub(super) enum LastSent {
     /// No message, or none that still means anything.
     #[default]
     Nothing,
-    /// The record, at the version in the cursor.
-    Record(Cursor),
+    /// The record, at the version in the cursor; the cursor of a part of a snapshot has none.
+    Record(Option<i32>),
     /// The DELETE of the record, whatever its version: a second one would tell the client nothing.
     Deleted,
 }
@@ -86,7 +86,7 @@ impl LastSent {
     fn of<R>(change: &Change<R>) -> Self {
         match change.operation {
             ChangeOperation::Delete => Self::Deleted,
-            _ => Self::Record(change.cursor.clone()),
+            _ => Self::Record(change.cursor.version()),
         }
     }
 }

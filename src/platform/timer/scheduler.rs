@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{HandlerRef, Timer, TimerWaker, handler::Fire, sql};
 use crate::platform::{
     error::{Error, Result},
+    service::InService,
     unit::UnitOfWork,
 };
 
@@ -34,6 +35,7 @@ pub struct Scheduler {
     work: UnitOfWork,
     waker: TimerWaker,
     handlers: HashMap<(&'static str, &'static str), HandlerRef>,
+    in_service: Option<InService>,
 }
 
 enum Outcome {
@@ -46,13 +48,25 @@ impl Scheduler {
     /// A scheduler for the purposes of `handlers`, woken by `waker`.
     pub fn new(work: UnitOfWork, waker: TimerWaker, handlers: Vec<HandlerRef>) -> Self {
         let handlers = handlers.into_iter().map(|handler| (handler.handles(), handler)).collect();
-        Self { work, waker, handlers }
+        Self { work, waker, handlers, in_service: None }
+    }
+
+    /// Has [`Scheduler::run`] fire only while this server is in service: after an outage, some timers are put off first.
+    #[must_use]
+    pub fn only_while(mut self, in_service: InService) -> Self {
+        self.in_service = Some(in_service);
+        self
     }
 
     /// Looks and fires until `stop`; sleeps until the next due time, at most `poll`.
-    pub async fn run(self, poll: Duration, stop: CancellationToken) {
+    pub async fn run(mut self, poll: Duration, stop: CancellationToken) {
         let mut away = false;
         loop {
+            if let Some(in_service) = &mut self.in_service
+                && stop.run_until_cancelled(in_service.wait()).await.is_none()
+            {
+                return;
+            }
             self.waker.sleeping_until(None);
             let pause = match self.look(poll, &stop).await {
                 Ok(pause) => {

@@ -123,3 +123,44 @@ async fn message_added_sends_the_state_resumes_and_follows_changes() {
     assert_eq!(resumed.len(), 2, "{resumed:?}");
     assert_eq!(resumed[0]["record"]["text"], "two");
 }
+
+#[tokio::test]
+async fn messages_keep_their_order_when_the_clock_is_put_back() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let eve = new_visitor();
+    let (_, chat) = create_won_race(&node, &eve).await;
+    let document = "subscription($chat: UUID!, $after: Cursor) {
+        messageAdded(chatId: $chat, after: $after) { operation record { text } cursor resync } }";
+    let mut stream = node.subscribe(&eve, document, json!({ "chat": chat["id"] })).await;
+    stream.until(|event| event["operation"] == "READY").await;
+    write(&node, &eve, &chat, "one").await;
+    write(&node, &eve, &chat, "two").await;
+    let one = stream.event().await;
+    assert_eq!(one["record"]["text"], "one");
+    app.advance(-2).await;
+    write(&node, &agent_of(&chat), &chat, "three").await;
+    write(&node, &eve, &chat, "four").await;
+    let whole = [HEADLINE, "one", "two", "three", "four"];
+    assert_eq!(texts(&node, &eve, &chat).await, whole);
+
+    // Resumed after "one", each of the others is sent once and in order; a new stream begins with all of them.
+    for (after, expected) in [(one["cursor"].clone(), &whole[2..]), (Value::Null, &whole[..])] {
+        let mut stream = node.subscribe(&eve, document, json!({ "chat": chat["id"], "after": after })).await;
+        let mut sent = stream.until(|event| event["operation"] == "READY").await;
+        assert_eq!(sent.pop().unwrap()["resync"], false);
+        let sent: Vec<&str> = sent.iter().map(|event| event["record"]["text"].as_str().unwrap()).collect();
+        assert_eq!(sent, expected);
+    }
+    let mut pages = Vec::new();
+    let mut after = Value::Null;
+    for _ in 0..3 {
+        let page = "query($id: UUID!, $after: String) { chat(id: $id) { messages(first: 2, after: $after) {
+            nodes { text } pageInfo { endCursor } } } }";
+        let mut data = node.fields(&eve, page, json!({ "id": chat["id"], "after": after })).await;
+        let mut page = data["chat"]["messages"].take();
+        pages.extend(page["nodes"].as_array().unwrap().iter().map(|node| node["text"].as_str().unwrap().to_owned()));
+        after = page["pageInfo"]["endCursor"].take();
+    }
+    assert_eq!(pages, whole);
+}

@@ -14,6 +14,7 @@ mod offers;
 mod plans;
 mod reoffer;
 mod resolvers;
+mod sql_callers;
 mod story;
 mod streams;
 mod timers;

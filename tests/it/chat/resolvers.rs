@@ -191,8 +191,8 @@ async fn messages_come_in_pages_from_either_end() {
     let contract = company.contract(1, None).await;
     let chat = company.offer(&company.service, &contract, Uuid::now_v7()).await.unwrap();
     company.servers[0].start(&company.service, chat.id).await.unwrap();
-    let insert = "insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at)
-                  select company_id, id, gen_random_uuid(), n::text, 'Ada', true, started_at + make_interval(secs => n / 2)
+    let insert = "insert into chat_message (company_id, chat_id, id, number, text, author, is_agent, inserted_at)
+                  select company_id, id, gen_random_uuid(), n + 1, n::text, 'Ada', true, started_at - make_interval(secs => n)
                   from chat, generate_series(1, 5) as n";
     sqlx::raw_sql(insert).execute(&mut company.sql().await).await.unwrap();
     let document = "query ($id: UUID!, $first: Int, $after: String, $last: Int, $before: String) { chat(id: $id) {

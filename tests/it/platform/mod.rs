@@ -5,5 +5,6 @@ mod credentials;
 mod embedded;
 mod events;
 mod layers;
+mod service;
 mod tasks;
 mod timers;

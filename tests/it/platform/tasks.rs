@@ -6,7 +6,7 @@ use crate::support::app::{TestApp, visitor};
 async fn a_server_stops_with_an_error_when_any_of_its_background_tasks_fails() {
     let app = TestApp::new().await;
     let names: Vec<_> = app.node().await.app.tasks.names().collect();
-    assert_eq!(names, ["notifier", "listener", "reader", "retention", "authenticator", "scheduler"]);
+    assert_eq!(names, ["notifier", "listener", "reader", "retention", "service", "authenticator", "scheduler"]);
     for name in names {
         let node = app.node().await;
         assert_eq!(node.status("/ready").await, 200);

@@ -145,3 +145,38 @@ async fn an_isolation_in_which_a_lock_is_older_than_its_snapshot_is_refused() {
         sqlx::query("select select_session_provider('s', 'ann', 'daily', 'r')").execute(&mut *transaction).await;
     assert!(refused.unwrap_err().to_string().contains("read committed"));
 }
+
+#[tokio::test]
+async fn every_record_has_the_names_that_append_event_asks_for() {
+    let app = TestApp::new().await;
+    let mut sql = caller(&app).await;
+    for call in [
+        "select_session_provider('s', 'ann', 'daily', 'r')",
+        "update_user_session_state('s', 'ann', 'Ann', 'connected', 'daily')",
+        "update_session_health('s', 'ann', 'failed', '{\"latency\": 900}')",
+        "update_session_health('s', 'ann', 'failed', '{\"latency\": 900}')",
+        "update_session_health('s', 'ann', 'failed', '{\"latency\": 900}')",
+        "set_session_providers('{zoom}', '{true}', 'boss')",
+    ] {
+        assert_eq!(result(&mut sql, call).await["success"], true, "{call}");
+    }
+    sqlx::query("select session_publish_health(company_id, session_id) from session_coordination")
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    let different: Vec<String> = sqlx::query_scalar(
+        "select known.subject_type
+         from event_subject as known
+         left join lateral (
+             select array_agg(distinct name) as names
+             from event, json_object_keys(payload) as name
+             where event.subject_type = known.subject_type
+         ) as written on true
+         where known.subject_type like 'session%'
+             and not (written.names @> known.names and written.names <@ known.names) is true",
+    )
+    .fetch_all(&mut sql)
+    .await
+    .unwrap();
+    assert_eq!(different, Vec::<String>::new());
+}

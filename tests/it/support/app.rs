@@ -63,13 +63,22 @@ impl TestApp {
         PgConnection::connect_with(&self.database.options()).await.unwrap()
     }
 
-    /// Moves the database's clock for everybody; servers see it at their next look.
+    /// Moves the database's clock for everybody, as if servers had lived meanwhile; they see it at their next look.
     pub(crate) async fn advance(&self, seconds: i64) {
-        let statement = format!(
+        self.set_clock(seconds, "update service_alive set stamped_at = switchboard.now()").await;
+    }
+
+    /// Moves the database's clock, and nobody was there meanwhile.
+    pub(crate) async fn advance_without_service(&self, seconds: i64) {
+        self.set_clock(seconds, "").await;
+    }
+
+    async fn set_clock(&self, seconds: i64, and_then: &str) {
+        let statements = format!(
             "create or replace function switchboard.now() returns timestamptz language sql volatile parallel safe
-             return clock_timestamp() + interval '{seconds} seconds'"
+             return clock_timestamp() + interval '{seconds} seconds'; {and_then}"
         );
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut self.sql().await).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.sql().await).await.unwrap();
     }
 }
 

@@ -218,11 +218,34 @@ impl OwnCluster {
         drop(self.directory.lock().await.unwrap());
     }
 
+    /// Copies its files, as they would be on a snapshot of the disk, and starts it again.
+    pub(crate) async fn save(&mut self) -> PathBuf {
+        self.crash().await;
+        let copy = self.path.join("saved");
+        copy_files(&self.directory.data(), &copy);
+        self.start_again().await;
+        copy
+    }
+
+    /// Puts the files of a copy in the place of its own, and starts it again.
+    pub(crate) async fn put_back(&mut self, copy: PathBuf) {
+        self.crash().await;
+        fs::remove_dir_all(self.directory.data()).unwrap();
+        copy_files(&copy, &self.directory.data());
+        self.start_again().await;
+    }
+
     /// Starts it on the same data and socket.
     pub(crate) async fn start_again(&mut self) {
         assert!(self.running.is_none(), "crash it first");
         self.running = Some(Postgres::start(&self.directory, 100, Durability::Full).await.unwrap());
     }
+}
+
+/// Copies a directory with owners and modes.
+fn copy_files(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.unwrap().success());
 }
 
 impl Drop for OwnCluster {

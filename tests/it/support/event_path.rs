@@ -30,6 +30,7 @@ pub(crate) fn settings() -> EventSettings {
         event_poll: Duration::from_millis(50),
         listener_probe: Duration::from_millis(400),
         subscription_queue: 256,
+        read_memory: 16_777_216,
         replay_limit: 10_000,
     }
 }

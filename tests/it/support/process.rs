@@ -153,6 +153,13 @@ impl Process {
         assert!(sent.unwrap().success());
     }
 
+    /// The most memory that it has taken so far, in MiB.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().expect("it runs"))).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a Linux system");
+        peak.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() / 1_024
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()

@@ -1,12 +1,14 @@
 //! Whole servers, most of them as processes: commands, rights, what is shown to whom, hostile clients and documents,
 //! crashes, outages, load; and the documents that describe all this.
 
+mod absence;
 mod commands;
 mod crash;
 mod documentation;
 mod exposure;
 mod hostile_clients;
 mod hostile_documents;
+mod memory;
 mod outage;
 mod proportion;
 mod rights;

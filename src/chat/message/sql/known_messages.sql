@@ -9,6 +9,7 @@ select
     message.company_id,
     message.chat_id,
     message.id,
+    message.number,
     chat.website_id,
     chat.agent_id,
     chat.visitor,

@@ -67,6 +67,7 @@ pub(super) async fn known_messages(
             company_id: row.company_id,
             chat_id: row.chat_id,
             id: row.id,
+            number: row.number,
             website_id: row.website_id,
             agent_id: row.agent_id,
             visitor: row.visitor,
@@ -107,6 +108,7 @@ pub(super) async fn write(
     let messages: Vec<&MessageRecord> = chats.iter().flat_map(|chat| chat.added).collect();
     let chat_ids: Vec<Uuid> = messages.iter().map(|message| message.chat_id).collect();
     let message_ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
+    let numbers: Vec<i32> = messages.iter().map(|message| message.number).collect();
     let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
     let authors: Vec<&str> = messages.iter().map(|message| message.author.as_str()).collect();
     let are_agents: Vec<bool> = messages.iter().map(|message| message.is_agent).collect();
@@ -129,6 +131,7 @@ pub(super) async fn write(
         &added,
         &chat_ids,
         &message_ids,
+        &numbers,
         &texts as &[&str],
         &authors as &[&str],
         &are_agents,
@@ -160,10 +163,8 @@ pub(in crate::chat) async fn page(
         "src/chat/message/sql/page_of_messages.sql",
         company_id,
         chat_ids,
-        after.map(|place| place.at),
-        after.map(|place| place.id),
-        before.map(|place| place.at),
-        before.map(|place| place.id),
+        after.unwrap_or(0),
+        before.unwrap_or(i32::MAX),
         newest_first,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );

@@ -6,9 +6,9 @@
 --
 --  $1       company
 --  $2..$5   chats: id, version read, number of messages read, number of messages added
---  $6..$11  messages: chat, id, text, author, written by the agent, time
--- $12, $13  opening messages that the customer's client wrote again: chat, id that it gave
--- $14..$21  events: chat, subject type, subject id, version, event type, actor, payload, previous
+--  $6..$12  messages: chat, id, number, text, author, written by the agent, time
+-- $13, $14  opening messages that the customer's client wrote again: chat, id that it gave
+-- $15..$22  events: chat, subject type, subject id, version, event type, actor, payload, previous
 --
 -- Returns the chats that were written.
 with
@@ -34,15 +34,15 @@ counted as (
     where chat.ctid = held_chat.tid and held_chat.added > 0
 ),
 inserted as (
-    insert into chat_message (company_id, chat_id, id, text, author, is_agent, inserted_at, updated_at)
-    select $1, new.chat_id, new.id, new.text, new.author, new.is_agent, new.at, new.at
-    from unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::boolean[], $11::timestamptz[])
-        as new (chat_id, id, text, author, is_agent, at)
+    insert into chat_message (company_id, chat_id, id, number, text, author, is_agent, inserted_at, updated_at)
+    select $1, new.chat_id, new.id, new.number, new.text, new.author, new.is_agent, new.at, new.at
+    from unnest($6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::text[], $11::boolean[], $12::timestamptz[])
+        as new (chat_id, id, number, text, author, is_agent, at)
     join held_chat on held_chat.id = new.chat_id
 ),
 found_opening as materialized (
     select message.tid, echo.id
-    from unnest($12::uuid[], $13::uuid[]) as echo (chat_id, id)
+    from unnest($13::uuid[], $14::uuid[]) as echo (chat_id, id)
     join held_chat on held_chat.id = echo.chat_id
     cross join lateral (
         select message.ctid as tid
@@ -61,7 +61,7 @@ appended as (
     insert into event (company_id, subject_type, subject_id, version, type, actor, payload, previous)
     select $1, new.subject_type, new.subject_id, new.version, new.type, new.actor, new.payload::json,
         new.previous::json
-    from unnest($14::uuid[], $15::text[], $16::text[], $17::int[], $18::text[], $19::text[], $20::text[], $21::text[])
+    from unnest($15::uuid[], $16::text[], $17::text[], $18::int[], $19::text[], $20::text[], $21::text[], $22::text[])
         as new (chat_id, subject_type, subject_id, version, type, actor, payload, previous)
     join held_chat on held_chat.id = new.chat_id
 )

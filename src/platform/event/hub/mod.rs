@@ -6,11 +6,15 @@
 //!                                                                      └─ by a field's text ──► EventQueue
 //! ```
 //!
+//! A read arrives in pieces (`gathering.rs`); what nobody wants is let go at once.
+//!
 //! The cost of an event grows with the number of subscriptions that are interested in it, not with the number of all
 //! subscriptions. Queues that get the same events of a read share one [`Delivery`].
 //!
 //! A subscription that registers before it reads the state misses nothing: every event that is committed after the
 //! state was read comes in a later read of the log, and that read is delivered to the registered queue.
+
+mod gathering;
 
 use std::{
     collections::HashMap,
@@ -165,6 +169,14 @@ impl Routes {
         }
     }
 
+    /// The queues that get `event`, one of them perhaps several times.
+    fn queues<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<EventQueue>> {
+        let cache = self.all_companies.get(event.subject_type.as_str());
+        let of_type = self.by_type.get(&(event.company_id, event.subject_type.clone()));
+        let interested = of_type.into_iter().flat_map(move |of_type| of_type.interested(event));
+        cache.into_iter().chain(interested.map(|(_, queue)| queue))
+    }
+
     /// Which queues get which of `events`: sorted by queue, each event once per queue, in the order of the read.
     fn wanted(&self, events: &[Arc<Event>]) -> Vec<Wanted> {
         let mut wanted = Vec::new();
@@ -232,17 +244,16 @@ impl Hub {
     }
 
     /// Routes the events of one read of the log, then moves the position to its end.
-    pub(super) fn deliver(&self, events: Vec<Event>, read: Read) {
-        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+    fn deliver(&self, events: &[Arc<Event>], read: Read) {
         let read = Arc::new(read);
         let delivery = |events| Arc::new(Delivery { events, read: Arc::clone(&read) });
         let routes = self.routes();
-        for event in &events {
+        for event in events {
             if let Some(queue) = routes.all_companies.get(event.subject_type.as_str()) {
                 queue.push(delivery(vec![Arc::clone(event)]));
             }
         }
-        let wanted = routes.wanted(&events);
+        let wanted = routes.wanted(events);
         drop(routes);
         // Many subscriptions of one subject get the same events: neighbours share one delivery.
         let mut previous: Option<(&[Wanted], Arc<Delivery>)> = None;

@@ -3,7 +3,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::platform::event::{Decoded, Incarnation, OnceLock};
+use crate::platform::event::{CursorKey, Decoded, Incarnation, LogName, Mark, OnceLock};
 
 const COMPANY: Uuid = Uuid::from_u128(1);
 
@@ -27,7 +27,8 @@ fn event(company_id: Uuid, id: &str, version: i32, colour: &str, before: Option<
 }
 
 fn at(seen: u64) -> Position {
-    Position { incarnation: Incarnation { system: 1, timeline: 1 }, seen, pending: Arc::default() }
+    let name = LogName { system: 1, timeline: 1, database: 1, id: Uuid::nil() };
+    Position::at(Incarnation::new(name, CursorKey::new([1; 32])), Mark { xid: seen, at: None })
 }
 
 fn interest(scope: Scope) -> Interest {
@@ -39,7 +40,16 @@ fn colour(colour: &str) -> Interest {
 }
 
 fn deliver(hub: &Hub, seen: u64, events: Vec<Event>) {
-    hub.deliver(events, Read { before: at(seen - 1), after: at(seen) });
+    deliver_within(usize::MAX, hub, seen, events);
+}
+
+fn deliver_within(most_bytes: usize, hub: &Hub, seen: u64, events: Vec<Event>) {
+    let before = at(seen - 1);
+    let mut gathering = hub.gather(&before, most_bytes);
+    for event in events {
+        gathering.add(vec![event]);
+    }
+    gathering.finish(at(seen));
 }
 
 /// What waits in the queue; each event of a delivery as (id, version).
@@ -159,4 +169,33 @@ fn a_resync_replaces_everything_in_the_queue() {
     for reader in &readers {
         assert_eq!(events_of(reader), [("a".to_owned(), 3)]);
     }
+}
+
+#[test]
+fn a_read_too_large_for_memory_sends_those_who_want_its_events_to_the_log() {
+    let hub = Hub::new(16);
+    let all = hub.subscribe(vec![interest(Scope::All)]);
+    let late = hub.subscribe(vec![interest(Scope::Subject("z".into()))]);
+    let nobody = hub.subscribe(vec![interest(Scope::Subject("other".into()))]);
+    let cache = hub.subscribe_all_companies("lamp");
+    deliver(&hub, 1, vec![event(COMPANY, "a", 1, "red", None)]);
+    let large = (1..=9).map(|version| event(COMPANY, "b", version, "red", None));
+    let large = large.chain([event(COMPANY, "z", 1, "red", None)]);
+    deliver_within(4_096, &hub, 2, large.collect());
+    let [first, second] = &received(all.queue())[..] else { panic!("a delivery and one lag") };
+    assert!(matches!((first, second), (Ok(_), Err(Received::Lagged(from))) if *from == at(1)));
+    assert!(matches!(&received(late.queue())[..], [Err(Received::Lagged(from))] if *from == at(1)));
+    assert!(received(nobody.queue()).is_empty());
+    assert!(matches!(received(&cache)[..], [Ok(_), Err(Received::Lagged(_))]));
+    assert_eq!(hub.position(), Some(at(2)));
+
+    // What nobody wants takes no memory, however much it is.
+    let unwanted = (1..=99).map(|version| event(COMPANY, "b", version, "red", None));
+    let wanted = event(COMPANY, "z", 2, "red", None);
+    drop((all, cache));
+    hub.routes().all_companies.clear();
+    deliver_within(4_096, &hub, 3, unwanted.chain([wanted]).collect());
+    assert_eq!(events_of(&late), [("z".to_owned(), 2)]);
+    deliver(&hub, 4, vec![event(COMPANY, "z", 3, "red", None)]);
+    assert_eq!(events_of(&late), [("z".to_owned(), 3)]);
 }

@@ -1,13 +1,15 @@
 //! Every query on the event log. Each statement is a file of its own, which says what it locks.
 
-use futures_util::TryStreamExt as _;
-use sqlx::PgConnection;
-use time::OffsetDateTime;
+mod read;
+
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use self::read::EventRow;
+pub(super) use self::read::read_after;
 use super::{
-    Event, EventKey, HistoryPlace, LogRange, NewEvent, Position, Subject,
-    position::{Incarnation, Snapshot},
+    CursorKey, Event, EventKey, HistoryPlace, LogRange, NewEvent, Position, Subject,
+    position::{Incarnation, LogName, Mark},
 };
 use crate::platform::error::{Error, Result};
 
@@ -38,106 +40,8 @@ pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Resul
     Ok(())
 }
 
-/// A row of the log.
-struct EventRow {
-    company_id: Uuid,
-    subject_type: String,
-    subject_id: String,
-    version: i32,
-    event_type: String,
-    actor: Option<String>,
-    payload: String,
-    previous: Option<String>,
-    occurred_at: OffsetDateTime,
-    xid: i64,
-}
-
-impl TryFrom<EventRow> for Event {
-    type Error = Error;
-
-    fn try_from(row: EventRow) -> Result<Self> {
-        Ok(Self {
-            company_id: row.company_id,
-            subject_type: row.subject_type,
-            subject_id: row.subject_id,
-            version: row.version,
-            event_type: row.event_type,
-            actor: row.actor,
-            payload: row.payload,
-            previous: row.previous,
-            occurred_at: row.occurred_at,
-            xid: u64::try_from(row.xid).map_err(Error::internal)?,
-            record: super::Decoded::default(),
-            before: super::Decoded::default(),
-            fields: std::sync::OnceLock::default(),
-            render_cache: super::RenderCache::default(),
-        })
-    }
-}
-
 fn events(rows: Vec<EventRow>) -> Result<Vec<Event>> {
     rows.into_iter().map(Event::try_from).collect()
-}
-
-/// A row of [`read_after`]: the state of the read, and an event. A read without events has one row of nulls.
-struct ReadRow {
-    snapshot: String,
-    floor: i64,
-    company_id: Option<Uuid>,
-    subject_type: Option<String>,
-    subject_id: Option<String>,
-    version: Option<i32>,
-    event_type: Option<String>,
-    actor: Option<String>,
-    payload: Option<String>,
-    previous: Option<String>,
-    occurred_at: Option<OffsetDateTime>,
-    xid: Option<i64>,
-}
-
-impl ReadRow {
-    fn into_event(self) -> Result<Option<Event>> {
-        let Some(xid) = self.xid else { return Ok(None) };
-        let missing = || Error::internal("an event row lacks a column that is not null");
-        let row = EventRow {
-            company_id: self.company_id.ok_or_else(missing)?,
-            subject_type: self.subject_type.ok_or_else(missing)?,
-            subject_id: self.subject_id.ok_or_else(missing)?,
-            version: self.version.ok_or_else(missing)?,
-            event_type: self.event_type.ok_or_else(missing)?,
-            actor: self.actor,
-            payload: self.payload.ok_or_else(missing)?,
-            previous: self.previous,
-            occurred_at: self.occurred_at.ok_or_else(missing)?,
-            xid,
-        };
-        row.try_into().map(Some)
-    }
-}
-
-/// What one read of the log found.
-pub(super) struct Found {
-    /// In the order (company, subject type, subject, version).
-    pub(super) events: Vec<Event>,
-    /// The position after the read.
-    pub(super) after: Position,
-    /// Greatest transaction that retention has dropped.
-    pub(super) floor: u64,
-}
-
-/// Reads everything after `position`.
-pub(super) async fn read_after(connection: &mut PgConnection, position: &Position) -> Result<Found> {
-    let (seen, pending) = parameters(position);
-    let rows = sqlx::query_file_as!(ReadRow, "src/platform/event/sql/read_after.sql", seen, &pending)
-        .fetch(connection)
-        .try_collect::<Vec<_>>()
-        .await?;
-    let first = rows.first().ok_or_else(|| Error::internal("a read of the log gave no snapshot or floor"))?;
-    let snapshot: Snapshot = first.snapshot.parse()?;
-    let floor = u64::try_from(first.floor).map_err(Error::internal)?;
-    let events: Vec<Event> = rows.into_iter().filter_map(|row| row.into_event().transpose()).collect::<Result<_>>()?;
-    let after = position.advanced(events.iter().map(|event| event.xid), &snapshot);
-    Ok(Found { events, after, floor })
 }
 
 /// True if at most `most` events follow `position`.
@@ -157,11 +61,49 @@ fn parameters(position: &Position) -> (String, Vec<String>) {
 /// dropped. In a repeatable-read transaction it agrees with everything else that is read there.
 pub async fn position_now(connection: &mut PgConnection) -> Result<(Position, u64)> {
     let row = sqlx::query_file!("src/platform/event/sql/position_now.sql").fetch_one(connection).await?;
-    let floor = u64::try_from(row.floor).map_err(Error::internal)?;
-    let seen = row.seen.map_or(Ok(floor), u64::try_from).map_err(Error::internal)?.max(floor);
-    let incarnation = Incarnation { system: row.system, timeline: row.timeline };
-    let start = Position { incarnation, seen, pending: std::sync::Arc::default() };
-    Ok((start.advanced([], &row.snapshot.parse()?), floor))
+    let key = row.cursor_key.try_into().map_err(|_| Error::internal("the key of cursors is not 32 bytes long"))?;
+    let name = LogName { system: row.system, timeline: row.timeline, database: row.database, id: row.id };
+    let floor = Mark { xid: u64::try_from(row.floor).map_err(Error::internal)?, at: row.floor_at };
+    let newest = match row.seen {
+        Some(seen) => Mark { xid: u64::try_from(seen).map_err(Error::internal)?, at: row.seen_at },
+        None => floor,
+    };
+    let start = Position::at(Incarnation::new(name, CursorKey::new(key)), newest.max(floor));
+    Ok((start.advanced([], &row.snapshot.parse()?), floor.xid))
+}
+
+/// True if the log holds the event of `mark`, or was dropped exactly up to it.
+pub(super) async fn holds_mark(connection: &mut PgConnection, mark: Mark) -> Result<bool> {
+    let holds = sqlx::query_file_scalar!("src/platform/event/sql/holds_mark.sql", mark.xid.to_string(), mark.at)
+        .fetch_one(connection)
+        .await?;
+    Ok(holds)
+}
+
+/// Drops a log whose transaction numbers this cluster has not reached, and gives the log another name. Returns whether it
+/// did.
+///
+/// Such a log was restored from a dump of another cluster. New events would get lower numbers than it has, and readers
+/// would take them for events that they have read.
+pub(super) async fn drop_foreign_log(connection: &mut PgConnection) -> Result<bool> {
+    if !is_foreign(&mut *connection).await? {
+        return Ok(false);
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::query_file!("src/platform/event/sql/lock_log.sql").execute(&mut *transaction).await?;
+    // Of several servers that find the log so, the first one to get the lock drops it, and the others find it new.
+    let is_foreign = is_foreign(&mut transaction).await?;
+    if is_foreign {
+        sqlx::query_file!("src/platform/event/sql/truncate_log.sql").execute(&mut *transaction).await?;
+        sqlx::query_file!("src/platform/event/sql/rename_log.sql").execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_foreign)
+}
+
+async fn is_foreign(connection: &mut PgConnection) -> Result<bool> {
+    let is_foreign = sqlx::query_file_scalar!("src/platform/event/sql/is_foreign.sql").fetch_one(connection).await?;
+    Ok(is_foreign)
 }
 
 /// Keeps retention from dropping partitions until the transaction ends. Must be the first statement of a

@@ -7,7 +7,7 @@ with state as (
     -- What the next position is made of, and how far retention has dropped the log.
     select
         pg_current_snapshot()::text as snapshot,
-        (select xid::text::bigint from event_floor where only_row) as floor
+        (select floor::text::bigint from event_log where only_row) as floor
 )
 select
     state.snapshot as "snapshot!",

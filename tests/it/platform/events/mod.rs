@@ -3,14 +3,18 @@
 //! The subject of these tests is a `thing`: an id, a value, a version. [`World`] is a database with some of them,
 //! [`Things`] a stream of them, [`Reader`] the client of one.
 
+mod append;
 mod boundary;
 mod faults;
 mod lag;
+mod large;
 mod newest;
 mod order;
 mod plans;
+mod restored;
 mod resume;
 mod retention;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, HashMap},

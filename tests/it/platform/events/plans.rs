@@ -39,7 +39,7 @@ fn assert_uses_only(plan: &str, index: &str) {
     assert!(plan.contains(index), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
     // The primary key would give the requested order, at the price of reading all rows.
-    assert!(!plan.replace("event_floor_pkey", "").contains("_pkey"), "{plan}");
+    assert!(!plan.replace("event_log_pkey", "").contains("_pkey"), "{plan}");
     assert!(!plan.contains("Rows Removed by Filter"), "{plan}");
 }
 
@@ -66,9 +66,9 @@ async fn the_reader_looks_events_up_by_transaction() {
     execute(connection, "set enable_seqscan = off; set jit = off").await;
     let read = include_str!("../../../../src/platform/event/sql/read_after.sql");
     let quiet = plan(connection, read, &format!("('{ROWS}', '{{}}')")).await;
-    assert_uses_only(&quiet, &format!("{partition}_xid_idx"));
+    assert_uses_only(&quiet, &format!("{partition}_xid_occurred_at_idx"));
     let busy = plan(connection, read, &format!("('{}', '{{17,4711,30000}}')", ROWS - 20)).await;
-    assert_uses_only(&busy, &format!("{partition}_xid_idx"));
+    assert_uses_only(&busy, &format!("{partition}_xid_occurred_at_idx"));
     assert!(busy.contains("rows=23"), "{busy}");
 
     execute(connection, "reset enable_seqscan; reset jit").await;
@@ -82,10 +82,13 @@ async fn the_reader_looks_events_up_by_transaction() {
     }
     let near = include_str!("../../../../src/platform/event/sql/is_near_end.sql");
     let near = plan(connection, near, &format!("('{}', 100000)", ROWS - 20)).await;
-    assert!(near.contains("xid_idx") && !near.contains("Seq Scan on event_2"), "{near}");
+    assert!(near.contains("xid_occurred_at_idx") && !near.contains("Seq Scan on event_2"), "{near}");
+    let mark = include_str!("../../../../src/platform/event/sql/holds_mark.sql");
+    let mark = plan(connection, mark, &format!("('{}', clock_timestamp())", ROWS - 20)).await;
+    assert!(mark.contains("xid_occurred_at_idx") && !mark.contains("Seq Scan on event_2"), "{mark}");
     let position = include_str!("../../../../src/platform/event/sql/position_now.sql");
     let position = plan(connection, position, "").await;
-    assert!(position.contains("xid_idx") && !position.contains("Seq Scan on event_2"), "{position}");
+    assert!(position.contains("xid_occurred_at_idx") && !position.contains("Seq Scan on event_2"), "{position}");
 }
 
 #[tokio::test]

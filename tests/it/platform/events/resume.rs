@@ -4,9 +4,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use switchboard::platform::{
     error::Code,
-    event::{Cursor, Incarnation, Position, retention},
+    event::{Cursor, CursorKey, Incarnation, LogName, Mark, Position, SubjectName, position_now, retention},
     subscription::{Change, ChangeOperation},
 };
+use uuid::Uuid;
 
 use super::{Reader, Thing, Things, World, execute, received, set_clock, write};
 use crate::support::{
@@ -137,8 +138,15 @@ async fn a_cursor_of_another_stream_is_refused() {
     assert_eq!(received(&reader.until_ready().await), []);
 }
 
+/// The key of the log's cursors.
+async fn key(world: &mut World) -> CursorKey {
+    let key: Vec<u8> =
+        sqlx::query_scalar("select cursor_key from event_log").fetch_one(&mut world.writer).await.unwrap();
+    CursorKey::new(key.try_into().unwrap())
+}
+
 /// Resuming `feed` after `cursor` gives the present state, all of it marked.
-async fn assert_resyncs(path: &EventPath, feed: Things, cursor: &Cursor, world: &mut World) {
+pub(super) async fn assert_resyncs(path: &EventPath, feed: Things, cursor: &Cursor, world: &mut World) {
     let mut reader = Reader::open(&path.sources, feed.clone(), Some(kept(cursor)));
     let opening = reader.until_ready().await;
     assert!(opening.iter().all(|message| message.resync), "{opening:?}");
@@ -164,17 +172,22 @@ async fn a_cursor_from_before_the_kept_log_or_of_another_history_is_a_resync() {
 
     // Another cluster, another timeline, and a future that this history does not have.
     let Cursor::At(position) = &newer else { panic!("{newer:?}") };
-    let Incarnation { system, timeline } = position.incarnation;
-    for incarnation in [Incarnation { system: system + 1, timeline }, Incarnation { system, timeline: timeline + 1 }] {
-        let foreign = Cursor::At(Position { incarnation, ..position.clone() });
-        assert_resyncs(&path, world.all(), &foreign, &mut world).await;
-        let foreign = Cursor::Subject { incarnation, subject: "thing:a".into(), version: 3 };
-        assert_resyncs(&path, world.only("a"), &foreign, &mut world).await;
+    let (name, named) = (*position.incarnation.name(), SubjectName::new("thing", "a"));
+    for name in [
+        LogName { system: name.system + 1, ..name },
+        LogName { timeline: name.timeline + 1, ..name },
+        LogName { database: name.database + 1, ..name },
+        LogName { id: Uuid::nil(), ..name },
+    ] {
+        let foreign = Position { incarnation: Incarnation::new(name, key(&mut world).await), ..position.clone() };
+        assert_resyncs(&path, world.only("a"), &named.cursor(&foreign, 3), &mut world).await;
+        assert_resyncs(&path, world.all(), &Cursor::At(foreign), &mut world).await;
     }
-    let future = Cursor::At(Position { seen: position.seen + 1_000_000, ..position.clone() });
-    assert_resyncs(&path, world.all(), &future, &mut world).await;
-    let future = Cursor::Subject { incarnation: position.incarnation, subject: "thing:a".into(), version: 9 };
-    assert_resyncs(&path, world.only("a"), &future, &mut world).await;
+    let future = Mark { xid: position.mark.xid + 1_000_000, at: position.mark.at };
+    let future = Position { seen: future.xid, mark: future, ..position.clone() };
+    assert_resyncs(&path, world.only("a"), &named.cursor(&future, 3), &mut world).await;
+    assert_resyncs(&path, world.all(), &Cursor::At(future), &mut world).await;
+    assert_resyncs(&path, world.only("a"), &named.cursor(position, 9), &mut world).await;
 
     set_clock(&mut world.writer, "2040-01-01 12:00Z").await;
     retention::tick(&server_options(&world.options), Duration::from_hours(24)).await.unwrap();
@@ -218,7 +231,9 @@ async fn a_cursor_taken_beside_a_hundred_open_transactions_loses_none_of_them() 
     let cursor = reader.next().await.cursor;
     let Cursor::At(position) = &cursor else { panic!("{cursor:?}") };
     assert!(position.pending.len() >= OPEN, "{}", position.pending.len());
-    let Cursor::At(short) = kept(&cursor) else { panic!("{cursor:?}") };
+    let (end, floor) = position_now(&mut world.writer).await.unwrap();
+    let short = kept(&cursor).resumable(&mut world.writer, &end, floor).await.unwrap();
+    let Cursor::At(short) = short else { panic!("{short:?}") };
     assert_eq!(short.pending, Arc::from([]), "too many for a cursor");
     for connection in &mut open {
         execute(connection, "commit").await;

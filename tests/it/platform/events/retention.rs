@@ -38,7 +38,7 @@ fn attached(names: &[&str]) -> Vec<(String, bool)> {
 }
 
 async fn floor(connection: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("select xid::text::bigint from event_floor").fetch_one(connection).await.unwrap()
+    sqlx::query_scalar("select floor::text::bigint from event_log").fetch_one(connection).await.unwrap()
 }
 
 async fn newest(connection: &mut PgConnection) -> i64 {

@@ -30,7 +30,7 @@ pub(super) async fn old_days(connection: &mut PgConnection, retention_seconds: f
     Ok(days)
 }
 
-/// Raises the floor to the greatest transaction of partition `name`, and commits.
+/// Raises the floor to the greatest transaction of partition `name` and its newest event, and commits.
 ///
 /// Must come before the partition is dropped: a resume below the floor then resyncs, and never takes dropped events for
 /// none.
@@ -41,9 +41,11 @@ pub(super) async fn raise_floor(connection: &mut PgConnection, name: &str) -> Re
     let lock = format!("lock table switchboard.{name} in share mode");
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
     let raise = format!(
-        "update event_floor set xid = newest.xid
-         from (select xid from switchboard.{name} order by xid desc limit 1) as newest
-         where newest.xid > event_floor.xid"
+        "update event_log set floor = newest.xid, floor_at = newest.occurred_at
+         from (
+             select xid, occurred_at from switchboard.{name} order by xid desc, occurred_at desc limit 1
+         ) as newest
+         where newest.xid > event_log.floor or newest.xid = event_log.floor and newest.occurred_at > event_log.floor_at"
     );
     sqlx::query(AssertSqlSafe(raise)).execute(&mut *transaction).await?;
     Ok(transaction.commit().await?)

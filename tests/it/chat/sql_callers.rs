@@ -1,0 +1,83 @@
+//! Programs that change records in SQL, and append the events themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use switchboard::{concepts, demo, platform::auth::Role, tenant::Tenants};
+use uuid::Uuid;
+
+use super::{create_won_race, new_visitor};
+use crate::support::{
+    app::{Node, TestApp, service},
+    chat::{CREATE_CONTRACT, id},
+};
+
+/// A new contract of the demo company.
+async fn create_contract(node: &Node) -> Uuid {
+    let contract = json!({ "websiteId": demo::WEBSITE_ID, "session": 1, "agentId": demo::AGENTS[0].1 });
+    let created = node.data(&service(), CREATE_CONTRACT, json!({ "contract": contract })).await;
+    id(&created["contract"]["id"])
+}
+
+#[tokio::test]
+async fn a_change_made_in_sql_reaches_a_subscriber() {
+    let app = TestApp::new().await;
+    // Only the wake-up of append_event can deliver it in time.
+    let node = app.node_with(&["--event-poll", "60s"]).await;
+    let contract = create_contract(&node).await;
+    let document = "subscription { contractStatus { operation record { id name version } resync } }";
+    let mut stream = node.subscribe(&service(), document, json!({})).await;
+    stream.until(|event| event["operation"] == "READY").await;
+    let company = demo::COMPANY_ID;
+    let change = format!(
+        "begin;
+         update contract set name = 'Renamed in SQL', version = version + 1, updated_at = switchboard.now()
+         where company_id = '{company}' and id = '{contract}';
+         select append_event(company_id, 'contract', id::text, version, 'ContractUpdated',
+             (select payload::jsonb from event
+              where company_id = contract.company_id and subject_type = 'contract' and subject_id = contract.id::text
+              order by version desc limit 1)
+             || jsonb_build_object('name', name, 'version', version, 'updatedAt', updated_at),
+             p_actor => 'sql')
+         from contract where company_id = '{company}' and id = '{contract}';
+         commit"
+    );
+    sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut app.sql().await).await.unwrap();
+    let event = stream.event().await;
+    let expected = json!({
+        "operation": "UPDATE", "resync": false,
+        "record": { "id": contract, "name": "Renamed in SQL", "version": 2 }
+    });
+    assert_eq!(event, expected);
+}
+
+#[tokio::test]
+async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    create_won_race(&node, &new_visitor()).await;
+    create_contract(&node).await;
+    let tenants = Tenants::new(app.database.work());
+    tenants.create_api_key(demo::COMPANY_ID, Role::Service, "a key").await.unwrap();
+    let mut connection = app.sql().await;
+    let known: Vec<(String, Vec<String>)> =
+        sqlx::query_as("select subject_type, names from event_subject").fetch_all(&mut connection).await.unwrap();
+    let known: BTreeMap<_, BTreeSet<_>> =
+        known.into_iter().map(|(kind, names)| (kind, names.into_iter().collect())).collect();
+    let written: Vec<(String, Vec<String>)> = sqlx::query_as(
+        "select subject_type, array_agg(distinct name) from event, json_object_keys(payload) as name group by subject_type",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let written: BTreeMap<_, BTreeSet<_>> =
+        written.into_iter().map(|(kind, names)| (kind, names.into_iter().collect())).collect();
+    let mut here = known.clone();
+    // Theirs are compared where sessions are tested.
+    here.retain(|kind, _| !kind.starts_with("session"));
+    assert_eq!(written, here);
+    let registered = concepts::all().into_iter().flat_map(|concept| concept.subjects);
+    let registered: BTreeSet<String> = registered.map(|subject| subject.name.to_owned()).collect();
+    assert_eq!(registered, known.into_keys().collect());
+}
