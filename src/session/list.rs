@@ -11,12 +11,10 @@ use super::{
 };
 use crate::platform::{
     auth::Principal,
+    batch::Reading,
     error::{Error, Result},
     graphql::page::Page,
 };
-
-/// Most participants that a session shows.
-const MOST_USERS: i64 = 1_000;
 
 /// The place of a session in the list: its cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +66,14 @@ impl Sessions {
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn users(&self, principal: &Principal, session_id: &str) -> Result<Vec<UserRecord>> {
+    pub(crate) async fn users(
+        &self,
+        reading: &Reading,
+        principal: &Principal,
+        session_id: &str,
+    ) -> Result<Vec<UserRecord>> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::find_users(&mut connection, principal.company_id, session_id, None, MOST_USERS).await
+        self.loaders.users(reading, principal.company_id, session_id).await
     }
 
     /// How many participants a session has.
@@ -80,8 +82,7 @@ impl Sessions {
     /// `FORBIDDEN`.
     pub async fn user_count(&self, principal: &Principal, session_id: &str) -> Result<i32> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::count_users(&mut connection, principal.company_id, session_id).await
+        self.loaders.user_count(principal.company_id, session_id).await
     }
 
     /// How many open sessions are on a provider of the company, and how often it failed in the last hour.
@@ -90,8 +91,7 @@ impl Sessions {
     /// `FORBIDDEN`.
     pub async fn provider_counts(&self, principal: &Principal, name: &str) -> Result<(i32, i32)> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::count_provider(&mut connection, principal.company_id, name).await
+        self.loaders.provider_counts(principal.company_id, name).await
     }
 
     /// A page of the company's sessions, newest first.

@@ -37,7 +37,7 @@
 //! | `select`, `recover`, `state`, `health`, `heartbeat`, `providers` | a mutation each, with its reads |
 //! | `duties` | what servers do for all sessions: presence, scores, alerts, clean-up |
 //! | `rights` | which callers reach which sessions |
-//! | `feeds`, `list` | streams; reads and lists |
+//! | `feeds`, `list`, `loaders` | streams; lists; reads for many resolvers |
 //! | `call` | calls of SQL functions, and what they refuse |
 //! | `sql`, `graphql` | every statement; types and resolvers |
 
@@ -48,6 +48,7 @@ pub mod graphql;
 mod health;
 mod heartbeat;
 mod list;
+mod loaders;
 mod providers;
 mod record;
 mod recover;
@@ -109,17 +110,25 @@ const SUBJECTS: &[SubjectType] = &[
 #[derive(Debug, Clone)]
 pub struct Sessions {
     work: UnitOfWork,
+    loaders: loaders::Loaders,
     heartbeats: Batches<heartbeat::Heartbeat>,
 }
 
 impl Sessions {
     /// The concept on this database.
     pub fn new(work: UnitOfWork) -> Self {
-        Self { heartbeats: Batches::new(&work), work }
+        Self { loaders: loaders::Loaders::new(&work), heartbeats: Batches::new(&work), work }
     }
 }
 
 /// What this concept registers.
 pub fn concept() -> Concept {
-    Concept { name: "session", subjects: SUBJECTS, timers: Vec::new(), tasks: Vec::new(), fields: rights::FIELDS }
+    Concept {
+        name: "session",
+        subjects: SUBJECTS,
+        timers: Vec::new(),
+        timers_for_people: &[],
+        tasks: Vec::new(),
+        fields: rights::FIELDS,
+    }
 }

@@ -59,7 +59,7 @@ impl Sessions {
         let company_id = principal.company_id;
         self.call(&UpdateState { company_id, state }).await?;
         let mut connection = self.work.pool().acquire().await?;
-        let found = sql::find_users(&mut connection, company_id, &state.session_id, Some(&state.user_id), 1).await?;
-        found.into_iter().next().ok_or_else(|| Error::not_found("participant"))
+        let found = sql::find_user(&mut connection, company_id, &state.session_id, &state.user_id).await?;
+        found.ok_or_else(|| Error::not_found("participant"))
     }
 }

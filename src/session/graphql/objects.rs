@@ -105,7 +105,9 @@ impl SessionCoordination {
         directive = directives::list_size::apply(MOST_USERS)
     )]
     async fn users(&self, context: &Context<'_>) -> Result<Vec<SessionUser>> {
-        let users = Box::pin(context.sessions().users(context.principal()?, &self.0.session_id)).await?;
+        let reading = context.reading();
+        let users = context.sessions().users(&reading, context.principal()?, &self.0.session_id);
+        let users = Box::pin(users).await?;
         Ok(users.into_iter().map(SessionUser::from).collect())
     }
 

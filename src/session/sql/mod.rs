@@ -214,26 +214,54 @@ pub(super) async fn list_sessions(
     Ok(sessions.fetch_all(connection).await?.into_iter().map(SessionRecord::from).collect())
 }
 
-/// Participants of a session: one, or at most `limit` of all.
-pub(super) async fn find_users(
+/// One participant.
+pub(super) async fn find_user(
     connection: &mut PgConnection,
     company_id: Uuid,
     session_id: &str,
-    user_id: Option<&str>,
+    user_id: &str,
+) -> Result<Option<UserRecord>> {
+    let user = sqlx::query_file_as!(UserRecord, "src/session/sql/find_user.sql", company_id, session_id, user_id);
+    Ok(user.fetch_optional(connection).await?)
+}
+
+/// The participants of sessions, at most `limit` of each; with the session's id.
+pub(super) async fn users_of_sessions(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    session_ids: &[String],
     limit: i64,
-) -> Result<Vec<UserRecord>> {
-    let users =
-        sqlx::query_file_as!(UserRecord, "src/session/sql/find_users.sql", company_id, session_id, user_id, limit);
-    Ok(users.fetch_all(connection).await?)
+) -> Result<Vec<(String, UserRecord)>> {
+    let users = sqlx::query_file!("src/session/sql/users_of_sessions.sql", company_id, session_ids, limit);
+    let with_session = users.fetch_all(connection).await?.into_iter().map(|row| {
+        let user = UserRecord {
+            user_id: row.user_id,
+            user_name: row.user_name,
+            connection_state: row.connection_state,
+            current_provider: row.current_provider,
+            is_audio_muted: row.is_audio_muted,
+            is_video_off: row.is_video_off,
+            last_seen: row.last_seen,
+            reconnect_attempts: row.reconnect_attempts,
+            device_info: row.device_info,
+            joined_epoch: row.joined_epoch,
+        };
+        (row.session_id, user)
+    });
+    Ok(with_session.collect())
 }
 
-/// How many participants a session has.
-pub(super) async fn count_users(connection: &mut PgConnection, company_id: Uuid, session_id: &str) -> Result<i32> {
-    let count = sqlx::query_file_scalar!("src/session/sql/count_users.sql", company_id, session_id);
-    Ok(count.fetch_one(connection).await?)
+/// How many participants sessions have.
+pub(super) async fn count_users(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    session_ids: &[String],
+) -> Result<Vec<(String, i32)>> {
+    let counts = sqlx::query_file!("src/session/sql/count_users.sql", company_id, session_ids);
+    Ok(counts.fetch_all(connection).await?.into_iter().map(|row| (row.session_id, row.count)).collect())
 }
 
-/// A company's providers, best first; the defaults if it has none yet.
+/// A company's providers, best first.
 pub(super) async fn list_providers(connection: &mut PgConnection, company_id: Uuid) -> Result<Vec<ProviderRecord>> {
     let providers = sqlx::query_file_as!(ProviderRecord, "src/session/sql/list_providers.sql", company_id);
     Ok(providers.fetch_all(connection).await?)
@@ -245,11 +273,15 @@ pub(super) async fn ensure_providers(connection: &mut PgConnection, company_id: 
     Ok(())
 }
 
-/// How many open sessions are on a provider, and how often it failed in the last hour.
-pub(super) async fn count_provider(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<(i32, i32)> {
-    let counted =
-        sqlx::query_file!("src/session/sql/count_provider.sql", company_id, name).fetch_one(connection).await?;
-    Ok((counted.sessions, counted.failures))
+/// For providers: how many open sessions are on each, and how often it failed in the last hour.
+pub(super) async fn count_providers(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    names: &[String],
+) -> Result<Vec<(String, (i32, i32))>> {
+    let counts = sqlx::query_file!("src/session/sql/count_providers.sql", company_id, names);
+    let counts = counts.fetch_all(connection).await?;
+    Ok(counts.into_iter().map(|row| (row.name, (row.sessions, row.failures))).collect())
 }
 
 /// The alerts that hold in a company, or in one session.
