@@ -71,16 +71,8 @@ impl App {
     /// Starts a server on a migrated database; `secret` signs and verifies HS256 tokens. Returns when it listens and
     /// reads the event log.
     pub async fn start(mut settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
+        check(&settings)?;
         let development = settings.auth.dev;
-        if development && !settings.http.listen.ip().is_loopback() {
-            return Err(Error::invalid(
-                "SWITCHBOARD_DEV",
-                format!(
-                    "development mode lets anonymous callers in, so it needs a loopback address, not {}",
-                    settings.http.listen
-                ),
-            ));
-        }
         http::fit_descriptors(&mut settings.http, settings.database.database_connections);
         let options = db::connection_options(database, &settings.database);
         let pools = db::Pools::new(&options, &settings.database);
@@ -92,14 +84,13 @@ impl App {
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
         let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
-        let (mut timers, mut background) = (Vec::new(), Vec::new());
-        let mut timers_for_people = Vec::new();
+        let (mut timers, mut timers_for_people) = (Vec::new(), Vec::new());
         for concept in concepts::all() {
             timers.extend(concept.timers);
             timers_for_people.extend(concept.timers_for_people);
-            background.extend(concept.tasks);
         }
         let (last_read, last_timers) = (notifier.last_read().clone(), waker.last_look().clone());
+        let mut background = concepts::tasks(&work, &settings);
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
@@ -110,7 +101,8 @@ impl App {
             let (options, retention) = (options.clone(), settings.event.event_retention);
             Task::new("retention", move |stop| retention::run(options, retention, set_days, stop))
         });
-        let service = Service::new(options.clone(), clock::new_id(), settings.timer.resume_grace, timers_for_people);
+        let server_id = clock::new_id();
+        let service = Service::new(options.clone(), server_id, settings.timer.resume_grace, timers_for_people);
         let in_service = service.in_service();
         background.push(Task::new("service", |stop| service.run(stop)));
         background.push({
@@ -131,7 +123,8 @@ impl App {
 
         let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit, gate };
-        let services = Services::new(&work, &settings, sources, authenticator.clone());
+        let services =
+            Services::new(&work, &settings, sources, authenticator.clone(), server_id, shutdown.drain.clone());
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {
@@ -204,6 +197,18 @@ impl App {
 }
 
 /// Listens on `address`, which the setting of this name gives.
+/// Refuses settings that are each within their bounds but not together.
+fn check(settings: &Settings) -> Result<()> {
+    let listen = settings.http.listen;
+    if settings.auth.dev && !listen.ip().is_loopback() {
+        return Err(Error::invalid(
+            "SWITCHBOARD_DEV",
+            format!("development mode lets anonymous callers in, so it needs a loopback address, not {listen}"),
+        ));
+    }
+    settings.operation.check(settings.guard.execution_timeout)
+}
+
 async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |error| Error::invalid(setting, format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(refused)?;

@@ -4,7 +4,9 @@ use clap::Args;
 
 use crate::{
     chat::ChatSettings,
+    operation::OperationSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
+    session::SessionSettings,
 };
 
 /// All settings of `serve`; the other commands use parts of them.
@@ -31,4 +33,10 @@ pub struct Settings {
     /// How long races wait, how many contracts they are offered to, and when they reopen.
     #[command(flatten)]
     pub chat: ChatSettings,
+    /// Coordination of opposite calls.
+    #[command(flatten)]
+    pub operation: OperationSettings,
+    /// Sessions.
+    #[command(flatten)]
+    pub session: SessionSettings,
 }

@@ -41,13 +41,14 @@ const F: &str = "FORBIDDEN";
 const N: &str = "NOT_FOUND";
 const A: &str = ANONYMOUS;
 const C: &str = "CONFLICT";
+const O: &str = "OPERATION_IN_PROGRESS";
 /// An accepted subscription of changes only: it sends nothing until something changes.
 const S: &str = "silent";
 /// Longest wait for the first message of a subscription that has one: an error or the present state.
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-const TABLE: [Row; 34] = [
+const TABLE: [Row; 69] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -89,6 +90,40 @@ const TABLE: [Row; 34] = [
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
     ("updateChatMissed", "mutation($chat: UUID!) { updateChatMissed(input: {chatId: $chat}) { chat { id } } }",
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
+    // The visitor is asked first of those that may, so that the others find its call in progress.
+    ("coordinateChatCall", "mutation($chat: ID!) { coordinateChatCall(input: {callType: START_CHAT, requestId: \"r\", chatId: $chat, waitMs: 0}) { grant { requestId } } }",
+                                                               [O,      O,      O,      N,      N,      "ok",   N,      F,      "ok",   A]),
+    ("completeChatCall", "mutation($chat: ID!) { completeChatCall(input: {callType: START_CHAT, requestId: \"r\", chatId: $chat, fencingToken: \"1\"}) { completed } }",
+                                                               ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   F,      "ok",   A]),
+    ("coordinationEvents", "subscription($chat: ID!) { coordinationEvents(chatId: $chat) { operation } }",
+                                                               ["none", "none", "none", N,      N,      "none", N,      F,      "none", A]),
+    ("call", "{ call(callControlId: \"c\") { id } }",        ["null", "null", F,      F,      F,      F,      F,      F,      "null", A]),
+    ("calls", "{ calls { nodes { id } } }",                    ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("checkCallActive", "{ checkCallActive(callControlId: \"c\") { active } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("registerCall", "mutation { registerCall(input: {callControlId: \"c\", userId: \"u\", agentId: \"a\"}) { call { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("updateCallStatus", "mutation { updateCallStatus(input: {callControlId: \"d\", status: RINGING}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("hangUpCall", "mutation { hangUpCall(input: {callControlId: \"d\", reason: \"r\"}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    // Of a call that nobody knows.
+    ("scheduleHangUp", "mutation { scheduleHangUp(input: {callControlId: \"e\", reason: \"r\"}) { hangUpAt } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("beginCallOperation", "mutation { beginCallOperation(input: {callControlId: \"e\", kind: SPEECH, requestId: \"r\"}) { outcome } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("completeCallOperation", "mutation($chat: UUID!) { completeCallOperation(input: {operationId: $chat, fencingToken: \"1\"}) { completed } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("appendCallMessage", "mutation { appendCallMessage(input: {callControlId: \"e\", role: \"r\", text: \"?\"}) { message { id } } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("finalizeCall", "mutation { finalizeCall(input: {callControlId: \"e\"}) { outcome } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("callStatus", "subscription { callStatus(userId: \"nobody\") { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("callDispatched", "subscription { callDispatched { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("callHangUps", "subscription { callHangUps { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
     // The chat is offered, not started: a caller that may write or rate at all gets CONFLICT.
     ("createMessage", "mutation($chat: UUID!) { createMessage(input: {message: {chatId: $chat, author: \"E\", text: \"?\"}}) { message { id } } }",
                                                                [C,      C,      C,      N,      N,      C,      N,      F,      N,      A]),
@@ -114,6 +149,42 @@ const TABLE: [Row; 34] = [
                                                                [S,      S,      S,      S,      S,      S,      S,      S,      N,      S]),
     ("contractStatus", "subscription { contractStatus { operation record { id } } }",
                                                                ["ok",   "ok",   "ok",   "ok",   "none", "ok",   "ok",   "none", "none", A]),
+    ("selectSessionProvider", "mutation { selectSessionProvider(input: {sessionId: \"session\", userId: \"somebody\", provider: \"daily\", roomId: \"r\"}) { provider } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("updateUserSessionState", "mutation { updateUserSessionState(input: {sessionId: \"session\", userId: \"somebody\", connectionState: CONNECTED, currentProvider: \"daily\"}) { user { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("updateSessionHealth", "mutation { updateSessionHealth(input: {sessionId: \"session\", userId: \"somebody\", status: CONNECTED}) { lastPing } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("heartbeatPing", "mutation { heartbeatPing(input: {sessionId: \"session\", userId: \"somebody\"}) { pingTime } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("coordinateProviderRecovery", "mutation { coordinateProviderRecovery(input: {sessionId: \"session\", initiatedBy: \"somebody\", failedProvider: \"daily\"}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionCoordination", "{ sessionCoordination(sessionId: \"session\") { epoch users { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionHealth", "{ sessionHealth(sessionId: \"session\") { users { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionHealthAlerts", "{ sessionHealthAlerts(sessionId: \"session\") { id } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      "none", "none", A]),
+    ("staleConnections", "{ staleConnections(sessionId: \"session\") { staleUserIds } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("qualityRecovery", "{ qualityRecovery(sessionId: \"session\") { shouldRecover } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessions", "{ sessions { nodes { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("sessionProviders", "{ sessionProviders { id } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("setSessionProviders", "mutation { setSessionProviders(input: {providers: [{name: \"daily\", enabled: true}, {name: \"p2p\", enabled: true}]}) { providers { id } } }",
+                                                               [F,      "ok",   F,      F,      F,      F,      F,      F,      F,      A]),
+    ("sessionChanged", "subscription { sessionChanged(sessionId: \"session\") { operation record { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionChanged", "subscription { sessionChanged { operation record { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("healthAlerts", "subscription { healthAlerts(sessionId: \"session\") { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      "none", "none", A]),
+    ("qualityRecovery", "subscription { qualityRecovery(sessionId: \"session\") { shouldRecover } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionProviderChanged", "subscription { sessionProviderChanged { operation record { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
 ];
 
 /// What the registration of a root field allows a caller of the table, by its place there.

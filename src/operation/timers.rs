@@ -1,0 +1,46 @@
+//! What comes due: a line is looked at because somebody waits for a holder that may have died.
+
+use super::{
+    line::{LineKey, LockedLine},
+    record::{OPERATION, REAP},
+    sql,
+};
+use crate::platform::{
+    error::Result,
+    timer::{self, Handler, HandlerRef, Timer, Tried},
+    unit::Unit,
+};
+
+/// Hands lines over whose holders have died.
+struct ReapTimer;
+
+impl Handler for ReapTimer {
+    const SUBJECT_TYPE: &'static str = OPERATION;
+    const PURPOSE: &'static str = REAP;
+    type Locked = ();
+
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<()>> {
+        let mut is_held = Vec::with_capacity(timers.len());
+        for timer in timers {
+            is_held.push(sql::try_lock(unit.connection(), &LineKey::new(timer.company_id, &timer.subject_id)).await?);
+        }
+        Ok(Tried { locked: (), is_held })
+    }
+
+    async fn fire(&self, unit: &mut Unit<'_>, (): (), due: &[Timer]) -> Result<()> {
+        for timer in due {
+            let key = LineKey::new(timer.company_id, &timer.subject_id);
+            if !sql::line_exists(unit.connection(), &key).await? {
+                continue;
+            }
+            // Reaps by itself, and sets the timer for the next holder. What it locks is locked already.
+            LockedLine::lock(unit, &key, ("", ""), false).await?.write(unit, None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is done when timers of this concept come due.
+pub(super) fn handlers() -> Vec<HandlerRef> {
+    vec![timer::handler(ReapTimer)]
+}
