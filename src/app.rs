@@ -22,6 +22,7 @@ use crate::{
     chat::website::WebsiteOrigins,
     concepts::{self, Services},
     demo,
+    operation::prune,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
         clock::{self, Clock},
@@ -81,6 +82,7 @@ impl App {
                 ),
             ));
         }
+        settings.operation.check(settings.guard.execution_timeout)?;
         http::fit_descriptors(&mut settings.http, settings.database.database_connections);
         let options = db::connection_options(database, &settings.database);
         let pools = db::Pools::new(&options, &settings.database);
@@ -110,7 +112,8 @@ impl App {
             let (options, retention) = (options.clone(), settings.event.event_retention);
             Task::new("retention", move |stop| retention::run(options, retention, set_days, stop))
         });
-        let service = Service::new(options.clone(), clock::new_id(), settings.timer.resume_grace, timers_for_people);
+        let server_id = clock::new_id();
+        let service = Service::new(options.clone(), server_id, settings.timer.resume_grace, timers_for_people);
         let in_service = service.in_service();
         background.push(Task::new("service", |stop| service.run(stop)));
         background.push({
@@ -127,11 +130,16 @@ impl App {
             let (work, retention) = (work.clone(), settings.database.idempotency_retention);
             Task::new("idempotency", move |stop| idempotency::run(work, retention, stop))
         });
+        background.push({
+            let work = work.clone();
+            Task::new("operation_prune", move |stop| prune::run(work, stop))
+        });
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit, gate };
-        let services = Services::new(&work, &settings, sources, authenticator.clone());
+        let services =
+            Services::new(&work, &settings, sources, authenticator.clone(), server_id, shutdown.drain.clone());
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {

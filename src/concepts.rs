@@ -4,15 +4,25 @@
 //! resolvers find in the context. Nothing else outside its folder, its migration and its tests changes.
 
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     audit::{
         self, AuditTrail,
         graphql::{EventQuery, SubjectTypes},
     },
+    call::{
+        self, Calls,
+        graphql::{CallMutation, CallQuery, CallSubscription},
+    },
     chat::{
         self, Chats,
         graphql::{ChatMutation, ChatQuery, ChatSubscription},
+    },
+    operation::{
+        self, Operations,
+        graphql::{OperationMutation, OperationSubscription},
     },
     platform::{
         auth::{Authenticator, graphql::ViewerQuery},
@@ -27,20 +37,20 @@ use crate::{
 
 /// What every concept registers.
 pub fn all() -> Vec<Concept> {
-    vec![tenant::concept(), audit::concept(), chat::concept()]
+    vec![tenant::concept(), audit::concept(), chat::concept(), operation::concept(), call::concept()]
 }
 
 /// All queries.
 #[derive(Default, MergedObject)]
-pub struct Query(ViewerQuery, ChatQuery, EventQuery);
+pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation);
+pub struct Mutation(ChatMutation, OperationMutation, CallMutation);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription);
+pub struct Subscription(ChatSubscription, OperationSubscription, CallSubscription);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]
@@ -49,17 +59,26 @@ pub struct Services {
     authenticator: Authenticator,
     audit_trail: AuditTrail,
     chats: Chats,
+    operations: Operations,
+    calls: Calls,
 }
 
 impl Services {
     /// The services of all concepts on this database.
-    pub fn new(work: &UnitOfWork, settings: &Settings, sources: Sources, authenticator: Authenticator) -> Self {
-        Self {
-            sources,
-            authenticator,
-            audit_trail: AuditTrail::new(work),
-            chats: Chats::new(work.clone(), settings.chat.clone()),
-        }
+    /// `server_id` names this server in `service_alive`; `stopping` is cancelled when it begins to drain.
+    pub fn new(
+        work: &UnitOfWork,
+        settings: &Settings,
+        sources: Sources,
+        authenticator: Authenticator,
+        server_id: Uuid,
+        stopping: CancellationToken,
+    ) -> Self {
+        let operations =
+            Operations::new(work.clone(), settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
+        let calls = Calls::new(work.clone(), sources.hub.clone(), stopping);
+        let chats = Chats::new(work.clone(), settings.chat.clone());
+        Self { sources, authenticator, audit_trail: AuditTrail::new(work), chats, operations, calls }
     }
 
     /// The schema with what its resolvers work with.
@@ -71,6 +90,8 @@ impl Services {
             .data(SubjectTypes(subjects.collect()))
             .data(self.audit_trail.clone())
             .data(self.chats.clone())
+            .data(self.operations.clone())
+            .data(self.calls.clone())
     }
 }
 

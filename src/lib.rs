@@ -15,6 +15,7 @@
 //! 6. [`platform::auth`]: from a token to a caller. [`platform::limit`]: how often one client may do what costs much.
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
 //!    API keys. [`audit`]: the query of the event log.
+//!    [`operation`]: calls on one chat that oppose each other never overlap. [`call`]: phone calls.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
 //!    composition only. [`demo`]: data for trying the server.
@@ -34,12 +35,16 @@
 //! ```
 //!
 //! NOTIFY is a wake-up and carries no data: the reader reads the log.
+// The future of a mutation is nested as deep as its resolvers, the transports and the tasks around them.
+#![recursion_limit = "256"]
 
 pub mod app;
 pub mod audit;
+pub mod call;
 pub mod chat;
 pub mod concepts;
 pub mod demo;
+pub mod operation;
 pub mod platform;
 pub mod router;
 pub mod settings;

@@ -1,4 +1,6 @@
 //! The program `switchboard`. Its commands are in `cli`.
+// The future of a mutation is nested as deep as its resolvers, the transports and the tasks around them.
+#![recursion_limit = "256"]
 
 mod cli;
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::{
     chat::ChatSettings,
+    operation::OperationSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
 };
 
@@ -31,4 +32,7 @@ pub struct Settings {
     /// How long races wait, how many contracts they are offered to, and when they reopen.
     #[command(flatten)]
     pub chat: ChatSettings,
+    /// Coordination of opposite calls.
+    #[command(flatten)]
+    pub operation: OperationSettings,
 }

@@ -24,6 +24,8 @@
 //! | `plain`, `pgbench` | the limits that the server is compared with |
 //! | `http`, `socket`, `process` | clients and child processes |
 //! | `report`, `ratio` | tables, ratios and aims |
+// The future of a mutation is nested as deep as its resolvers, the transports and the tasks around them.
+#![recursion_limit = "256"]
 
 mod contest;
 mod database;

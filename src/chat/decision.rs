@@ -17,11 +17,14 @@ use super::{
     rights,
     rules::{ChatStatus, CloseReason},
 };
-use crate::platform::{
-    auth::Principal,
-    error::{Error, Result},
-    service::Outage,
-    unit::Changes,
+use crate::{
+    operation::{HolderRow, Pass},
+    platform::{
+        auth::Principal,
+        error::{Error, Result},
+        service::Outage,
+        unit::Changes,
+    },
 };
 
 /// A race as it was read.
@@ -44,6 +47,8 @@ pub(super) struct Situation {
     pub(super) now: OffsetDateTime,
     pub(super) races: HashMap<Uuid, SeenRace>,
     pub(super) contracts: HashMap<Uuid, ContractRecord>,
+    /// The live holders of chats' lines, of those that the calls pass.
+    pub(super) holders: HashMap<String, HolderRow>,
 }
 
 /// A race and what calls have made of it so far.
@@ -134,6 +139,14 @@ impl<'a> Decision<'a> {
     pub(super) fn visible_chat(&self, principal: &Principal, id: Uuid) -> Result<ChatRecord> {
         let chat = self.race().and_then(|race| race.chat(id)).filter(|chat| rights::sees_chat(principal, chat));
         chat.cloned().ok_or_else(|| Error::not_found("chat"))
+    }
+
+    /// Checks that the line of a chat lets the call pass.
+    ///
+    /// # Errors
+    /// As [`Pass::check`].
+    pub(super) fn pass_line(&self, chat_id: Uuid, pass: &Pass) -> Result<()> {
+        pass.check(self.situation.holders.get(&chat_id.to_string()))
     }
 
     pub(super) fn contract(&self, id: Uuid) -> Option<&'a ContractRecord> {

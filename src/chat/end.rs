@@ -19,7 +19,10 @@ use super::{
     rules::{self, CloseReason, End, RaceState, Side},
     verb::{Candidates, Invocation, RaceVerb, Target},
 };
-use crate::platform::{auth::Principal, error::Result};
+use crate::{
+    operation::{Pass, rules::CallType},
+    platform::{auth::Principal, error::Result},
+};
 
 /// A call of `endChat`.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub(super) struct EndChat {
     pub(super) chat_id: Uuid,
     /// See the setting `SWITCHBOARD_REOFFER_GRACE`.
     pub(super) grace: Duration,
+    pub(super) pass: Pass,
 }
 
 impl RaceVerb for EndChat {
@@ -42,8 +46,12 @@ impl RaceVerb for EndChat {
         reoffer::candidates(race, self.chat_id, rights::side(&self.principal), self.grace, now)
     }
 
+    fn line(&self) -> Option<Uuid> {
+        Some(self.chat_id)
+    }
+
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
-        end(decision, &self.principal, self.chat_id, self.grace)
+        end(decision, &self.principal, self.chat_id, self.grace, &self.pass)
     }
 }
 
@@ -53,8 +61,10 @@ pub(super) fn end(
     principal: &Principal,
     chat_id: Uuid,
     grace: Duration,
+    pass: &Pass,
 ) -> Result<ChatRecord> {
     let chat = decision.visible_chat(principal, chat_id)?;
+    decision.pass_line(chat_id, pass)?;
     let side = rights::side(principal);
     let others_offered = decision.race_or("chat")?.is_offered(Some(chat_id));
     let Some(End { reason, race: decided }) = rules::end(chat.status, side, others_offered) else {
@@ -77,14 +87,22 @@ pub(super) fn end(
 }
 
 impl Chats {
-    /// Ends a chat that is held, or takes back an offer; see the module.
+    /// Ends a chat that is held, or takes back an offer, without a grant; see the module.
     ///
     /// # Errors
-    /// `FORBIDDEN` for participants, `NOT_FOUND` for a chat that the caller may not see.
-    #[tracing::instrument(name = "chat.end", skip_all, fields(chat.id = %chat_id))]
+    /// As [`Chats::end_with`].
     pub async fn end(&self, principal: &Principal, chat_id: Uuid) -> Result<ChatRecord> {
+        self.end_with(principal, chat_id, Pass::new(principal, CallType::EndChat, None)).await
+    }
+
+    /// Ends a chat that is held, or takes back an offer, if the chat's line lets it pass.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for participants, `NOT_FOUND` for a chat that the caller may not see, and those of [`Pass::check`].
+    #[tracing::instrument(name = "chat.end", skip_all, fields(chat.id = %chat_id))]
+    pub async fn end_with(&self, principal: &Principal, chat_id: Uuid, pass: Pass) -> Result<ChatRecord> {
         rights::may(principal, Action::EndChat)?;
         let grace = self.settings.reoffer_grace;
-        self.calls.end_chat.run(EndChat { principal: principal.clone(), chat_id, grace }).await
+        self.calls.end_chat.run(EndChat { principal: principal.clone(), chat_id, grace, pass }).await
     }
 }

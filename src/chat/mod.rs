@@ -86,6 +86,7 @@ pub use record::{ChatRecord, Failure, Race, RaceRecord};
 pub use settings::ChatSettings;
 pub use start::StartedChat;
 pub use update::ChatPatch;
+use update::line_of;
 
 /// The mutations and reads of this concept. Cheap to clone.
 #[derive(Debug, Clone)]

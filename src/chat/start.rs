@@ -15,9 +15,12 @@ use super::{
     rules::{self, ChatStatus, CloseReason, RaceState, StartOutcome},
     verb::{Invocation, RaceVerb, Target},
 };
-use crate::platform::{
-    auth::Principal,
-    error::{Error, Result},
+use crate::{
+    operation::{Pass, rules::CallType},
+    platform::{
+        auth::Principal,
+        error::{Error, Result},
+    },
 };
 
 /// The outcome of `startChat`.
@@ -36,6 +39,7 @@ pub struct StartedChat {
 pub(super) struct StartChat {
     principal: Principal,
     chat_id: Uuid,
+    pass: Pass,
 }
 
 impl RaceVerb for StartChat {
@@ -46,15 +50,25 @@ impl RaceVerb for StartChat {
         Invocation::of(&self.principal, Target::RaceOf(self.chat_id))
     }
 
+    fn line(&self) -> Option<Uuid> {
+        Some(self.chat_id)
+    }
+
     fn decide(&self, decision: &mut Decision<'_>) -> Result<StartedChat> {
-        start(decision, &self.principal, self.chat_id)
+        start(decision, &self.principal, self.chat_id, &self.pass)
     }
 }
 
 /// Starts the chat if the caller may see it and its race is open. The contract may have gone to another agent since the
 /// call came in.
-pub(super) fn start(decision: &mut Decision<'_>, principal: &Principal, chat_id: Uuid) -> Result<StartedChat> {
+pub(super) fn start(
+    decision: &mut Decision<'_>,
+    principal: &Principal,
+    chat_id: Uuid,
+    pass: &Pass,
+) -> Result<StartedChat> {
     let chat = decision.visible_chat(principal, chat_id)?;
+    decision.pass_line(chat_id, pass)?;
     let outcome = rules::start(chat.status, chat.close_reason);
     if outcome == StartOutcome::Started {
         win(decision, &chat);
@@ -81,13 +95,22 @@ fn win(decision: &mut Decision<'_>, chat: &ChatRecord) {
 }
 
 impl Chats {
-    /// The agent accepts the offer; see the module.
+    /// The agent accepts the offer, without a grant; see the module.
     ///
     /// # Errors
-    /// `FORBIDDEN` for visitors and participants, `NOT_FOUND` for a chat that the caller may not see.
-    #[tracing::instrument(name = "chat.start", skip_all, fields(chat.id = %chat_id))]
+    /// As [`Chats::start_with`].
     pub async fn start(&self, principal: &Principal, chat_id: Uuid) -> Result<StartedChat> {
+        self.start_with(principal, chat_id, Pass::new(principal, CallType::StartChat, None)).await
+    }
+
+    /// The agent accepts the offer, if the chat's line lets it pass.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for visitors and participants, `NOT_FOUND` for a chat that the caller may not see, and those of
+    /// [`Pass::check`].
+    #[tracing::instrument(name = "chat.start", skip_all, fields(chat.id = %chat_id))]
+    pub async fn start_with(&self, principal: &Principal, chat_id: Uuid, pass: Pass) -> Result<StartedChat> {
         rights::may(principal, Action::StartChat)?;
-        self.calls.start_chat.run(StartChat { principal: principal.clone(), chat_id }).await
+        self.calls.start_chat.run(StartChat { principal: principal.clone(), chat_id, pass }).await
     }
 }

@@ -21,9 +21,12 @@ use super::{
     start::start,
     verb::{Candidates, Invocation, RaceVerb, Target},
 };
-use crate::platform::{
-    auth::Principal,
-    error::{Error, Result},
+use crate::{
+    operation::{Pass, rules::CallType},
+    platform::{
+        auth::Principal,
+        error::{Error, Result},
+    },
 };
 
 /// A change of a chat; its bounds are checked. What is absent stays.
@@ -47,6 +50,8 @@ pub(super) struct UpdateChat {
     patch: ChatPatch,
     /// See the setting `SWITCHBOARD_REOFFER_GRACE`.
     grace: Duration,
+    /// Set if and only if the patch has a status.
+    pass: Option<Pass>,
 }
 
 impl RaceVerb for UpdateChat {
@@ -66,23 +71,27 @@ impl RaceVerb for UpdateChat {
         }
     }
 
+    fn line(&self) -> Option<Uuid> {
+        self.pass.as_ref().map(|_| self.chat_id)
+    }
+
     fn decide(&self, decision: &mut Decision<'_>) -> Result<ChatRecord> {
         let chat = decision.visible_chat(&self.principal, self.chat_id)?;
         self.change_texts(decision, &chat)?;
         if self.patch.missed == Some(true) && is_overdue(decision, &chat) {
             flag_missed(decision, &chat);
         }
-        match self.patch.status {
-            Some(ChatStatus::Started) => {
-                let started = start(decision, &self.principal, self.chat_id)?;
+        match (self.patch.status, &self.pass) {
+            (Some(ChatStatus::Started), Some(pass)) => {
+                let started = start(decision, &self.principal, self.chat_id, pass)?;
                 match started.outcome {
                     StartOutcome::Started | StartOutcome::AlreadyStarted => Ok(started.chat),
                     StartOutcome::LostRace => Err(Error::conflict("another agent took this customer first")),
                     StartOutcome::Closed => Err(Error::conflict("the chat is over")),
                 }
             }
-            Some(ChatStatus::Finished) => end(decision, &self.principal, self.chat_id, self.grace),
-            Some(ChatStatus::Active) | None => decision.visible_chat(&self.principal, self.chat_id),
+            (Some(ChatStatus::Finished), Some(pass)) => end(decision, &self.principal, self.chat_id, self.grace, pass),
+            _ => decision.visible_chat(&self.principal, self.chat_id),
         }
     }
 }
@@ -124,15 +133,31 @@ pub(super) fn flag_missed(decision: &mut Decision<'_>, chat: &ChatRecord) {
     }
 }
 
+/// What a patch to this status does at the chat's line.
+pub(super) fn line_of(status: ChatStatus) -> Option<CallType> {
+    match status {
+        ChatStatus::Active => None,
+        ChatStatus::Started => Some(CallType::StartChat),
+        ChatStatus::Finished => Some(CallType::EndChat),
+    }
+}
+
 impl Chats {
-    /// Applies a patch, whole or not at all; see the module.
+    /// Applies a patch, whole or not at all; see the module. A patch with a status passes the chat's line; `pass`: as a
+    /// caller without a grant unless it is given.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for a patch to active; `FORBIDDEN` for participants, for a visitor who starts and an agent who
     /// changes the customer's words; `NOT_FOUND` for a chat that the caller may not see; `CONFLICT` for a start that
-    /// lost, and for texts of a chat that was accepted or is over.
+    /// lost, and for texts of a chat that was accepted or is over; those of [`Pass::check`].
     #[tracing::instrument(name = "chat.update", skip_all, fields(chat.id = %chat_id))]
-    pub async fn update_chat(&self, principal: &Principal, chat_id: Uuid, patch: ChatPatch) -> Result<ChatRecord> {
+    pub async fn update_chat(
+        &self,
+        principal: &Principal,
+        chat_id: Uuid,
+        patch: ChatPatch,
+        pass: Option<Pass>,
+    ) -> Result<ChatRecord> {
         rights::may(principal, Action::UpdateChat)?;
         match patch.status {
             Some(ChatStatus::Active) => return Err(Error::invalid("patch.status", "must be STARTED or FINISHED")),
@@ -141,7 +166,9 @@ impl Chats {
             }
             _ => {}
         }
+        let line = patch.status.and_then(line_of);
+        let pass = pass.or_else(|| line.map(|call_type| Pass::new(principal, call_type, None)));
         let grace = self.settings.reoffer_grace;
-        self.calls.update_chat.run(UpdateChat { principal: principal.clone(), chat_id, patch, grace }).await
+        self.calls.update_chat.run(UpdateChat { principal: principal.clone(), chat_id, patch, grace, pass }).await
     }
 }

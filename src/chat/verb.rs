@@ -31,11 +31,14 @@ use super::{
     record::Race,
     sql,
 };
-use crate::platform::{
-    auth::Principal,
-    batch::{Batched, CallOutcome, Outcomes, WritePath},
-    error::{Code, Error, Result},
-    unit::{Changes, Unit},
+use crate::{
+    operation,
+    platform::{
+        auth::Principal,
+        batch::{Batched, CallOutcome, Outcomes, WritePath},
+        error::{Code, Error, Result},
+        unit::{Changes, Unit},
+    },
 };
 
 /// The race that a call is about.
@@ -85,6 +88,11 @@ pub(crate) trait RaceVerb: Send + Sync + 'static {
 
     /// Does not change while the call waits.
     fn invocation(&self) -> Invocation<'_>;
+
+    /// The chat whose line the call passes, if it starts or ends one.
+    fn line(&self) -> Option<Uuid> {
+        None
+    }
 
     /// Contracts that are read, and locked on the locked path. `race` was read without a lock.
     fn candidates(&self, _race: Option<&Race>, _now: OffsetDateTime) -> Candidates {
@@ -186,7 +194,15 @@ async fn read<V: RaceVerb>(
     for seen in races.values() {
         keys.extend(seen.race.chats.iter().map(|chat| (chat.id, chat.key)));
     }
-    let mut found = Found { situation: Situation { company_id, now, races, contracts: HashMap::new() }, keys };
+    // After the races: a line that is granted later raises the revision of its race.
+    let lines: Vec<String> = calls.iter().filter_map(|call| call.line()).map(|chat_id| chat_id.to_string()).collect();
+    let holders = if lines.is_empty() {
+        HashMap::new()
+    } else {
+        let holders = operation::holders(connection, company_id, &lines).await?;
+        holders.into_iter().map(|holder| (holder.chat_id.clone(), holder)).collect()
+    };
+    let mut found = Found { situation: Situation { company_id, now, races, contracts: HashMap::new(), holders }, keys };
     let mut named = HashSet::new();
     let mut shifts = Vec::new();
     for call in calls {

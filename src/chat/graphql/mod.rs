@@ -24,7 +24,10 @@ use self::{
     widget::WidgetSubscription,
 };
 use super::{Chats, rights::Viewer};
-use crate::platform::{auth::Caller, error::Result, graphql::context::ContextExt as _};
+use crate::{
+    operation::Operations,
+    platform::{auth::Caller, error::Result, graphql::context::ContextExt as _},
+};
 
 /// Queries on chats, races, contracts and websites.
 #[derive(Default, MergedObject)]
@@ -43,12 +46,19 @@ trait ChatContextExt<'a> {
     /// The verbs and reads of the concept.
     fn chats(&self) -> &'a Chats;
 
+    /// The lines before chats, which calls that start or end one pass.
+    fn operations(&self) -> &'a Operations;
+
     /// The viewer for what belongs to a record of this company that the caller was already shown.
     fn viewer(&self, company_id: Uuid) -> Result<Viewer>;
 }
 
 impl<'a> ChatContextExt<'a> for Context<'a> {
     fn chats(&self) -> &'a Chats {
+        self.data_unchecked()
+    }
+
+    fn operations(&self) -> &'a Operations {
         self.data_unchecked()
     }
 

@@ -10,10 +10,12 @@ use super::{
 use crate::{
     chat::{
         self, CustomerRequest, NewChat, NewRace,
+        rights::{self, Action},
         rules::{CancelOutcome, ChatStatus, StartOutcome},
     },
+    operation::{graphql::ChatCallGrantInput, rules::CallType},
     platform::{
-        error::Result,
+        error::{Error, Result},
         graphql::{context::ContextExt as _, scalars::InternetAddress},
         input,
     },
@@ -114,6 +116,8 @@ pub struct CreateChatRacePayload {
 pub struct StartChatInput {
     /// A chat that is offered to the calling agent.
     chat_id: Uuid,
+    /// Of a caller that already holds the chat's coordination.
+    grant: Option<ChatCallGrantInput>,
 }
 
 /// The result of `startChat`.
@@ -132,6 +136,8 @@ pub struct StartChatPayload {
 pub struct EndChatInput {
     /// A started chat, or an offer to withdraw or decline.
     chat_id: Uuid,
+    /// Of a caller that already holds the chat's coordination.
+    grant: Option<ChatCallGrantInput>,
 }
 
 /// The result of `endChat`.
@@ -190,6 +196,8 @@ pub struct UpdateChatInput {
     id: Uuid,
     /// The fields to change: all of them, or none if one is refused.
     patch: ChatPatch,
+    /// Of a caller that already holds the chat's coordination; only with a status.
+    grant: Option<ChatCallGrantInput>,
 }
 
 /// The result of `updateChat` and `updateChatMissed`.
@@ -268,14 +276,23 @@ impl RaceMutation {
 
     /// Starts a chat as its agent. The first agent of a race wins; for the others the outcome is ``LOST_RACE``.
     async fn start_chat(&self, context: &Context<'_>, input: StartChatInput) -> Result<StartChatPayload> {
-        let started = context.chats().start(context.principal()?, input.chat_id).await?;
+        let (chats, principal, id) = (context.chats(), context.principal()?, input.chat_id);
+        rights::may(principal, Action::StartChat)?;
+        let grant = input.grant.map(Into::into);
+        let run = |pass| chats.start_with(principal, id, pass);
+        let turn = context.operations().in_turn(principal, id, CallType::StartChat, grant, run);
+        let started = Box::pin(turn).await?;
         Ok(StartChatPayload { outcome: started.outcome, chat: started.chat.into(), race: started.race.into() })
     }
 
     /// Ends a started chat, or withdraws an offer: the customer leaves, or the agent declines. A chat that is FINISHED
     /// is returned unchanged.
     async fn end_chat(&self, context: &Context<'_>, input: EndChatInput) -> Result<EndChatPayload> {
-        Ok(EndChatPayload { chat: context.chats().end(context.principal()?, input.chat_id).await?.into() })
+        let (chats, principal, id) = (context.chats(), context.principal()?, input.chat_id);
+        let grant = input.grant.map(Into::into);
+        let run = |pass| chats.end_with(principal, id, pass);
+        let turn = context.operations().in_turn(principal, id, CallType::EndChat, grant, run);
+        Ok(EndChatPayload { chat: Box::pin(turn).await?.into() })
     }
 
     /// Withdraws every offer of a race because the customer leaves. After an agent has started a chat this changes
@@ -293,7 +310,18 @@ impl RaceMutation {
     /// FINISHED follows `endChat`. `missed: true` flags a chat whose `missAt` has passed, and changes nothing before.
     /// Headline and customer name may change until an agent has started the chat.
     async fn update_chat(&self, context: &Context<'_>, input: UpdateChatInput) -> Result<UpdateChatPayload> {
-        let chat = context.chats().update_chat(context.principal()?, input.id, input.patch.checked()?).await?;
+        let (chats, principal, id, patch) = (context.chats(), context.principal()?, input.id, input.patch.checked()?);
+        let chat = match patch.status.and_then(chat::line_of) {
+            None if input.grant.is_some() => {
+                return Err(Error::invalid("grant", "only with a patch to STARTED or FINISHED"));
+            }
+            None => chats.update_chat(principal, id, patch, None).await?,
+            Some(call_type) => {
+                let grant = input.grant.map(Into::into);
+                let run = |pass| chats.update_chat(principal, id, patch.clone(), Some(pass));
+                Box::pin(context.operations().in_turn(principal, id, call_type, grant, run)).await?
+            }
+        };
         Ok(UpdateChatPayload { chat: chat.into() })
     }
 
@@ -304,7 +332,7 @@ impl RaceMutation {
         input: UpdateChatMissedInput,
     ) -> Result<UpdateChatPayload> {
         let patch = chat::ChatPatch { missed: Some(true), ..chat::ChatPatch::default() };
-        let chat = context.chats().update_chat(context.principal()?, input.chat_id, patch).await?;
+        let chat = context.chats().update_chat(context.principal()?, input.chat_id, patch, None).await?;
         Ok(UpdateChatPayload { chat: chat.into() })
     }
 

@@ -96,6 +96,28 @@ impl Changes {
         Ok(())
     }
 
+    /// Appends an event of a subject that is no [`Record`].
+    pub fn event(&mut self, event: NewEvent) {
+        self.events.push(event);
+    }
+
+    /// Sets, moves or clears a timer of a subject that is no [`Record`]: when it was due before, and when it is due now.
+    pub fn timer(
+        &mut self,
+        company_id: Uuid,
+        subject: &Subject,
+        purpose: &'static str,
+        before: Option<OffsetDateTime>,
+        now: Option<OffsetDateTime>,
+    ) {
+        let subject = subject.clone();
+        match now {
+            Some(due_at) if before != now => self.timers_set.push(NewTimer { company_id, subject, purpose, due_at }),
+            None if before.is_some() => self.timers_cleared.push(TimerKey { company_id, subject, purpose }),
+            _ => {}
+        }
+    }
+
     /// Counts once after the commit, also when nothing else was changed.
     pub fn count(&mut self, metric: &'static str, labels: &[(&'static str, &'static str)]) {
         let labels = labels.iter().map(|&(name, value)| Label::new(name, value)).collect();

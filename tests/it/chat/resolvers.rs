@@ -1,18 +1,22 @@
 //! The chat part of the schema, executed without a server: payloads, pages, and what each role sees.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Request, Schema, Variables};
 use serde_json::{Value, json};
 use switchboard::{
     chat::graphql::{ChatMutation, ChatQuery, ChatSubscription},
+    operation::{OperationSettings, Operations},
     platform::{
         auth::{Authenticator, Caller, Principal},
         clock::Clock,
         config::AuthSettings,
         error::Error,
+        event::Hub,
+        unit::UnitOfWork,
     },
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::company::Company;
@@ -24,17 +28,22 @@ async fn schema(company: &Company) -> ChatSchema {
     let settings = AuthSettings {
         jwt_secret: None,
         jwks: None,
-        jwks_refresh: std::time::Duration::from_mins(5),
+        jwks_refresh: Duration::from_mins(5),
         jwt_audience: None,
         jwt_issuer: None,
         dev: false,
-        consumer_token_ttl: std::time::Duration::from_mins(1),
+        consumer_token_ttl: Duration::from_mins(1),
     };
     let secret = Some("a secret of the tests, over 32 bytes long".to_owned());
     let authenticator = Authenticator::new(&settings, secret, pool.clone(), Clock::default(), None).await.unwrap();
+    // Nobody holds a chat here, so that nobody waits.
+    let settings = OperationSettings { operation_wait: Duration::ZERO, operation_lease: Duration::from_secs(30) };
+    let work = UnitOfWork::detached(pool.clone());
+    let operations = Operations::new(work, settings, Uuid::now_v7(), Hub::new(1), CancellationToken::new());
     Schema::build(ChatQuery::default(), ChatMutation::default(), ChatSubscription::default())
         .data(company.servers[0].clone())
         .data(pool)
+        .data(operations)
         .data(authenticator)
         .finish()
 }

@@ -52,6 +52,21 @@ async fn a_change_made_in_sql_reaches_a_subscriber() {
     assert_eq!(event, expected);
 }
 
+/// Calls of the other concepts, each of which has events of a subject of its own; and their codes.
+const OTHER_CONCEPTS: [(&str, &str); 5] = [
+    (
+        "mutation { coordinateChatCall(input: {callType: START_CHAT, requestId: \"1\", chatId: \"c\"}) { grant { callType } } }",
+        "",
+    ),
+    (
+        "mutation { coordinateChatCall(input: {callType: END_CHAT, requestId: \"2\", chatId: \"c\", waitMs: 1}) { grant { callType } } }",
+        "WAIT_TIMEOUT",
+    ),
+    ("mutation { registerCall(input: {callControlId: \"c\", userId: \"u\", agentId: \"a\"}) { call { id } } }", ""),
+    ("mutation { beginCallOperation(input: {callControlId: \"c\", kind: SPEECH, requestId: \"1\"}) { outcome } }", ""),
+    ("mutation { appendCallMessage(input: {callControlId: \"c\", role: \"r\", text: \"t\"}) { message { id } } }", ""),
+];
+
 #[tokio::test]
 async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records() {
     let app = TestApp::new().await;
@@ -60,6 +75,9 @@ async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records()
     create_contract(&node).await;
     let tenants = Tenants::new(app.database.work());
     tenants.create_api_key(demo::COMPANY_ID, Role::Service, "a key").await.unwrap();
+    for (document, code) in OTHER_CONCEPTS {
+        assert_eq!(node.run(&service(), document, json!({})).await.code(), code, "{document}");
+    }
     let mut connection = app.sql().await;
     let known: Vec<(String, Vec<String>)> =
         sqlx::query_as("select subject_type, names from event_subject").fetch_all(&mut connection).await.unwrap();

@@ -41,13 +41,14 @@ const F: &str = "FORBIDDEN";
 const N: &str = "NOT_FOUND";
 const A: &str = ANONYMOUS;
 const C: &str = "CONFLICT";
+const O: &str = "OPERATION_IN_PROGRESS";
 /// An accepted subscription of changes only: it sends nothing until something changes.
 const S: &str = "silent";
 /// Longest wait for the first message of a subscription that has one: an error or the present state.
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-const TABLE: [Row; 34] = [
+const TABLE: [Row; 51] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -89,6 +90,40 @@ const TABLE: [Row; 34] = [
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
     ("updateChatMissed", "mutation($chat: UUID!) { updateChatMissed(input: {chatId: $chat}) { chat { id } } }",
                                                                ["ok",   "ok",   "ok",   N,      N,      "ok",   N,      F,      N,      A]),
+    // The visitor is asked first of those that may, so that the others find its call in progress.
+    ("coordinateChatCall", "mutation($chat: ID!) { coordinateChatCall(input: {callType: START_CHAT, requestId: \"r\", chatId: $chat, waitMs: 0}) { grant { requestId } } }",
+                                                               [O,      O,      O,      N,      N,      "ok",   N,      F,      "ok",   A]),
+    ("completeChatCall", "mutation($chat: ID!) { completeChatCall(input: {callType: START_CHAT, requestId: \"r\", chatId: $chat, fencingToken: \"1\"}) { completed } }",
+                                                               ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   F,      "ok",   A]),
+    ("coordinationEvents", "subscription($chat: ID!) { coordinationEvents(chatId: $chat) { operation } }",
+                                                               ["none", "none", "none", N,      N,      "none", N,      F,      "none", A]),
+    ("call", "{ call(callControlId: \"c\") { id } }",        ["null", "null", F,      F,      F,      F,      F,      F,      "null", A]),
+    ("calls", "{ calls { nodes { id } } }",                    ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("checkCallActive", "{ checkCallActive(callControlId: \"c\") { active } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("registerCall", "mutation { registerCall(input: {callControlId: \"c\", userId: \"u\", agentId: \"a\"}) { call { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("updateCallStatus", "mutation { updateCallStatus(input: {callControlId: \"d\", status: RINGING}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("hangUpCall", "mutation { hangUpCall(input: {callControlId: \"d\", reason: \"r\"}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    // Of a call that nobody knows.
+    ("scheduleHangUp", "mutation { scheduleHangUp(input: {callControlId: \"e\", reason: \"r\"}) { hangUpAt } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("beginCallOperation", "mutation { beginCallOperation(input: {callControlId: \"e\", kind: SPEECH, requestId: \"r\"}) { outcome } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("completeCallOperation", "mutation($chat: UUID!) { completeCallOperation(input: {operationId: $chat, fencingToken: \"1\"}) { completed } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("appendCallMessage", "mutation { appendCallMessage(input: {callControlId: \"e\", role: \"r\", text: \"?\"}) { message { id } } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("finalizeCall", "mutation { finalizeCall(input: {callControlId: \"e\"}) { outcome } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("callStatus", "subscription { callStatus(userId: \"nobody\") { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("callDispatched", "subscription { callDispatched { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("callHangUps", "subscription { callHangUps { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
     // The chat is offered, not started: a caller that may write or rate at all gets CONFLICT.
     ("createMessage", "mutation($chat: UUID!) { createMessage(input: {message: {chatId: $chat, author: \"E\", text: \"?\"}}) { message { id } } }",
                                                                [C,      C,      C,      N,      N,      C,      N,      F,      N,      A]),

@@ -1,0 +1,126 @@
+//! The streams of calls: `callStatus`, and `callHangUps` for dialers. Both are filters of the events of calls.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    record::{CALL, CallName, CallRecord},
+    rules::CallStatus,
+    sql,
+};
+use crate::platform::{
+    auth::Principal,
+    error::{Error, Result},
+    event::{Event, Interest, Subject, hub::Scope},
+    subscription::{ChangeOperation, Feed, Versioned},
+};
+
+/// Which calls a stream shows.
+#[derive(Debug, Clone, Default)]
+pub struct CallFilter {
+    /// Only this call.
+    pub name: Option<CallName>,
+    /// Only of this user.
+    pub user_id: Option<String>,
+    /// Only of this campaign.
+    pub campaign_id: Option<Uuid>,
+    /// Only in this state.
+    pub status: Option<CallStatus>,
+    /// Only those that wait for a dialer to do this.
+    pub waits_for: Option<Work>,
+}
+
+/// What a dialer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Dials a call that has a slot.
+    Dial,
+    /// Hangs a call up.
+    HangUp,
+}
+
+impl CallFilter {
+    fn admits(&self, call: &CallRecord) -> bool {
+        let is_named = match &self.name {
+            None => true,
+            Some(CallName::Id(id)) => call.id == *id,
+            Some(CallName::ControlId(name)) => call.call_control_id.as_ref() == Some(name),
+        };
+        is_named
+            && self.user_id.as_ref().is_none_or(|user| call.user_id == *user)
+            && self.campaign_id.is_none_or(|campaign| call.campaign_id == Some(campaign))
+            && self.status.is_none_or(|status| call.status == status)
+            && match self.waits_for {
+                None => true,
+                Some(Work::Dial) => call.is_to_dial(),
+                Some(Work::HangUp) => call.is_to_hang_up(),
+            }
+    }
+}
+
+/// Changes of the calls that pass a filter.
+#[derive(Debug, Clone)]
+pub struct CallFeed {
+    /// Who reads: a company's server, which sees all calls of its company.
+    pub principal: Arc<Principal>,
+    /// What it asked for.
+    pub filter: CallFilter,
+}
+
+impl Feed for CallFeed {
+    type Record = Arc<CallRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.principal.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let scope = match (&self.filter.name, &self.filter.user_id, self.filter.campaign_id) {
+            (Some(CallName::Id(id)), ..) => Scope::Subject(id.to_string()),
+            (Some(CallName::ControlId(name)), ..) => Scope::Field("callControlId", name.clone()),
+            (_, Some(user), _) => Scope::Field("userId", user.clone()),
+            (.., Some(campaign)) => Scope::Field("campaignId", campaign.to_string()),
+            _ => Scope::All,
+        };
+        vec![Interest { company_id: self.company_id(), subject_type: CALL, scope }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        match (&self.filter.name, self.filter.status, self.filter.waits_for) {
+            (Some(CallName::Id(id)), None, None) => Some(Subject::new(CALL, id)),
+            _ => None,
+        }
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let company_id = self.company_id();
+            let calls = match &self.filter.name {
+                Some(name @ CallName::Id(_)) => {
+                    let call = sql::find(connection, company_id, name).await?;
+                    vec![call.ok_or_else(|| Error::not_found("call"))?]
+                }
+                // The provider's name may become known later.
+                Some(name) => sql::find(connection, company_id, name).await?.into_iter().collect(),
+                None => sql::open_calls(connection, company_id, &self.filter).await?,
+            };
+            let shown = calls.into_iter().filter(|call| self.filter.admits(call));
+            Ok(shown.map(|call| Versioned { version: call.version, record: Arc::new(call) }).collect())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        let call = event.record::<CallRecord>()?;
+        let before = event.before::<CallRecord>()?.is_some_and(|before| self.filter.admits(&before));
+        let operation = match (before, self.filter.admits(&call)) {
+            (false, false) => return Ok(None),
+            (false, true) => ChangeOperation::Insert,
+            (true, true) => ChangeOperation::Update,
+            (true, false) => ChangeOperation::Delete,
+        };
+        Ok(Some((operation, call)))
+    }
+}

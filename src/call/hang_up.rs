@@ -1,0 +1,129 @@
+//! `hangUpCall` and `scheduleHangUp`: one hang-up, however many ask for it, now or later.
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{
+    Calls,
+    locked::LockedCall,
+    record::{CALL_CANCELED, CALL_HANG_UP_REQUESTED, CALL_HANG_UP_SCHEDULED, CallName, CallRecord},
+    report, rights,
+    rules::{self, CallStatus, HangUpOutcome},
+    sql::{self, ParkedNews},
+};
+use crate::platform::{
+    auth::Principal,
+    clock,
+    error::{Error, Result},
+    unit::{Unit, Verb},
+};
+
+struct HangUp<'a> {
+    company_id: Uuid,
+    actor: &'a str,
+    id: Uuid,
+    name: &'a CallName,
+}
+
+impl Verb for HangUp<'_> {
+    type Outcome = (HangUpOutcome, Option<CallRecord>);
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
+        let id = match self.name {
+            CallName::Id(id) => *id,
+            CallName::ControlId(name) => {
+                let Some(id) = sql::lock_name(unit.connection(), self.company_id, name).await? else {
+                    let now = sql::now(unit.connection()).await?;
+                    let news = ParkedNews { id: self.id, status: None, end_reason: None, occurred_at: now };
+                    report::park(unit, self.company_id, name, &news, now).await?;
+                    return Ok((HangUpOutcome::Parked, None));
+                };
+                id
+            }
+        };
+        let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
+        let locked = locked.ok_or_else(|| Error::not_found("call"))?;
+        let (outcome, call) = hang_up(unit, locked, Some(self.actor)).await?;
+        Ok((outcome, Some(call)))
+    }
+}
+
+/// Hangs a locked call up on behalf of a caller or of a timer.
+pub(super) async fn hang_up(
+    unit: &mut Unit<'_>,
+    mut locked: LockedCall,
+    actor: Option<&str>,
+) -> Result<(HangUpOutcome, CallRecord)> {
+    let now = locked.now;
+    let outcome = rules::hang_up(&mut locked.call, now);
+    let label = match outcome {
+        HangUpOutcome::Initiated => "initiated",
+        HangUpOutcome::AlreadyPending => "already_pending",
+        HangUpOutcome::AlreadyEnded | HangUpOutcome::Parked => "already_ended",
+    };
+    unit.changes().count("switchboard_call_hang_ups_total", &[("outcome", label)]);
+    let is_canceled = locked.call.status == CallStatus::Ended;
+    let event_type = if is_canceled { CALL_CANCELED } else { CALL_HANG_UP_REQUESTED };
+    Ok((outcome, locked.write(unit, event_type, actor).await?))
+}
+
+struct Schedule<'a> {
+    company_id: Uuid,
+    actor: &'a str,
+    name: &'a CallName,
+    after: Option<Duration>,
+}
+
+impl Verb for Schedule<'_> {
+    type Outcome = (Option<OffsetDateTime>, CallRecord);
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
+        let locked = LockedCall::lock(unit, self.company_id, self.name).await?;
+        let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
+        let call = &mut locked.call;
+        if matches!(call.status, CallStatus::Queued | CallStatus::Reserved) && !call.dialing {
+            return Err(Error::conflict("the call was not dialled yet"));
+        }
+        if call.status.is_over() {
+            return Ok((None, locked.write(unit, CALL_HANG_UP_SCHEDULED, Some(self.actor)).await?));
+        }
+        if self.after == Some(Duration::ZERO) {
+            let (_, call) = hang_up(unit, locked, Some(self.actor)).await?;
+            return Ok((call.hang_up_at, call));
+        }
+        call.hang_up_at = self.after.map(|after| locked.now + after);
+        let call = locked.write(unit, CALL_HANG_UP_SCHEDULED, Some(self.actor)).await?;
+        Ok((call.hang_up_at, call))
+    }
+}
+
+impl Calls {
+    /// Asks for a call to be hung up: of any number of requests one begins it.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND` for an unknown id; `RATE_LIMITED` when too much is
+    /// parked.
+    #[tracing::instrument(name = "call.hang_up", skip_all)]
+    pub async fn hang_up(&self, principal: &Principal, name: &CallName) -> Result<(HangUpOutcome, Option<CallRecord>)> {
+        rights::require(principal)?;
+        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
+        self.work.run(&HangUp { company_id, actor, id: clock::new_id(), name }).await
+    }
+
+    /// Hangs a call up later. Replaces the earlier time; `None` cancels it, zero means now. On a call that ends nothing is
+    /// set. Returns the time.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND`; `CONFLICT` for a call that was not dialled.
+    #[tracing::instrument(name = "call.schedule_hang_up", skip_all)]
+    pub async fn schedule_hang_up(
+        &self,
+        principal: &Principal,
+        name: &CallName,
+        after: Option<Duration>,
+    ) -> Result<(Option<OffsetDateTime>, CallRecord)> {
+        rights::require(principal)?;
+        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
+        self.work.run(&Schedule { company_id, actor, name, after }).await
+    }
+}

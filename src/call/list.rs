@@ -1,0 +1,116 @@
+//! Finding calls: by id, by the provider's name, in lists, and whether one is active.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Calls,
+    append::CallMessage,
+    operation::Operation,
+    record::{CallName, CallRecord},
+    rights,
+    rules::{self, CallStatus, InactiveReason},
+    sql,
+};
+use crate::platform::{
+    auth::Principal,
+    error::Result,
+    graphql::page::{Page, Place},
+};
+
+/// Which calls are listed.
+#[derive(Debug, Clone, Default)]
+pub struct CallSearch {
+    /// Only of this user.
+    pub user_id: Option<String>,
+    /// Only of this campaign.
+    pub campaign_id: Option<Uuid>,
+    /// Only in these states.
+    pub status: Option<Vec<CallStatus>>,
+}
+
+/// The place of a call in lists: newest first.
+pub(super) fn place(call: &CallRecord) -> Place {
+    Place { at: OffsetDateTime::UNIX_EPOCH, id: call.id }
+}
+
+impl Calls {
+    /// One call.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers.
+    pub async fn call(&self, principal: &Principal, name: &CallName) -> Result<Option<Arc<CallRecord>>> {
+        rights::require(principal)?;
+        let company_id = principal.company_id;
+        let id = match name {
+            CallName::Id(id) => Some(*id),
+            CallName::ControlId(name) => {
+                sql::find_name(&mut *self.work.pool().acquire().await?, company_id, name).await?
+            }
+        };
+        match id {
+            Some(id) => self.loaders.call(company_id, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The operations that run on a call.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers.
+    pub async fn operations(&self, principal: &Principal, call_id: Uuid) -> Result<Vec<Operation>> {
+        rights::require(principal)?;
+        self.loaders.operations(principal.company_id, call_id).await
+    }
+
+    /// The calls that pass, newest first.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers.
+    pub async fn list(
+        &self,
+        principal: &Principal,
+        search: &CallSearch,
+        after: Option<Place>,
+        size: usize,
+    ) -> Result<Page<CallRecord>> {
+        rights::require(principal)?;
+        let mut connection = self.work.pool().acquire().await?;
+        let before = after.map(|place| place.id);
+        let found = sql::list(&mut connection, principal.company_id, search, before, size + 1).await?;
+        Ok(Page::forward(found, size, after.is_some()))
+    }
+
+    /// The call of a name, and why it is not active; without a reason it is.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers.
+    pub async fn activity(
+        &self,
+        principal: &Principal,
+        control_id: String,
+    ) -> Result<(Option<Uuid>, Option<InactiveReason>)> {
+        let call = self.call(principal, &CallName::ControlId(control_id)).await?;
+        Ok((call.as_ref().map(|call| call.id), rules::inactive(call.as_deref())))
+    }
+
+    /// Messages of one call with numbers between `window`, both excluded: the first `limit`, or, backward, the last ones,
+    /// newest first.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers.
+    pub async fn messages(
+        &self,
+        principal: &Principal,
+        call_id: Uuid,
+        window: (i32, i32),
+        is_backward: bool,
+        limit: usize,
+    ) -> Result<Vec<CallMessage>> {
+        rights::require(principal)?;
+        let mut connection = self.work.pool().acquire().await?;
+        sql::messages(&mut connection, principal.company_id, call_id, window, is_backward, limit).await
+    }
+}

@@ -1,0 +1,91 @@
+//! Calls: a phone call has one life, whatever order its news comes in; it is hung up once.
+//!
+//! ```text
+//! registerCall ─► RINGING ─► IN_PROGRESS ─► ENDING ─► ENDED
+//!                   ▲   news: updateCallStatus      ▲
+//!                   └── parked news of its name     └── hangUpCall, scheduleHangUp: somebody must hang it up
+//! ```
+//!
+//! # Guarantees
+//! They hold with any number of servers, any of which may be killed at any instruction:
+//! - News is merged: late, repeated or reordered news never moves a call back, and every order gives the same call.
+//! - News of a name that no call has yet is kept, and applied when a call takes the name.
+//! - Of any number of requests to hang a call up one begins it. A hang-up that arrives before "ringing" still ends the call.
+//! - A call has one hang-up timer: setting it replaces the earlier one.
+//! - The generation rises once, when the call begins to end.
+//! - At most one operation of a kind runs on a call, and none begins on one that ends. Whoever got BEGUN acts; one that
+//!   dies is replaced when its lease ends.
+//! - A transcript is closed exactly once, after the operations that run, or after a bounded wait for them. What was
+//!   appended meanwhile is in it; nothing is appended later.
+//!
+//! # Failure modes
+//! - A reporter's clock is ahead: news counts as at most five minutes in the future.
+//! - News of unknown names fills up: a company keeps at most 10,000, then its reporters get `RATE_LIMITED`.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `rules` | the life of a call, as pure functions |
+//! | `locked` | lock, read, write, for every verb |
+//! | `register`, `report`, `hang_up`, `append`, `finalize` | the mutations |
+//! | `operation` | who dials, hangs up, speaks, streams, transfers |
+//! | `list`, `feeds` | queries, streams |
+//! | `timers` | what follows from time |
+
+mod append;
+mod feeds;
+mod finalize;
+pub mod graphql;
+mod hang_up;
+mod list;
+mod loaders;
+mod locked;
+mod operation;
+mod record;
+mod register;
+mod report;
+pub mod rights;
+pub mod rules;
+mod sql;
+mod timers;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::platform::{concept::Concept, event::Hub, unit::UnitOfWork};
+pub use append::{CallMessage, NewCallMessage};
+pub use feeds::{CallFeed, CallFilter, Work};
+pub use finalize::FinalizeOutcome;
+pub use list::CallSearch;
+pub use operation::{Completed, CompletedOperation, NewOperation, Operation, OperationState};
+pub use record::{CALL, CALL_MESSAGES, CALL_OPERATIONS, CallName, CallRecord};
+pub use register::NewCall;
+pub use report::{Report, ReportOutcome};
+
+/// The mutations and reads of this concept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    work: UnitOfWork,
+    loaders: loaders::Loaders,
+    /// Wakes whoever waits for running operations.
+    hub: Hub,
+    /// Cancelled when the server begins to drain: whoever waits then leaves.
+    stopping: CancellationToken,
+}
+
+impl Calls {
+    /// The concept on this database. `stopping` is cancelled when the server begins to drain.
+    pub fn new(work: UnitOfWork, hub: Hub, stopping: CancellationToken) -> Self {
+        Self { loaders: loaders::Loaders::new(&work), work, hub, stopping }
+    }
+}
+
+/// What this concept registers.
+pub fn concept() -> Concept {
+    Concept {
+        name: "call",
+        subjects: record::SUBJECTS,
+        timers: timers::handlers(),
+        timers_for_people: &[],
+        tasks: Vec::new(),
+        fields: rights::FIELDS,
+    }
+}

@@ -1,0 +1,207 @@
+//! The flat record of a call: the row, the payload of its events, and what the API shows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::rules::{CallStatus, CallType, EndReason};
+use crate::platform::{concept::SubjectType, unit::Record};
+
+/// Subject of a call's events.
+pub const CALL: &str = "call";
+/// Subject of the operations on a call; its id is the call's.
+pub const CALL_OPERATIONS: &str = "call_operations";
+
+/// Purpose of the timer that ends the leases of operations.
+pub(super) const EXPIRE: &str = "expire";
+/// Subject of a call's transcript; its id is the call's.
+pub const CALL_MESSAGES: &str = "call_messages";
+
+/// Purpose of the timer that finalizes a call.
+pub(super) const FINALIZE: &str = "finalize";
+/// How much later the timer finalizes a call than the requests that wait for it.
+const FINALIZE_GRACE: Duration = Duration::seconds(1);
+/// Purpose of the timer that hangs a call up.
+pub(super) const HANG_UP: &str = "hang_up";
+/// Purpose of the timer that has a call hung up again.
+pub(super) const RETRY_HANG_UP: &str = "retry_hang_up";
+
+pub(super) const CALL_REGISTERED: &str = "CallRegistered";
+pub(super) const CALL_REPORTED: &str = "CallReported";
+pub(super) const CALL_HANG_UP_REQUESTED: &str = "CallHangUpRequested";
+pub(super) const CALL_HANG_UP_SCHEDULED: &str = "CallHangUpScheduled";
+pub(super) const CALL_CANCELED: &str = "CallCanceled";
+pub(super) const CALL_OPERATION_CHANGED: &str = "CallOperationChanged";
+
+pub(super) const CALL_FINALIZE_REQUESTED: &str = "CallFinalizeRequested";
+pub(super) const CALL_FINALIZED: &str = "CallFinalized";
+
+pub(super) const MESSAGE_ADDED: &str = "CallMessageAdded";
+
+pub(super) const OPERATION_ABANDONED: &str = "CallOperationAbandoned";
+pub(super) const OPERATION_BEGUN: &str = "CallOperationBegun";
+pub(super) const OPERATION_COMPLETED: &str = "CallOperationCompleted";
+pub(super) const OPERATION_EXPIRED: &str = "CallOperationExpired";
+
+/// Every subject type with its event types.
+pub(super) const SUBJECTS: &[SubjectType] = &[
+    SubjectType {
+        name: CALL,
+        event_types: &[
+            CALL_REGISTERED,
+            CALL_REPORTED,
+            CALL_HANG_UP_REQUESTED,
+            CALL_HANG_UP_SCHEDULED,
+            CALL_CANCELED,
+            CALL_OPERATION_CHANGED,
+            CALL_FINALIZE_REQUESTED,
+            CALL_FINALIZED,
+        ],
+    },
+    SubjectType {
+        name: CALL_OPERATIONS,
+        event_types: &[OPERATION_BEGUN, OPERATION_COMPLETED, OPERATION_EXPIRED, OPERATION_ABANDONED],
+    },
+    SubjectType { name: CALL_MESSAGES, event_types: &[MESSAGE_ADDED] },
+];
+
+/// One phone call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
+pub struct CallRecord {
+    /// First part of the key.
+    pub company_id: Uuid,
+    /// The call.
+    pub id: Uuid,
+    /// The provider's name for it; the first one for ever.
+    pub call_control_id: Option<String>,
+    /// Whose call it is.
+    pub user_id: String,
+    /// Who speaks.
+    pub agent_id: String,
+    /// Direct or a campaign's.
+    pub call_type: CallType,
+    /// Set if and only if it is a campaign's.
+    pub campaign_id: Option<Uuid>,
+    /// The other side.
+    pub phone_number: Option<String>,
+    /// The company's own name for the other side.
+    pub contact_id: Option<String>,
+    /// The name of the other side.
+    pub contact_name: Option<String>,
+    /// Carried, not interpreted.
+    pub user_data: Option<Value>,
+    /// Which try this is.
+    pub attempt: i32,
+    /// The other side called.
+    pub inbound: bool,
+    /// Moves only forward.
+    pub status: CallStatus,
+    /// Set if and only if it has ended.
+    pub end_reason: Option<EndReason>,
+    /// The smallest reason that was told.
+    pub told_reason: Option<EndReason>,
+    /// Its time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub told_at: Option<OffsetDateTime>,
+    /// The earliest news of the end without a reason.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub untold_at: Option<OffsetDateTime>,
+    /// Somebody must hang it up at the provider.
+    pub pending_hang_up: bool,
+    /// A dialer holds DIAL, or has completed it.
+    pub dialing: bool,
+    /// DIAL was completed.
+    pub dialed: bool,
+    /// A dialer holds `HANG_UP`.
+    pub hanging_up: bool,
+    /// `HANG_UP` was completed. If the end is not reported until then, somebody must hang up again.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub hung_up_until: Option<OffsetDateTime>,
+    /// Raised once, when the call begins to end.
+    pub generation: i32,
+    /// Raised by one at each event of the subject `call`.
+    pub version: i32,
+    /// When it was queued.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub queued_at: Option<OffsetDateTime>,
+    /// Earliest time at which it is known to have rung.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// Earliest time at which it is known to have been in progress.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub answered_at: Option<OffsetDateTime>,
+    /// The time of `end_reason`.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+    /// When it will be hung up.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub hang_up_at: Option<OffsetDateTime>,
+    /// When finalizing waits no longer for running operations.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub finalize_at: Option<OffsetDateTime>,
+    /// After that nothing is written into it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub finalized_at: Option<OffsetDateTime>,
+    /// Operations that had not completed when it was finalized.
+    pub abandoned: i32,
+    /// End of the lease of its slot.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub lease_expires_at: Option<OffsetDateTime>,
+    /// When it became known.
+    #[serde(with = "time::serde::rfc3339")]
+    pub inserted_at: OffsetDateTime,
+    /// When it last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+impl CallRecord {
+    /// True if the call waits for somebody to dial it.
+    pub fn is_to_dial(&self) -> bool {
+        self.status == CallStatus::Reserved && self.call_control_id.is_none() && !self.dialing
+    }
+
+    /// True if the call waits for somebody to hang it up.
+    pub fn is_to_hang_up(&self) -> bool {
+        self.pending_hang_up && self.status != CallStatus::Ended && !self.hanging_up && self.hung_up_until.is_none()
+    }
+}
+
+impl Record for CallRecord {
+    const SUBJECT_TYPE: &'static str = CALL;
+
+    fn company_id(&self) -> Uuid {
+        self.company_id
+    }
+
+    fn subject_id(&self) -> Uuid {
+        self.id
+    }
+
+    fn version(&self) -> i32 {
+        self.version
+    }
+
+    fn timers(&self) -> Vec<(&'static str, OffsetDateTime)> {
+        let retry = self.hung_up_until.filter(|_| self.status != CallStatus::Ended);
+        let timers = [
+            self.hang_up_at.map(|at| (HANG_UP, at)),
+            retry.map(|at| (RETRY_HANG_UP, at)),
+            // Requests that wait come first: one of them gets FINALIZED.
+            self.finalize_at.map(|at| (FINALIZE, at + FINALIZE_GRACE)),
+        ];
+        timers.into_iter().flatten().collect()
+    }
+}
+
+/// What names a call in a request: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallName {
+    /// Our id.
+    Id(Uuid),
+    /// The provider's name.
+    ControlId(String),
+}

@@ -1,0 +1,201 @@
+//! `updateCallStatus`: news of a call, in any order and any number of times.
+//!
+//! ```text
+//! call known   ─► lock it ─► merge ─► changed: APPLIED     unchanged: STALE
+//! name unknown ─► lock the name ─► park the news: PARKED ─► merged when a call takes the name
+//! ```
+//! News, hang-ups and the assignment of a name insert the name's row on conflict do nothing and then lock it. Without that
+//! lock, news that finds no call would park beside an assignment that sees no news, for ever.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{
+    Calls,
+    locked::LockedCall,
+    record::{CALL_REPORTED, CallName, CallRecord},
+    rights,
+    rules::{self, CallStatus, EndReason, News},
+    sql::{self, ParkedNews},
+};
+use crate::platform::{
+    auth::Principal,
+    clock,
+    error::{Code, Error, Result},
+    unit::{Unit, Verb},
+};
+
+/// Most news that is parked for one company.
+const MOST_PARKED: i64 = 10_000;
+/// News from further in the future counts as news of that moment: the reporter's clock is wrong.
+const CLOCK_TOLERANCE: Duration = Duration::minutes(5);
+
+/// What became of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, async_graphql::Enum)]
+#[graphql(name = "CallReportOutcome")]
+pub enum ReportOutcome {
+    /// The call is another one now.
+    Applied,
+    /// It was late or repeated; nothing has changed.
+    Stale,
+    /// No call has this name yet. It is applied when one takes it.
+    Parked,
+}
+
+/// News of a call. Its fields are within their bounds.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The call.
+    pub name: CallName,
+    /// What happened.
+    pub status: CallStatus,
+    /// Why it ended.
+    pub end_reason: Option<EndReason>,
+    /// The provider's name for it, from now on.
+    pub assign_call_control_id: Option<String>,
+    /// When it happened; `None`: now.
+    pub occurred_at: Option<OffsetDateTime>,
+}
+
+struct Tell<'a> {
+    company_id: Uuid,
+    actor: &'a str,
+    id: Uuid,
+    report: &'a Report,
+}
+
+impl Tell<'_> {
+    fn occurred_at(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.report.occurred_at.unwrap_or(now).min(now + CLOCK_TOLERANCE)
+    }
+
+    /// Parks the news; the name is locked and no call has it.
+    async fn park(&self, unit: &mut Unit<'_>, name: &str) -> Result<()> {
+        let now = sql::now(unit.connection()).await?;
+        let (status, end_reason) = (Some(self.report.status), self.report.end_reason);
+        let news = ParkedNews { id: self.id, status, end_reason, occurred_at: self.occurred_at(now) };
+        park(unit, self.company_id, name, &news, now).await
+    }
+
+    /// Gives the call its first name; the name is locked.
+    async fn assign(
+        &self,
+        unit: &mut Unit<'_>,
+        locked: &mut LockedCall,
+        named: Option<Uuid>,
+        name: &str,
+    ) -> Result<()> {
+        let call = &mut locked.call;
+        match &call.call_control_id {
+            Some(first) if first == name => return Ok(()),
+            Some(_) => return Err(Error::conflict("the call has another callControlId, which it keeps")),
+            None => {}
+        }
+        if named.is_some_and(|other| other != call.id) {
+            return Err(Error::conflict("another call has this callControlId"));
+        }
+        call.call_control_id = Some(name.to_owned());
+        sql::give_name(unit.connection(), self.company_id, name, call.id).await?;
+        let now = locked.now;
+        merge_parked(unit, &mut locked.call, name, now).await
+    }
+}
+
+impl Verb for Tell<'_> {
+    type Outcome = (ReportOutcome, Option<CallRecord>);
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
+        let Report { name, status, end_reason, assign_call_control_id, .. } = self.report;
+        let is_new = |status: CallStatus| status > CallStatus::Reserved;
+        // Names before calls; a caller that gives both locks the smaller name first.
+        let mut names: Vec<&str> = assign_call_control_id.as_deref().into_iter().collect();
+        if let CallName::ControlId(name) = name {
+            names.push(name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        let mut known = Vec::new();
+        for name in names {
+            known.push((name, sql::lock_name(unit.connection(), self.company_id, name).await?));
+        }
+        let call_of = |wanted: &str| known.iter().find(|(name, _)| *name == wanted).and_then(|(_, id)| *id);
+        let id = match name {
+            CallName::Id(id) => *id,
+            CallName::ControlId(name) => match call_of(name) {
+                Some(id) => id,
+                None if !is_new(*status) => return Ok((ReportOutcome::Stale, None)),
+                None => {
+                    self.park(unit, name).await?;
+                    return Ok((ReportOutcome::Parked, None));
+                }
+            },
+        };
+        let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
+        let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
+        if locked.call.status == CallStatus::Queued && is_new(*status) && *status != CallStatus::Ended {
+            return Err(Error::conflict("the call is queued and was not dialled"));
+        }
+        if let Some(name) = assign_call_control_id {
+            self.assign(unit, &mut locked, call_of(name), name).await?;
+        }
+        let news = News { status: *status, end_reason: *end_reason, occurred_at: self.occurred_at(locked.now) };
+        rules::merge(&mut locked.call, &news);
+        let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
+        let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
+        unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);
+        let call = locked.write(unit, CALL_REPORTED, Some(self.actor)).await?;
+        Ok((outcome, Some(call)))
+    }
+}
+
+/// Parks news of a name that is locked and that no call has.
+pub(super) async fn park(
+    unit: &mut Unit<'_>,
+    company_id: Uuid,
+    name: &str,
+    news: &ParkedNews,
+    now: OffsetDateTime,
+) -> Result<()> {
+    if !sql::park_news(unit.connection(), company_id, name, news, now, MOST_PARKED).await? {
+        return Err(Error::new(Code::RateLimited, "too much news of calls that are not known"));
+    }
+    unit.mark_changed();
+    unit.changes().count("switchboard_call_reports_total", &[("outcome", "parked")]);
+    Ok(())
+}
+
+/// Merges the parked news of a name into the call that takes it; name and call are locked.
+pub(super) async fn merge_parked(
+    unit: &mut Unit<'_>,
+    call: &mut CallRecord,
+    name: &str,
+    now: OffsetDateTime,
+) -> Result<()> {
+    let mut is_to_hang_up = false;
+    for parked in sql::take_news(unit.connection(), call.company_id, name).await? {
+        let (end_reason, occurred_at) = (parked.end_reason, parked.occurred_at);
+        match parked.status {
+            Some(status) => rules::merge(call, &News { status, end_reason, occurred_at }),
+            None => is_to_hang_up = true,
+        }
+    }
+    if is_to_hang_up {
+        rules::hang_up(call, now);
+    }
+    Ok(())
+}
+
+impl Calls {
+    /// Reports what happened to a call; see the module.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND` for an unknown id; `CONFLICT` for a second name, a name
+    /// in use, and progress of a call that is still queued; `RATE_LIMITED` when too much is parked.
+    #[tracing::instrument(name = "call.report", skip_all)]
+    pub async fn report(&self, principal: &Principal, report: &Report) -> Result<(ReportOutcome, Option<CallRecord>)> {
+        rights::require(principal)?;
+        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
+        self.work.run(&Tell { company_id, actor, id: clock::new_id(), report }).await
+    }
+}

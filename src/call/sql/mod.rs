@@ -1,0 +1,352 @@
+//! Statements on calls, each in a file of its own.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    append::CallMessage,
+    feeds::CallFilter,
+    list::CallSearch,
+    operation::{Operation, OperationState},
+    record::{CallName, CallRecord},
+    rules::{CallStatus, CallType, EndReason, work::OperationKind},
+};
+use crate::platform::error::{Error, Result};
+
+/// The database's time; after a lock, so that it is not older than what was waited for.
+pub(super) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
+    Ok(sqlx::query_file_scalar!("src/call/sql/now.sql").fetch_one(connection).await?)
+}
+
+/// Those of these calls that are there. Takes no lock.
+pub(super) async fn find_calls(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<CallRecord>> {
+    let calls = sqlx::query_file_as!(CallRecord, "src/call/sql/find_calls.sql", company_id, ids);
+    Ok(calls.fetch_all(connection).await?)
+}
+
+/// One call, by either of its names. Takes no lock.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    name: &CallName,
+) -> Result<Option<CallRecord>> {
+    let id = match name {
+        CallName::Id(id) => *id,
+        CallName::ControlId(name) => match find_name(connection, company_id, name).await? {
+            Some(id) => id,
+            None => return Ok(None),
+        },
+    };
+    Ok(find_calls(connection, company_id, &[id]).await?.pop())
+}
+
+/// A page of calls, newest first. Takes no lock.
+pub(super) async fn list(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    search: &CallSearch,
+    before: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<CallRecord>> {
+    let status: Option<Vec<String>> =
+        search.status.as_ref().map(|status| status.iter().map(|status| status.as_str().to_owned()).collect());
+    let calls = sqlx::query_file_as!(
+        CallRecord,
+        "src/call/sql/list_calls.sql",
+        company_id,
+        search.user_id.as_deref(),
+        search.campaign_id,
+        status.as_deref(),
+        before,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    );
+    Ok(calls.fetch_all(connection).await?)
+}
+
+/// Locks a call; false if there is none.
+pub(super) async fn lock_call(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
+    let locked = sqlx::query_file_scalar!("src/call/sql/lock_call.sql", company_id, id);
+    Ok(locked.fetch_optional(connection).await?.is_some())
+}
+
+/// The call of a name. Takes no lock: a call keeps its name.
+pub(super) async fn find_name(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<Option<Uuid>> {
+    let found = sqlx::query_file_scalar!("src/call/sql/find_name.sql", company_id, name);
+    Ok(found.fetch_optional(connection).await?)
+}
+
+/// Locks a name, known or not; returns its call.
+pub(super) async fn lock_name(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<Option<Uuid>> {
+    for _ in 0..3 {
+        sqlx::query_file!("src/call/sql/insert_name.sql", company_id, name).execute(&mut *connection).await?;
+        let locked = sqlx::query_file_scalar!("src/call/sql/lock_name.sql", company_id, name);
+        if let Some(call_id) = locked.fetch_optional(&mut *connection).await? {
+            return Ok(call_id);
+        }
+    }
+    Err(Error::unavailable("a name was forgotten while it was locked"))
+}
+
+/// Gives a name, which is locked, to a call.
+pub(super) async fn give_name(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    name: &str,
+    call_id: Uuid,
+) -> Result<()> {
+    sqlx::query_file!("src/call/sql/give_name.sql", company_id, name, call_id).execute(connection).await?;
+    Ok(())
+}
+
+/// News of a name that no call has yet.
+pub(super) struct ParkedNews {
+    pub(super) id: Uuid,
+    /// `None`: somebody asked to hang it up.
+    pub(super) status: Option<CallStatus>,
+    pub(super) end_reason: Option<EndReason>,
+    pub(super) occurred_at: OffsetDateTime,
+}
+
+/// Parks news; the name is locked. False if the company has `most` already.
+pub(super) async fn park_news(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    name: &str,
+    news: &ParkedNews,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<bool> {
+    let parked = sqlx::query_file!(
+        "src/call/sql/park_news.sql",
+        company_id,
+        name,
+        news.id,
+        news.status.map(CallStatus::as_str),
+        news.end_reason.map(EndReason::as_str),
+        news.occurred_at,
+        now,
+        most,
+    );
+    Ok(parked.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Takes the parked news of a name, which is locked, in the order of its receipt.
+pub(super) async fn take_news(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<Vec<ParkedNews>> {
+    let taken = sqlx::query_file_as!(ParkedNews, "src/call/sql/take_news.sql", company_id, name);
+    let mut taken = taken.fetch_all(connection).await?;
+    taken.sort_unstable_by_key(|news| news.id);
+    Ok(taken)
+}
+
+/// Inserts a call.
+pub(super) async fn insert_call(connection: &mut PgConnection, call: &CallRecord) -> Result<()> {
+    sqlx::query_file!(
+        "src/call/sql/insert_call.sql",
+        call.company_id,
+        call.id,
+        call.call_control_id,
+        call.user_id,
+        call.agent_id,
+        match call.call_type {
+            CallType::Direct => "DIRECT",
+            CallType::Campaign => "CAMPAIGN",
+        },
+        call.campaign_id,
+        call.phone_number,
+        call.contact_id,
+        call.contact_name,
+        call.user_data,
+        call.attempt,
+        call.inbound,
+        call.status.as_str(),
+        call.version,
+        call.queued_at,
+        call.started_at,
+        call.inserted_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes a call, which is locked.
+pub(super) async fn update_call(connection: &mut PgConnection, call: &CallRecord) -> Result<()> {
+    sqlx::query_file!(
+        "src/call/sql/update_call.sql",
+        call.company_id,
+        call.id,
+        call.call_control_id,
+        call.status.as_str(),
+        call.end_reason.map(EndReason::as_str),
+        call.told_reason.map(EndReason::as_str),
+        call.told_at,
+        call.untold_at,
+        call.pending_hang_up,
+        call.dialing,
+        call.dialed,
+        call.hanging_up,
+        call.hung_up_until,
+        call.generation,
+        call.version,
+        call.started_at,
+        call.answered_at,
+        call.ended_at,
+        call.hang_up_at,
+        call.finalized_at,
+        call.lease_expires_at,
+        call.updated_at,
+        call.finalize_at,
+        call.abandoned,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The calls of a stream's present state: those that have not ended, oldest first. Takes no lock.
+pub(super) async fn open_calls(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    filter: &CallFilter,
+) -> Result<Vec<CallRecord>> {
+    let calls = sqlx::query_file_as!(
+        CallRecord,
+        "src/call/sql/open_calls.sql",
+        company_id,
+        filter.user_id.as_deref(),
+        filter.campaign_id,
+    );
+    Ok(calls.fetch_all(connection).await?)
+}
+
+/// The operations that run on a call, which is locked, and one request's own: (principal, request).
+pub(super) async fn operations(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_id: Uuid,
+    own: Option<(&str, &str)>,
+) -> Result<Vec<Operation>> {
+    let (principal, request_id) = own.unzip();
+    let operations =
+        sqlx::query_file_as!(Operation, "src/call/sql/operations.sql", company_id, call_id, principal, request_id);
+    Ok(operations.fetch_all(connection).await?)
+}
+
+/// The version of a locked call's operations, and the greatest token of them.
+pub(super) async fn operation_counters(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_id: Uuid,
+) -> Result<(i32, i64)> {
+    let row =
+        sqlx::query_file!("src/call/sql/operation_counters.sql", company_id, call_id).fetch_one(connection).await?;
+    Ok((row.operations, row.last_token))
+}
+
+/// Writes the version of a locked call's operations.
+pub(super) async fn write_operation_version(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_id: Uuid,
+    version: i32,
+) -> Result<()> {
+    sqlx::query_file!("src/call/sql/write_operation_version.sql", company_id, call_id, version)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Inserts an operation of a locked call, or writes its state and its lease.
+pub(super) async fn put_operation(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    operation: &Operation,
+) -> Result<()> {
+    sqlx::query_file!(
+        "src/call/sql/put_operation.sql",
+        company_id,
+        operation.call_id,
+        operation.id,
+        operation.kind.as_str(),
+        operation.principal,
+        operation.request_id,
+        operation.token,
+        operation.generation,
+        operation.state.as_str(),
+        operation.expires_at,
+        operation.began_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The call of an operation. Takes no lock: it stays the same.
+pub(super) async fn call_of_operation(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Uuid>> {
+    let found = sqlx::query_file_scalar!("src/call/sql/call_of_operation.sql", company_id, id);
+    Ok(found.fetch_optional(connection).await?)
+}
+
+/// Counts one more message of a locked call; returns its number.
+pub(super) async fn next_message_number(connection: &mut PgConnection, company_id: Uuid, call_id: Uuid) -> Result<i32> {
+    let number = sqlx::query_file_scalar!("src/call/sql/next_message_number.sql", company_id, call_id);
+    Ok(number.fetch_one(connection).await?)
+}
+
+/// Inserts a message of a locked call.
+pub(super) async fn insert_message(connection: &mut PgConnection, message: &CallMessage) -> Result<()> {
+    sqlx::query_file!(
+        "src/call/sql/insert_message.sql",
+        message.company_id,
+        message.call_id,
+        message.number,
+        message.id,
+        message.role,
+        message.text,
+        message.inserted_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Messages of some calls: of each at most `limit`, in their order, behind `after` or, backward, before `before`.
+pub(super) async fn messages(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_id: Uuid,
+    window: (i32, i32),
+    is_backward: bool,
+    limit: usize,
+) -> Result<Vec<CallMessage>> {
+    let messages = sqlx::query_file_as!(
+        CallMessage,
+        "src/call/sql/messages.sql",
+        company_id,
+        call_id,
+        window.0,
+        window.1,
+        is_backward,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    );
+    Ok(messages.fetch_all(connection).await?)
+}
+
+/// The operations that run on these calls. Takes no lock.
+pub(super) async fn running_operations(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_ids: &[Uuid],
+) -> Result<Vec<Operation>> {
+    let operations = sqlx::query_file_as!(Operation, "src/call/sql/running_operations.sql", company_id, call_ids);
+    Ok(operations.fetch_all(connection).await?)
+}

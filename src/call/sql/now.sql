@@ -1,0 +1,2 @@
+-- The database's time.
+select switchboard.now() as "now!"

@@ -1,0 +1,48 @@
+-- Calls that have not ended, oldest first, for the present state of a stream. Takes no lock.
+--
+-- $1 company
+-- $2 user, or null
+-- $3 campaign, or null
+select
+    call.company_id,
+    call.id,
+    call.call_control_id,
+    call.user_id,
+    call.agent_id,
+    call.call_type as "call_type: CallType",
+    call.campaign_id,
+    call.phone_number,
+    call.contact_id,
+    call.contact_name,
+    call.user_data,
+    call.attempt,
+    call.inbound,
+    call.status as "status: CallStatus",
+    call.end_reason as "end_reason: EndReason",
+    call.told_reason as "told_reason: EndReason",
+    call.told_at,
+    call.untold_at,
+    call.pending_hang_up,
+    call.dialing,
+    call.dialed,
+    call.hanging_up,
+    call.hung_up_until,
+    call.generation,
+    call.version,
+    call.queued_at,
+    call.started_at,
+    call.answered_at,
+    call.ended_at,
+    call.hang_up_at,
+    call.finalize_at,
+    call.finalized_at,
+    call.abandoned,
+    call.lease_expires_at,
+    call.inserted_at,
+    call.updated_at
+from call
+where call.company_id = $1
+    and ($2::text is null or call.user_id = $2)
+    and ($3::uuid is null or call.campaign_id = $3)
+    and call.status <> 'ENDED'
+order by call.id

@@ -1,0 +1,105 @@
+//! How every verb on a line runs: lock, read, reap, decide, write.
+//!
+//! Locks: the chat's race (of a chat of ours), then the line. The line is read in a statement after both, so that time and
+//! state are those under the lock.
+
+use std::collections::VecDeque;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    record::{Hold, OPERATION, Parties, REAP, event_type},
+    rules::{Draft, Known, Line, Request},
+    sql,
+};
+use crate::platform::{
+    error::Result,
+    event::{NewEvent, Subject},
+    unit::Unit,
+};
+
+/// Names a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineKey {
+    /// The tenant.
+    pub company_id: Uuid,
+    /// A chat here or an id from elsewhere; a UUID in lower case.
+    pub chat_id: String,
+    /// The id, if it is a UUID with hyphens.
+    pub uuid: Option<Uuid>,
+}
+
+impl LineKey {
+    /// The line of a chat, as a caller names it.
+    pub fn new(company_id: Uuid, chat_id: &str) -> Self {
+        let uuid = Uuid::try_parse(chat_id).ok().filter(|_| chat_id.len() == 36);
+        let chat_id = uuid.map_or_else(|| chat_id.to_owned(), |uuid| uuid.to_string());
+        Self { company_id, chat_id, uuid }
+    }
+}
+
+/// A line as it was read under its lock.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) now: OffsetDateTime,
+    pub(super) version: i32,
+    pub(super) line: Line,
+    pub(super) parties: Option<Parties>,
+    pub(super) known: Known,
+}
+
+/// A locked line while one verb decides.
+pub(super) struct LockedLine<'a> {
+    key: &'a LineKey,
+    before: Line,
+    version: i32,
+    pub(super) parties: Option<Parties>,
+    pub(super) known: Known,
+    pub(super) draft: Draft,
+}
+
+impl<'a> LockedLine<'a> {
+    /// Locks and reads a line, and one request of it. `may_release`: the verb may release the line although its holder
+    /// lives.
+    pub(super) async fn lock(
+        unit: &mut Unit<'_>,
+        key: &'a LineKey,
+        (principal, request_id): (&str, &str),
+        may_release: bool,
+    ) -> Result<Self> {
+        sql::lock(unit.connection(), key).await?;
+        let Read { now, version, line, parties, known } =
+            sql::read(unit.connection(), key, principal, request_id).await?;
+        let next = if line.waiting > 0 && (may_release || line.is_to_reap(now)) {
+            sql::next_waiters(unit.connection(), key, line.last_granted).await?
+        } else {
+            VecDeque::new()
+        };
+        let mut draft = Draft::new(now, line.clone(), next);
+        draft.reap();
+        Ok(Self { key, before: line, version, parties, known, draft })
+    }
+
+    /// Writes what was decided: rows, the timer, events. `request` is the caller's, if it has one.
+    pub(super) async fn write(self, unit: &mut Unit<'_>, request: Option<&Request>) -> Result<()> {
+        let Self { key, before, version, parties, draft, .. } = self;
+        let is_changed = draft.line != before || draft.taken_over || !draft.finished.is_empty();
+        if !is_changed {
+            return Ok(());
+        }
+        let mut raised = version;
+        for event in &draft.events {
+            raised += 1;
+            let hold = Hold::new(key.company_id, &key.chat_id, raised, parties.as_ref(), draft.now, event);
+            let event_type = event_type(event.waiter.call_type, event.phase);
+            let (subject, actor) = (Subject::new(OPERATION, &key.chat_id), Some(event.waiter.actor.as_str()));
+            unit.changes().event(NewEvent::new(key.company_id, subject, raised, event_type, actor, &hold, None)?);
+        }
+        let subject = Subject::new(OPERATION, &key.chat_id);
+        unit.changes().timer(key.company_id, &subject, REAP, before.reap_at(), draft.line.reap_at());
+        sql::write(unit.connection(), key, &draft, raised, request).await?;
+        unit.mark_changed();
+        Ok(())
+    }
+}

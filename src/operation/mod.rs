@@ -1,0 +1,105 @@
+//! Operations: calls on one chat that oppose each other never overlap.
+//!
+//! A caller that is about to start or end a chat first enters the chat's **line**. One caller holds it at a time. A call
+//! of the opposite type waits its turn (a *coordination hold*); a call of the same type is refused at once.
+//!
+//! ```text
+//! coordinateChatCall ─► free ──────────────────────────► grant: lease and fencing token ─► … ─► completeChatCall
+//!                   └─► opposite call holds it ─► waits ──► granted by the transaction that releases it
+//!                   └─► same type holds it ─► OPERATION_IN_PROGRESS
+//! startChat, endChat, updateChat ─► pass through the same line, see `pass`
+//! ```
+//!
+//! # Guarantees
+//! They hold with any number of servers, any of which may be killed at any instruction:
+//! - At most one holder. The releasing transaction names the next one, so that no newcomer slips in between.
+//! - First come, first served: places are numbered under the line's lock.
+//! - A token grows with each grant. A stale token completes nothing.
+//! - A holder that dies loses the line when its lease ends. A waiter whose server has died is passed over; one that was
+//!   granted the line at that moment loses it after 5 s.
+//! - A request is granted once. A repeat while it holds gets the same grant; one that comes later is refused.
+//! - Each wait has one event `…Hold_Start` and then one of `…Hold_Complete` and `…Hold_Failed`, in the transaction that
+//!   changes the line. A grant without a wait has none.
+//!
+//! # Failure modes
+//! - A holder is paused past its lease and goes on: its token is stale, so what it does here is refused. What it does
+//!   elsewhere cannot be.
+//! - The database is away: callers get `UNAVAILABLE`, and whoever waits keeps its place until its time has passed.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `rules` | the line as a pure state machine |
+//! | `line` | lock, read, write, for every verb |
+//! | `coordinate`, `complete` | a mutation each |
+//! | `pass` | how `startChat` and `endChat` meet the line |
+//! | `timers`, `prune` | what follows from time |
+//! | `record`, `feeds` | the events of a line and their stream |
+
+mod complete;
+mod coordinate;
+mod feeds;
+pub mod graphql;
+mod line;
+mod pass;
+pub mod prune;
+mod record;
+pub mod rights;
+pub mod rules;
+mod settings;
+mod sql;
+mod timers;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::platform::{
+    concept::{Concept, SubjectType},
+    event::Hub,
+    unit::UnitOfWork,
+};
+pub use complete::Completion;
+pub use coordinate::NewRequest;
+pub use feeds::CoordinationFeed;
+pub use line::LineKey;
+pub use pass::{GrantToken, Pass};
+pub use record::{Hold, OPERATION};
+pub use settings::OperationSettings;
+pub use sql::{HolderRow, holders};
+
+/// The mutations of this concept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    work: UnitOfWork,
+    settings: OperationSettings,
+    /// This server, as its waiters name it.
+    server_id: Uuid,
+    /// Wakes waiters.
+    hub: Hub,
+    /// Cancelled when the server begins to drain: waiters then leave.
+    stopping: CancellationToken,
+}
+
+impl Operations {
+    /// The concept on this database. `stopping` is cancelled when the server begins to drain.
+    pub fn new(
+        work: UnitOfWork,
+        settings: OperationSettings,
+        server_id: Uuid,
+        hub: Hub,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { work, settings, server_id, hub, stopping }
+    }
+}
+
+/// What this concept registers.
+pub fn concept() -> Concept {
+    Concept {
+        name: "operation",
+        subjects: &[SubjectType { name: OPERATION, event_types: record::EVENT_TYPES }],
+        timers: timers::handlers(),
+        timers_for_people: &[],
+        tasks: Vec::new(),
+        fields: rights::FIELDS,
+    }
+}

@@ -1,0 +1,542 @@
+//! The rules of a line, as pure functions over what was read under the line's lock.
+//!
+//! ```text
+//!                 free                        opposite holder, waits               leaves, out of time
+//! arrive ─────────────────────► holder  ◄── first live waiter ── waiter ───────────────────────────────► gone
+//!    │ same type as the holder    │                  ▲
+//!    ▼                            │ completes, expires, was granted it and never claimed it
+//!  refused                        └──────────────────┘   else the line is free
+//! ```
+//! A line that nobody holds has no waiter: whoever releases it hands it over in the same transaction.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::platform::error::{Code, Error, Result};
+
+/// How long a finished request is remembered, so that a late repeat is refused.
+pub const REMEMBERED: Duration = Duration::minutes(10);
+/// How long a grant waits for the waiter that it was given to.
+pub const CLAIMED_WITHIN: Duration = Duration::seconds(5);
+
+/// The two calls on a chat that oppose each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
+#[graphql(name = "ChatCallType")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CallType {
+    /// Starting the chat.
+    StartChat,
+    /// Ending the chat.
+    EndChat,
+}
+
+impl CallType {
+    /// As in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StartChat => "START_CHAT",
+            Self::EndChat => "END_CHAT",
+        }
+    }
+
+    /// As in events and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StartChat => "StartChat",
+            Self::EndChat => "EndChat",
+        }
+    }
+}
+
+/// Who holds a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// What it does.
+    pub call_type: CallType,
+    /// Role and `sub` of the caller.
+    pub principal: String,
+    /// The caller's name for its request.
+    pub request_id: String,
+    /// The call that is answered.
+    pub attempt: Uuid,
+    /// When it was granted the line.
+    pub granted_at: OffsetDateTime,
+    /// End of its lease.
+    pub expires_at: OffsetDateTime,
+    /// Until then a granted waiter must have claimed its grant.
+    pub claim_by: Option<OffsetDateTime>,
+    /// How long it waited.
+    pub held_for_ms: i32,
+}
+
+impl Holder {
+    /// True if the line is to be taken from it.
+    fn is_dead(&self, now: OffsetDateTime) -> bool {
+        self.expires_at <= now || self.claim_by.is_some_and(|claim_by| claim_by <= now)
+    }
+
+    fn is_request(&self, request: &Request) -> bool {
+        self.principal == request.principal && self.request_id == request.request_id
+    }
+}
+
+/// A request that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiter {
+    /// Role and `sub` of the caller.
+    pub principal: String,
+    /// The caller's name for its request.
+    pub request_id: String,
+    /// What it wants to do.
+    pub call_type: CallType,
+    /// Its number.
+    pub place: i64,
+    /// The call that waits.
+    pub attempt: Uuid,
+    /// `sub` of the caller.
+    pub actor: String,
+    /// The holder's type when it arrived.
+    pub opposite: CallType,
+    /// The lease that it is granted, in milliseconds.
+    pub lease_ms: i32,
+    /// When it arrived.
+    pub began_at: OffsetDateTime,
+    /// It is granted nothing from then on.
+    pub wait_until: OffsetDateTime,
+    /// The server that waits on behalf of the caller.
+    pub server_id: Uuid,
+    /// False if that server is gone.
+    pub is_live: bool,
+}
+
+/// A request that arrives.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What it wants to do.
+    pub call_type: CallType,
+    /// Role and `sub` of the caller.
+    pub principal: String,
+    /// `sub` of the caller.
+    pub actor: String,
+    /// The caller's name for it.
+    pub request_id: String,
+    /// This call of it.
+    pub attempt: Uuid,
+    /// The lease that it wants, in milliseconds.
+    pub lease_ms: i32,
+    /// Longest time that renewals may stretch the lease to.
+    pub longest_hold: Option<Duration>,
+    /// Longest wait, in milliseconds.
+    pub wait_ms: i32,
+    /// The server that waits on behalf of the caller.
+    pub server_id: Uuid,
+    /// True if it also waits behind a holder of its own type.
+    pub waits_for_same_type: bool,
+}
+
+/// What is known of the arriving request, other than that it holds the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    New,
+    /// It waits.
+    Waiting {
+        /// Its type.
+        call_type: CallType,
+        /// Its number.
+        place: i64,
+        /// The call that waits.
+        attempt: Uuid,
+    },
+    /// It is finished.
+    Finished,
+}
+
+/// A grant, as its holder gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The request's type.
+    pub call_type: CallType,
+    /// The request.
+    pub request_id: String,
+    /// To be shown when it completes.
+    pub token: i64,
+    /// End of the lease.
+    pub expires_at: OffsetDateTime,
+    /// How long it waited.
+    pub held_for_ms: i32,
+}
+
+/// What became of a request that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// It holds the line.
+    Granted(Grant),
+    /// It waits.
+    Waiting,
+}
+
+/// What became of a waiter that was looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It was granted the line.
+    Granted(Grant),
+    /// It waits.
+    Waiting,
+    /// A later call of the same request took its place over.
+    TakenOver,
+    /// It waits no longer and was granted nothing.
+    Gone,
+}
+
+/// Why a waiter is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It may have been granted the line.
+    Claim,
+    /// Its time has passed.
+    TimeOut,
+    /// Its caller is gone.
+    Abandon,
+}
+
+/// What happened to a call that waits, or waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It began to wait.
+    Start,
+    /// It was granted the line.
+    Complete,
+    /// It was abandoned.
+    Failed,
+}
+
+/// An event of a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldEvent {
+    /// What happened.
+    pub phase: Phase,
+    /// The waiter, as it was.
+    pub waiter: Waiter,
+    /// In words.
+    pub reason: String,
+    /// How long it has waited.
+    pub elapsed_ms: i32,
+}
+
+impl HoldEvent {
+    /// `waiter` began to wait.
+    pub fn started(waiter: Waiter) -> Self {
+        let reason = waiting_reason(waiter.opposite);
+        Self { phase: Phase::Start, waiter, reason, elapsed_ms: 0 }
+    }
+}
+
+/// A request to remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Role and `sub` of the caller.
+    pub principal: String,
+    /// The request.
+    pub request_id: String,
+    /// Its type.
+    pub call_type: CallType,
+    /// Remembered until then.
+    pub forget_at: OffsetDateTime,
+}
+
+/// The state of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Line {
+    /// The newest waiter's number.
+    pub last_place: i64,
+    /// The number that was granted last.
+    pub last_granted: i64,
+    /// The newest token: the holder's, if there is one.
+    pub last_token: i64,
+    /// How many wait.
+    pub waiting: i32,
+    /// The last `startChat` failed.
+    pub start_failed: bool,
+    /// The last `endChat` failed.
+    pub end_failed: bool,
+    /// Who holds it.
+    pub holder: Option<Holder>,
+}
+
+impl Line {
+    /// True if the holder is to lose the line, so that the next waiters must be known.
+    pub fn is_to_reap(&self, now: OffsetDateTime) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.is_dead(now))
+    }
+
+    /// When the line must be looked at although nobody calls: somebody waits for a holder that may have died.
+    pub fn reap_at(&self) -> Option<OffsetDateTime> {
+        let holder = self.holder.as_ref().filter(|_| self.waiting > 0)?;
+        Some(holder.claim_by.map_or(holder.expires_at, |claim_by| claim_by.min(holder.expires_at)))
+    }
+}
+
+/// A line while it is decided, and what is to be written.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The database's time, read under the lock.
+    pub now: OffsetDateTime,
+    /// As decided so far.
+    pub line: Line,
+    /// The next waiters, up to the first that lives; read only if the line may be handed over.
+    pub next: VecDeque<Waiter>,
+    /// Events, in order.
+    pub events: Vec<HoldEvent>,
+    /// Places whose waiters are to be deleted.
+    pub left: Vec<i64>,
+    /// A new waiter.
+    pub entered: Option<Waiter>,
+    /// A waiter's place goes to this attempt.
+    pub taken_over: bool,
+    /// Requests that are finished.
+    pub finished: Vec<Finished>,
+    /// Somebody was granted the line.
+    pub granted: bool,
+}
+
+fn milliseconds(from: OffsetDateTime, to: OffsetDateTime) -> i32 {
+    i32::try_from((to - from).whole_milliseconds().max(0)).unwrap_or(i32::MAX)
+}
+
+fn waiting_reason(opposite: CallType) -> String {
+    format!("Waiting for {} to complete", opposite.name())
+}
+
+impl Draft {
+    /// A draft of `line` as it was read.
+    pub fn new(now: OffsetDateTime, line: Line, next: VecDeque<Waiter>) -> Self {
+        let (events, left, finished) = (Vec::new(), Vec::new(), Vec::new());
+        Self { now, line, next, events, left, entered: None, taken_over: false, finished, granted: false }
+    }
+
+    /// Takes the line from a holder that is dead, and hands it over. Every step begins with this.
+    pub fn reap(&mut self) {
+        if self.line.is_to_reap(self.now) {
+            self.release(false);
+        }
+    }
+
+    fn release(&mut self, succeeded: bool) {
+        let Some(Holder { call_type, principal, request_id, .. }) = self.line.holder.take() else { return };
+        match call_type {
+            CallType::StartChat => self.line.start_failed = !succeeded,
+            CallType::EndChat => self.line.end_failed = !succeeded,
+        }
+        self.finished.push(Finished { principal, request_id, call_type, forget_at: self.now + REMEMBERED });
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        while let Some(waiter) = self.next.pop_front() {
+            self.line.waiting -= 1;
+            self.line.last_granted = waiter.place;
+            self.left.push(waiter.place);
+            if waiter.wait_until <= self.now || !waiter.is_live {
+                self.fail(waiter);
+                continue;
+            }
+            let elapsed_ms = milliseconds(waiter.began_at, self.now);
+            let has_failed = match waiter.opposite {
+                CallType::StartChat => self.line.start_failed,
+                CallType::EndChat => self.line.end_failed,
+            };
+            let error = if has_failed { " (with error)" } else { "" };
+            let reason =
+                format!("{} completed{error}, proceeding with {}", waiter.opposite.name(), waiter.call_type.name());
+            self.grant(Holder {
+                call_type: waiter.call_type,
+                principal: waiter.principal.clone(),
+                request_id: waiter.request_id.clone(),
+                attempt: waiter.attempt,
+                granted_at: self.now,
+                expires_at: self.now + Duration::milliseconds(waiter.lease_ms.into()),
+                claim_by: Some(self.now + CLAIMED_WITHIN),
+                held_for_ms: elapsed_ms,
+            });
+            self.events.push(HoldEvent { phase: Phase::Complete, waiter, reason, elapsed_ms });
+            return;
+        }
+    }
+
+    fn fail(&mut self, waiter: Waiter) {
+        let reason = waiting_reason(waiter.opposite);
+        let elapsed_ms = milliseconds(waiter.began_at, self.now);
+        self.events.push(HoldEvent { phase: Phase::Failed, waiter, reason, elapsed_ms });
+    }
+
+    fn grant(&mut self, holder: Holder) {
+        let microseconds = i64::try_from(self.now.unix_timestamp_nanos() / 1_000).unwrap_or_default();
+        self.line.last_token = microseconds.max(self.line.last_token + 1);
+        self.line.holder = Some(holder);
+        self.granted = true;
+    }
+
+    /// The grant of the present holder, renewed and claimed by `request`.
+    fn granted_again(&mut self, request: &Request) -> Option<Grant> {
+        let token = self.line.last_token;
+        let holder = self.line.holder.as_mut().filter(|holder| holder.is_request(request))?;
+        let longest = request.longest_hold.map(|longest| holder.granted_at + longest);
+        let wanted = self.now + Duration::milliseconds(request.lease_ms.into());
+        holder.expires_at = holder.expires_at.max(longest.map_or(wanted, |longest| wanted.min(longest)));
+        holder.attempt = request.attempt;
+        holder.claim_by = None;
+        Some(as_grant(holder, token))
+    }
+
+    /// A request arrives.
+    ///
+    /// # Errors
+    /// `CONFLICT` for a request of another type or one that is finished; `OPERATION_IN_PROGRESS` behind a holder of its
+    /// own type; `WAIT_TIMEOUT` if it would have to wait and may not.
+    pub fn arrive(&mut self, request: &Request, known: Known) -> Result<Arrival> {
+        if let Some(holder) = self.line.holder.as_ref().filter(|holder| holder.is_request(request)) {
+            if holder.call_type != request.call_type {
+                return Err(another_type(holder.call_type));
+            }
+            return Ok(self.granted_again(request).map_or(Arrival::Waiting, Arrival::Granted));
+        }
+        if self.finished.iter().any(|it| it.principal == request.principal && it.request_id == request.request_id) {
+            return Err(finished());
+        }
+        match known {
+            Known::Finished => return Err(finished()),
+            Known::Waiting { call_type, .. } if call_type != request.call_type => return Err(another_type(call_type)),
+            Known::Waiting { place, .. } if !self.left.contains(&place) => {
+                self.taken_over = true;
+                return Ok(Arrival::Waiting);
+            }
+            Known::Waiting { .. } | Known::New => {}
+        }
+        let Some(holder) = &self.line.holder else {
+            let holder = Holder {
+                call_type: request.call_type,
+                principal: request.principal.clone(),
+                request_id: request.request_id.clone(),
+                attempt: request.attempt,
+                granted_at: self.now,
+                expires_at: self.now + Duration::milliseconds(request.lease_ms.into()),
+                claim_by: None,
+                held_for_ms: 0,
+            };
+            self.grant(holder.clone());
+            return Ok(Arrival::Granted(as_grant(&holder, self.line.last_token)));
+        };
+        if holder.call_type == request.call_type && !request.waits_for_same_type {
+            return Err(Error::new(
+                Code::OperationInProgress,
+                format!("{} is already in progress", holder.call_type.name()),
+            ));
+        }
+        if request.wait_ms == 0 {
+            return Err(wait_timeout());
+        }
+        self.enter(request, holder.call_type);
+        Ok(Arrival::Waiting)
+    }
+
+    fn enter(&mut self, request: &Request, opposite: CallType) {
+        self.line.last_place += 1;
+        self.line.waiting += 1;
+        let waiter = Waiter {
+            principal: request.principal.clone(),
+            request_id: request.request_id.clone(),
+            call_type: request.call_type,
+            place: self.line.last_place,
+            attempt: request.attempt,
+            actor: request.actor.clone(),
+            opposite,
+            lease_ms: request.lease_ms,
+            began_at: self.now,
+            wait_until: self.now + Duration::milliseconds(request.wait_ms.into()),
+            server_id: request.server_id,
+            is_live: true,
+        };
+        self.events.push(HoldEvent::started(waiter.clone()));
+        self.entered = Some(waiter);
+    }
+
+    /// A call of `request` that waited looks what became of it; `waiter` is the request's row if it waits.
+    pub fn settle(&mut self, request: &Request, waiter: Option<Waiter>, look: Look) -> Settled {
+        let token = self.line.last_token;
+        if let Some(holder) = self.line.holder.as_mut().filter(|holder| holder.is_request(request)) {
+            if holder.attempt != request.attempt {
+                return Settled::TakenOver;
+            }
+            if look != Look::Abandon {
+                holder.claim_by = None;
+            }
+            return Settled::Granted(as_grant(holder, token));
+        }
+        let Some(waiter) = waiter.filter(|waiter| !self.left.contains(&waiter.place)) else { return Settled::Gone };
+        if waiter.attempt != request.attempt {
+            return Settled::TakenOver;
+        }
+        if look == Look::Claim {
+            return Settled::Waiting;
+        }
+        self.line.waiting -= 1;
+        self.left.push(waiter.place);
+        self.fail(waiter);
+        Settled::Gone
+    }
+
+    /// The holder completes. False if nothing of that type, request and token is held.
+    pub fn complete(
+        &mut self,
+        principal: &str,
+        request_id: &str,
+        call_type: CallType,
+        token: i64,
+        succeeded: bool,
+    ) -> bool {
+        let is_held = self.line.last_token == token
+            && self.line.holder.as_ref().is_some_and(|holder| {
+                holder.principal == principal && holder.request_id == request_id && holder.call_type == call_type
+            });
+        if is_held {
+            self.release(succeeded);
+        }
+        is_held
+    }
+}
+
+fn as_grant(holder: &Holder, token: i64) -> Grant {
+    Grant {
+        call_type: holder.call_type,
+        request_id: holder.request_id.clone(),
+        token,
+        expires_at: holder.expires_at,
+        held_for_ms: holder.held_for_ms,
+    }
+}
+
+/// The error of a request that waited in vain.
+pub fn wait_timeout() -> Error {
+    Error::new(Code::WaitTimeout, "the chat was not free in time")
+}
+
+/// The error of an older call whose request was repeated.
+pub fn taken_over() -> Error {
+    Error::conflict("a later call with this requestId took its place over")
+}
+
+fn finished() -> Error {
+    Error::conflict("this requestId is finished")
+}
+
+fn another_type(call_type: CallType) -> Error {
+    Error::conflict(format!("this requestId is of a {}", call_type.name()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+-- Deletes some free lines that nobody has used for a day, with their remembered requests; never before their events,
+-- because a new line counts its versions from 1. Lines that somebody has locked are skipped.
+--
+-- $1 at most so many
+delete from operation_line
+where ctid = any (array(
+    select line.ctid
+    from operation_line as line
+    where line.used_at <= (select switchboard.now() - interval '24 hours')
+        and line.call_type is null
+        and not exists (
+            select 1
+            from event
+            where event.company_id = line.company_id and event.subject_type = 'operation'
+                and event.subject_id = line.chat_id
+        )
+    order by line.used_at
+    limit $1
+    for update skip locked
+))
