@@ -22,7 +22,6 @@ use crate::{
     chat::website::WebsiteOrigins,
     concepts::{self, Services},
     demo,
-    operation::prune,
     platform::{
         auth::{Authenticator, Credential, Principal, Role, api_key},
         clock::{self, Clock},
@@ -102,6 +101,7 @@ impl App {
             background.extend(concept.tasks);
         }
         let (last_read, last_timers) = (notifier.last_read().clone(), waker.last_look().clone());
+        background.extend(concepts::tasks(&work, &settings));
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
@@ -129,10 +129,6 @@ impl App {
         background.push({
             let (work, retention) = (work.clone(), settings.database.idempotency_retention);
             Task::new("idempotency", move |stop| idempotency::run(work, retention, stop))
-        });
-        background.push({
-            let work = work.clone();
-            Task::new("operation_prune", move |stop| prune::run(work, stop))
         });
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 

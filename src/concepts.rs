@@ -29,7 +29,12 @@ use crate::{
         concept::Concept,
         graphql::source::Root,
         subscription::Sources,
+        task::Task,
         unit::UnitOfWork,
+    },
+    session::{
+        self, Sessions,
+        graphql::{SessionMutation, SessionQuery, SessionSubscription},
     },
     settings::Settings,
     tenant,
@@ -37,20 +42,34 @@ use crate::{
 
 /// What every concept registers.
 pub fn all() -> Vec<Concept> {
-    vec![tenant::concept(), audit::concept(), chat::concept(), operation::concept(), call::concept()]
+    vec![
+        tenant::concept(),
+        audit::concept(),
+        chat::concept(),
+        operation::concept(),
+        call::concept(),
+        session::concept(),
+    ]
+}
+
+/// The background tasks of concepts that need the database or their settings.
+pub fn tasks(work: &UnitOfWork, settings: &Settings) -> Vec<Task> {
+    let mut tasks = operation::tasks(work);
+    tasks.extend(session::tasks(work, &settings.session));
+    tasks
 }
 
 /// All queries.
 #[derive(Default, MergedObject)]
-pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery);
+pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery, SessionQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation, OperationMutation, CallMutation);
+pub struct Mutation(ChatMutation, OperationMutation, CallMutation, SessionMutation);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription, OperationSubscription, CallSubscription);
+pub struct Subscription(ChatSubscription, OperationSubscription, CallSubscription, SessionSubscription);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]
@@ -61,6 +80,7 @@ pub struct Services {
     chats: Chats,
     operations: Operations,
     calls: Calls,
+    sessions: Sessions,
 }
 
 impl Services {
@@ -78,7 +98,9 @@ impl Services {
             Operations::new(work.clone(), settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
         let calls = Calls::new(work.clone(), sources.hub.clone(), stopping);
         let chats = Chats::new(work.clone(), settings.chat.clone());
-        Self { sources, authenticator, audit_trail: AuditTrail::new(work), chats, operations, calls }
+        let audit_trail = AuditTrail::new(work);
+        let sessions = Sessions::new(work.clone());
+        Self { sources, authenticator, audit_trail, chats, operations, calls, sessions }
     }
 
     /// The schema with what its resolvers work with.
@@ -92,6 +114,7 @@ impl Services {
             .data(self.chats.clone())
             .data(self.operations.clone())
             .data(self.calls.clone())
+            .data(self.sessions.clone())
     }
 }
 

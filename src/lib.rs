@@ -13,9 +13,9 @@
 //!    [`platform::idempotency`]: calls that a client may repeat. [`platform::sql_role`]: callers of SQL functions.
 //!    [`platform::service`]: whether servers live. [`platform::task`]: background tasks and their supervisor.
 //! 6. [`platform::auth`]: from a token to a caller. [`platform::limit`]: how often one client may do what costs much.
-//! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`tenant`]: companies and
-//!    API keys. [`audit`]: the query of the event log.
-//!    [`operation`]: calls on one chat that oppose each other never overlap. [`call`]: phone calls.
+//! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`operation`]: calls on
+//!    one chat that oppose each other never overlap. [`call`]: phone calls. [`session`]: everybody in a video session is
+//!    on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
 //!    composition only. [`demo`]: data for trying the server.
@@ -47,5 +47,6 @@ pub mod demo;
 pub mod operation;
 pub mod platform;
 pub mod router;
+pub mod session;
 pub mod settings;
 pub mod tenant;

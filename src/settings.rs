@@ -6,6 +6,7 @@ use crate::{
     chat::ChatSettings,
     operation::OperationSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
+    session::SessionSettings,
 };
 
 /// All settings of `serve`; the other commands use parts of them.
@@ -35,4 +36,7 @@ pub struct Settings {
     /// Coordination of opposite calls.
     #[command(flatten)]
     pub operation: OperationSettings,
+    /// Sessions.
+    #[command(flatten)]
+    pub session: SessionSettings,
 }

@@ -32,7 +32,8 @@ impl ScalarType for Cursor {
 pub struct AuditEvent {
     /// Resumes a subscription to this subject after this event.
     cursor: Cursor,
-    /// The type of the record that changed: `chat`, `chat_race`, `messages`, `contract` or `api_key`.
+    /// The type of the record that changed: `chat`, `chat_race`, `messages`, `contract`, `api_key`, `session`,
+    /// `session_alert`, `session_quality` or `session_provider`.
     subject_type: String,
     /// The id of the record; for `messages` the id of the chat, for `chat_race` the key.
     subject_id: ID,
@@ -86,7 +87,9 @@ impl EventQuery {
     async fn events(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "`chat`, `chat_race`, `messages`, `contract`, `api_key`; all of them when absent")]
+        #[graphql(
+            desc = "`chat`, `chat_race`, `messages`, `contract`, `api_key`, `session`, `session_alert`, `session_quality`, `session_provider`; all of them when absent"
+        )]
         subject_type: Option<String>,
         subject_id: ID,
         first: Option<i32>,

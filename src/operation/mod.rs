@@ -41,7 +41,7 @@ mod feeds;
 pub mod graphql;
 mod line;
 mod pass;
-pub mod prune;
+mod prune;
 mod record;
 pub mod rights;
 pub mod rules;
@@ -55,6 +55,7 @@ use uuid::Uuid;
 use crate::platform::{
     concept::{Concept, SubjectType},
     event::Hub,
+    task::Task,
     unit::UnitOfWork,
 };
 pub use complete::Completion;
@@ -102,4 +103,10 @@ pub fn concept() -> Concept {
         tasks: Vec::new(),
         fields: rights::FIELDS,
     }
+}
+
+/// The background tasks of this concept.
+pub fn tasks(work: &UnitOfWork) -> Vec<Task> {
+    let work = work.clone();
+    vec![Task::new("operation_prune", move |stop| prune::run(work, stop))]
 }

@@ -1,7 +1,7 @@
 //! Tests of the whole product against a real Postgres, each on a database of its own.
 //!
-//! A folder for each concept (`call`, `chat`, `operation`, `tenant`) and for what all of them stand on: `platform`
-//! (event log, timers, tasks,
+//! A folder for each concept (`call`, `chat`, `operation`, `session`, `tenant`) and for what all of them stand on:
+//! `platform` (event log, timers, tasks,
 //! authentication, embedded Postgres), `transport` (HTTP and WebSocket), `system` (whole servers as processes: crashes,
 //! outages, commands, rights, documents). `support` holds what the tests share.
 // The future of a mutation is nested as deep as its resolvers, the transports and the tasks around them.
@@ -12,6 +12,7 @@ mod call;
 mod chat;
 mod operation;
 mod platform;
+mod session;
 mod support;
 mod system;
 mod tenant;

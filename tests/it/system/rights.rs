@@ -48,7 +48,7 @@ const S: &str = "silent";
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-const TABLE: [Row; 51] = [
+const TABLE: [Row; 54] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -149,6 +149,42 @@ const TABLE: [Row; 51] = [
                                                                [S,      S,      S,      S,      S,      S,      S,      S,      N,      S]),
     ("contractStatus", "subscription { contractStatus { operation record { id } } }",
                                                                ["ok",   "ok",   "ok",   "ok",   "none", "ok",   "ok",   "none", "none", A]),
+    ("selectSessionProvider", "mutation { selectSessionProvider(input: {sessionId: \"session\", userId: \"somebody\", provider: \"daily\", roomId: \"r\"}) { provider } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("updateUserSessionState", "mutation { updateUserSessionState(input: {sessionId: \"session\", userId: \"somebody\", connectionState: CONNECTED, currentProvider: \"daily\"}) { user { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("updateSessionHealth", "mutation { updateSessionHealth(input: {sessionId: \"session\", userId: \"somebody\", status: CONNECTED}) { lastPing } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("heartbeatPing", "mutation { heartbeatPing(input: {sessionId: \"session\", userId: \"somebody\"}) { pingTime } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("coordinateProviderRecovery", "mutation { coordinateProviderRecovery(input: {sessionId: \"session\", initiatedBy: \"somebody\", failedProvider: \"daily\"}) { outcome } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionCoordination", "{ sessionCoordination(sessionId: \"session\") { epoch users { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionHealth", "{ sessionHealth(sessionId: \"session\") { users { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionHealthAlerts", "{ sessionHealthAlerts(sessionId: \"session\") { id } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      "none", "none", A]),
+    ("staleConnections", "{ staleConnections(sessionId: \"session\") { staleUserIds } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("qualityRecovery", "{ qualityRecovery(sessionId: \"session\") { shouldRecover } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessions", "{ sessions { nodes { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("sessionProviders", "{ sessionProviders { id } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("setSessionProviders", "mutation { setSessionProviders(input: {providers: [{name: \"daily\", enabled: true}, {name: \"p2p\", enabled: true}]}) { providers { id } } }",
+                                                               [F,      "ok",   F,      F,      F,      F,      F,      F,      F,      A]),
+    ("sessionChanged", "subscription { sessionChanged(sessionId: \"session\") { operation record { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionChanged", "subscription { sessionChanged { operation record { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("healthAlerts", "subscription { healthAlerts(sessionId: \"session\") { operation record { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      "none", "none", A]),
+    ("qualityRecovery", "subscription { qualityRecovery(sessionId: \"session\") { shouldRecover } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      "ok",   "ok",   A]),
+    ("sessionProviderChanged", "subscription { sessionProviderChanged { operation record { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
 ];
 
 /// What the registration of a root field allows a caller of the table, by its place there.

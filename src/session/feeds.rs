@@ -1,0 +1,214 @@
+//! What streams of sessions, alerts, recommendations and providers show.
+//!
+//! Rights do not depend on the record: a participant's session is in its token. So they are checked when the stream is
+//! opened, and the streams listen to that session only.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    ALERT, PROVIDER, QUALITY, SESSION,
+    record::{AlertRecord, ProviderRecord, QualityRecord, SessionRecord},
+    sql::{self, Listed},
+};
+use crate::platform::{
+    error::Result,
+    event::{Event, Interest, Subject, hub::Scope},
+    subscription::{ChangeOperation, Feed, Versioned},
+};
+
+/// Most open sessions with which a stream of the whole company begins.
+const SESSIONS_IN_SNAPSHOT: usize = 1_000;
+
+/// What a change means, by whether the record was shown before and is shown now.
+fn operation(before: bool, now: bool) -> Option<ChangeOperation> {
+    match (before, now) {
+        (false, false) => None,
+        (false, true) => Some(ChangeOperation::Insert),
+        (true, true) => Some(ChangeOperation::Update),
+        (true, false) => Some(ChangeOperation::Delete),
+    }
+}
+
+/// The stream `sessionChanged`: open sessions. One that ends is a DELETE.
+#[derive(Debug, Clone)]
+pub(super) struct SessionFeed {
+    pub(super) company_id: Uuid,
+    /// `None`: every session of the company.
+    pub(super) session_id: Option<String>,
+}
+
+impl Feed for SessionFeed {
+    type Record = Arc<SessionRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let scope = self.session_id.clone().map_or(Scope::All, Scope::Subject);
+        vec![Interest { company_id: self.company_id, subject_type: SESSION, scope }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        self.session_id.as_ref().map(|id| Subject::new(SESSION, id))
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let mut sessions = if let Some(id) = &self.session_id {
+                Vec::from_iter(sql::find_session(connection, self.company_id, id).await?)
+            } else {
+                let open = Listed { active: Some(true), ..Listed::default() };
+                sql::list_sessions(connection, self.company_id, &open, SESSIONS_IN_SNAPSHOT).await?
+            };
+            sessions.retain(|session| session.ended_at.is_none());
+            sessions.reverse();
+            Ok(sessions
+                .into_iter()
+                .map(|session| Versioned { version: session.version, record: Arc::new(session) })
+                .collect())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_type != SESSION || self.session_id.as_ref().is_some_and(|id| *id != event.subject_id) {
+            return Ok(None);
+        }
+        let session = event.record::<SessionRecord>()?;
+        let before = event.before::<SessionRecord>()?.is_some_and(|before| before.ended_at.is_none());
+        Ok(operation(before, session.ended_at.is_none()).map(|operation| (operation, session)))
+    }
+}
+
+/// The stream `healthAlerts`: alerts that hold. One that clears is a DELETE.
+#[derive(Debug, Clone)]
+pub(super) struct AlertFeed {
+    pub(super) company_id: Uuid,
+    /// `None`: of every session of the company.
+    pub(super) session_id: Option<String>,
+}
+
+impl Feed for AlertFeed {
+    type Record = Arc<AlertRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let of_session = |id: String| Scope::Field("sessionId", id);
+        let scope = self.session_id.clone().map_or(Scope::All, of_session);
+        vec![Interest { company_id: self.company_id, subject_type: ALERT, scope }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        None
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let alerts = sql::list_alerts(connection, self.company_id, self.session_id.as_deref()).await?;
+            Ok(alerts.into_iter().map(|alert| Versioned { version: alert.version, record: Arc::new(alert) }).collect())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_type != ALERT {
+            return Ok(None);
+        }
+        let alert = event.record::<AlertRecord>()?;
+        if self.session_id.as_ref().is_some_and(|id| *id != alert.session_id) {
+            return Ok(None);
+        }
+        let before = event.before::<AlertRecord>()?.is_some_and(|before| before.cleared_at.is_none());
+        Ok(operation(before, alert.cleared_at.is_none()).map(|operation| (operation, alert)))
+    }
+}
+
+/// The stream `qualityRecovery` of one session.
+#[derive(Debug, Clone)]
+pub(super) struct QualityFeed {
+    pub(super) company_id: Uuid,
+    pub(super) session_id: String,
+}
+
+impl Feed for QualityFeed {
+    type Record = Arc<QualityRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        let scope = Scope::Subject(self.session_id.clone());
+        vec![Interest { company_id: self.company_id, subject_type: QUALITY, scope }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        Some(Subject::new(QUALITY, &self.session_id))
+    }
+
+    /// An unknown session has no reason to leave its provider.
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let found = sql::find_quality(connection, self.company_id, &self.session_id).await?;
+            let (record, version) = match found {
+                Some((quality, version)) => (serde_json::from_value(quality)?, version),
+                None => (QualityRecord::default(), 0),
+            };
+            Ok(vec![Versioned { version, record: Arc::new(record) }])
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_type != QUALITY || event.subject_id != self.session_id {
+            return Ok(None);
+        }
+        Ok(Some((ChangeOperation::Update, event.record::<QualityRecord>()?)))
+    }
+}
+
+/// The stream `sessionProviderChanged` of a company.
+#[derive(Debug, Clone)]
+pub(super) struct ProviderFeed {
+    pub(super) company_id: Uuid,
+}
+
+impl Feed for ProviderFeed {
+    type Record = Arc<ProviderRecord>;
+
+    fn company_id(&self) -> Uuid {
+        self.company_id
+    }
+
+    fn interests(&self) -> Vec<Interest> {
+        vec![Interest { company_id: self.company_id, subject_type: PROVIDER, scope: Scope::All }]
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        None
+    }
+
+    fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
+        Box::pin(async move {
+            let providers = sql::list_providers(connection, self.company_id).await?;
+            Ok(providers
+                .into_iter()
+                .map(|provider| Versioned { version: provider.version, record: Arc::new(provider) })
+                .collect())
+        })
+    }
+
+    fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
+        if event.subject_type != PROVIDER {
+            return Ok(None);
+        }
+        let provider = event.record::<ProviderRecord>()?;
+        let before = event.before::<ProviderRecord>()?.is_some();
+        Ok(operation(before, true).map(|operation| (operation, provider)))
+    }
+}

@@ -1,0 +1,190 @@
+//! `updateSessionHealth`, and what is read of health.
+
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Sessions,
+    call::{self, FunctionCall},
+    record::{AlertRecord, QualityRecord},
+    rights,
+    rules::HealthStatus,
+    sql,
+};
+use crate::platform::{auth::Principal, error::Result};
+
+/// What a report of health came to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reported {
+    /// The participant's status now, in lower case.
+    pub connection_status: String,
+    /// The time of the report.
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_ping: OffsetDateTime,
+}
+
+/// Who of a session is silent.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Stale {
+    /// True if anybody is.
+    pub stale_users_detected: bool,
+    /// Who is.
+    pub stale_user_ids: Vec<String>,
+    /// Two or more, and at least half.
+    pub recovery_needed: bool,
+}
+
+/// The health of a session's participants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overview {
+    /// At most 1,000 of them.
+    pub users: Vec<UserHealth>,
+    /// Figures about all.
+    pub stats: Stats,
+    /// When this was read.
+    #[serde(with = "time::serde::rfc3339")]
+    pub generated_at: OffsetDateTime,
+}
+
+/// The health of one participant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "as the columns of session_health")]
+pub struct UserHealth {
+    pub user_id: String,
+    pub connection_status: String,
+    pub video_quality: Option<String>,
+    pub audio_quality: Option<String>,
+    pub network_latency: Option<i32>,
+    pub packet_loss_percent: Option<f64>,
+    pub jitter: Option<i32>,
+    pub bandwidth_kbps: Option<i32>,
+    pub score: Option<f64>,
+    pub ping_age_seconds: f64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_ping: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub connected_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub disconnected_at: Option<OffsetDateTime>,
+    pub device_type: Option<String>,
+    pub network_type: Option<String>,
+}
+
+/// Figures about a session's participants.
+#[derive(Debug, Clone, Deserialize, async_graphql::SimpleObject)]
+#[graphql(name = "SessionHealthStats")]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Participants with health of the last 24 hours.
+    pub total_users: i32,
+    /// Those whose status is CONNECTED.
+    pub connected_users: i32,
+    /// Those whose status is RECONNECTING.
+    pub reconnecting_users: i32,
+    /// Those whose status is FAILED.
+    pub failed_users: i32,
+    /// Those who are silent and have not said that they leave.
+    pub stale_connections: i32,
+    /// The mean of the last round trips, in milliseconds.
+    pub avg_latency: Option<f64>,
+    /// The mean of the last packet losses, in percent.
+    pub avg_packet_loss: Option<f64>,
+    /// The mean of the last bandwidths, in kbit/s.
+    pub avg_bandwidth: Option<f64>,
+}
+
+/// The result of `recommend_quality_recovery`.
+#[derive(Deserialize)]
+struct Recommended {
+    should_recover: bool,
+    recommendation: String,
+    metrics: Value,
+}
+
+/// A call of `update_session_health`.
+struct UpdateHealth<'a> {
+    company_id: Uuid,
+    session_id: &'a str,
+    user_id: &'a str,
+    status: HealthStatus,
+    metrics: Option<&'a Value>,
+    epoch: Option<i32>,
+}
+
+impl FunctionCall for UpdateHealth<'_> {
+    const FUNCTION: &'static str = "update_session_health";
+    type Outcome = Reported;
+
+    async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
+        let Self { company_id, session_id, user_id, status, metrics, epoch } = *self;
+        sql::update_session_health(connection, company_id, session_id, user_id, status.as_str(), metrics, epoch).await
+    }
+}
+
+impl Sessions {
+    /// Takes a participant's health: its status and, at will, one sample of quality.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `NOT_FOUND`, `CONFLICT` when the session has ended, `FORBIDDEN`.
+    pub async fn update_health(
+        &self,
+        principal: &Principal,
+        session_id: &str,
+        user_id: &str,
+        status: HealthStatus,
+        metrics: Option<&Value>,
+        epoch: Option<i32>,
+    ) -> Result<Reported> {
+        rights::may_report(principal, session_id, user_id)?;
+        let company_id = principal.company_id;
+        self.call(&UpdateHealth { company_id, session_id, user_id, status, metrics, epoch }).await
+    }
+
+    /// The health of a session's participants; empty for an unknown session.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub async fn health(&self, principal: &Principal, session_id: &str) -> Result<Overview> {
+        rights::may_read(principal, Some(session_id))?;
+        let mut connection = self.work.pool().acquire().await?;
+        call::decoded(sql::health_overview(&mut connection, principal.company_id, session_id).await?)
+    }
+
+    /// Who of a session is silent; nobody in an unknown session.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub async fn stale(&self, principal: &Principal, session_id: &str) -> Result<Stale> {
+        rights::may_read(principal, Some(session_id))?;
+        let mut connection = self.work.pool().acquire().await?;
+        call::decoded(sql::stale_connections(&mut connection, principal.company_id, session_id).await?)
+    }
+
+    /// Whether the quality of a session is a reason to leave its provider, as of now.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub async fn quality(&self, principal: &Principal, session_id: &str) -> Result<QualityRecord> {
+        rights::may_read(principal, Some(session_id))?;
+        let mut connection = self.work.pool().acquire().await?;
+        let recommended: Recommended =
+            call::decoded(sql::quality_recovery(&mut connection, principal.company_id, session_id).await?)?;
+        let Recommended { should_recover, recommendation, metrics } = recommended;
+        Ok(QualityRecord { should_recover, recommendation, metrics })
+    }
+
+    /// The alerts of a session that hold now.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub async fn alerts(&self, principal: &Principal, session_id: &str) -> Result<Vec<AlertRecord>> {
+        rights::may_read(principal, Some(session_id))?;
+        let mut connection = self.work.pool().acquire().await?;
+        sql::list_alerts(&mut connection, principal.company_id, Some(session_id)).await
+    }
+}

@@ -1,0 +1,60 @@
+//! `setSessionProviders`, and the list of providers.
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Sessions, call::FunctionCall, record::ProviderRecord, sql};
+use crate::platform::{
+    auth::{Principal, Role},
+    error::{Error, Result},
+};
+
+/// A call of `set_session_providers`.
+struct SetProviders<'a> {
+    company_id: Uuid,
+    names: &'a [String],
+    enabled: &'a [bool],
+    actor: &'a str,
+}
+
+impl FunctionCall for SetProviders<'_> {
+    const FUNCTION: &'static str = "set_session_providers";
+    type Outcome = IgnoredAny;
+
+    async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
+        sql::set_session_providers(connection, self.company_id, self.names, self.enabled, self.actor).await
+    }
+}
+
+impl Sessions {
+    /// The company's providers, best first.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub async fn providers(&self, principal: &Principal) -> Result<Vec<ProviderRecord>> {
+        principal.require_company()?;
+        let mut connection = self.work.pool().acquire().await?;
+        sql::ensure_providers(&mut connection, principal.company_id).await?;
+        sql::list_providers(&mut connection, principal.company_id).await
+    }
+
+    /// Sets the company's providers, in order of preference. Unlisted ones become DISABLED; sessions on them stay.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `FORBIDDEN`.
+    pub async fn set_providers(
+        &self,
+        principal: &Principal,
+        names: &[String],
+        enabled: &[bool],
+    ) -> Result<Vec<ProviderRecord>> {
+        if principal.role != Role::Admin {
+            return Err(Error::forbidden("only an admin sets the company's providers"));
+        }
+        let (company_id, actor) = (principal.company_id, &*principal.subject);
+        self.call(&SetProviders { company_id, names, enabled, actor }).await?;
+        self.providers(principal).await
+    }
+}

@@ -1,0 +1,63 @@
+//! `selectSessionProvider`: the first to ask chooses for everybody.
+
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Sessions, call::FunctionCall, rights, sql};
+use crate::platform::{auth::Principal, error::Result};
+
+/// A session's provider.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Choice {
+    /// Everybody's provider.
+    pub provider: String,
+    /// Everybody's room.
+    pub room_id: String,
+    /// Who chose.
+    pub selected_by: String,
+    /// True for the one call that chose.
+    pub is_new_selection: bool,
+    /// The same in words.
+    pub reason: String,
+    /// The epoch of the choice.
+    pub epoch: i32,
+}
+
+/// A call of `select_session_provider`.
+struct Select<'a> {
+    company_id: Uuid,
+    session_id: &'a str,
+    user_id: &'a str,
+    provider: &'a str,
+    room_id: &'a str,
+}
+
+impl FunctionCall for Select<'_> {
+    const FUNCTION: &'static str = "select_session_provider";
+    type Outcome = Choice;
+
+    async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
+        let Self { company_id, session_id, user_id, provider, room_id } = *self;
+        sql::select_session_provider(connection, company_id, session_id, user_id, provider, room_id).await
+    }
+}
+
+impl Sessions {
+    /// The session's provider: the one that was chosen, or `provider` if nobody has chosen yet.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `CONFLICT` when no provider is enabled, `FORBIDDEN`.
+    pub async fn select_provider(
+        &self,
+        principal: &Principal,
+        session_id: &str,
+        user_id: &str,
+        provider: &str,
+        room_id: &str,
+    ) -> Result<Choice> {
+        rights::may_report(principal, session_id, user_id)?;
+        self.call(&Select { company_id: principal.company_id, session_id, user_id, provider, room_id }).await
+    }
+}

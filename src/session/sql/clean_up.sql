@@ -1,0 +1,2 @@
+-- Ends idle sessions and deletes old rows; gives the number of sessions that ended.
+select session_clean_up() as "ended!";

@@ -1,0 +1,11 @@
+-- Calls the SQL function of this name for a company.
+--   $1 company_id  text
+--   $2 session_id  text
+--   $3 user_id     text
+with
+-- Names the company, as an SQL caller does.
+company as materialized (
+    select set_config('switchboard.company_id', $1, true)
+)
+select heartbeat_ping($2, $3) as "result!"
+from company;
