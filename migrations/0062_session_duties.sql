@@ -21,7 +21,7 @@ comment on function switchboard.session_take_turn(text, interval) is
     'The time of the last turn, if the caller''s transaction does this duty now: nobody else does, and that turn is long enough ago. Else null. Locks: the duty, skipping what is locked.';
 revoke execute on function switchboard.session_take_turn(text, interval) from public;
 
-create function switchboard.session_sweep_presence(p_has_lived boolean) returns integer
+create function switchboard.session_sweep_presence() returns integer
     language plpgsql
     set search_path = switchboard, pg_temp
 as $$
@@ -29,7 +29,7 @@ declare
     v_limit    constant integer := 500;
     v_now      timestamptz;
     v_resumed  timestamptz;
-    v_last     timestamptz;
+    v_settings session_settings;
     v_stale    interval;
     v_key      record;
     v_before   session_coordination;
@@ -40,17 +40,18 @@ declare
     v_seen     integer := 0;
     v_swept    integer := 0;
 begin
-    v_last := session_take_turn('presence', '450 milliseconds');
-    if v_last is null then
+    select * into strict v_settings from session_settings;
+    if session_take_turn('presence', v_settings.sweep_every * 0.9) is null then
         return 0;
     end if;
     v_now := switchboard.now();
-    if not p_has_lived and v_last < v_now - interval '5 seconds' then
-        -- All servers were away, or the database was. Nobody could be heard.
-        update session_duty set resumed_at = v_now where duty = 'presence';
+    v_stale := v_settings.stale_after;
+    -- After an outage the first stamp of a server notes its end, in one statement. Before that stamp nobody is judged.
+    perform 1 from service_alive where stamped_at > v_now - interval '5 seconds';
+    if not found then
+        return 0;
     end if;
-    v_resumed := session_resumed_at();
-    select stale_after into strict v_stale from session_settings;
+    v_resumed := coalesce(resumed_at(), '-infinity');
     for v_key in
         select company_id, session_id
         from session_health
@@ -113,10 +114,9 @@ begin
     return v_swept;
 end
 $$;
-comment on function switchboard.session_sweep_presence(boolean) is
-    'Disconnects every participant that has been silent for too long: one event a session. Silence counts from the last ping, or from the end of an outage of all servers or of the database: p_has_lived says that the caller took a turn in the last 5 s by its own clock, so that an old turn is not an outage but a clock that moved. Gives up waiting for participants after a switch. Returns how many were disconnected. Locks: the duty; sessions in the order of their keys, none that is locked; participants.';
-
-revoke execute on function switchboard.session_sweep_presence(boolean) from public;
+comment on function switchboard.session_sweep_presence() is
+    'Disconnects every participant that has been silent for too long: one event a session. Silence counts from the last ping, or from resumed_at(), the end of the last outage of all servers or of the database. Gives up waiting for participants after a switch. Returns how many were disconnected. Locks: the duty; sessions in the order of their keys, none that is locked; participants.';
+revoke execute on function switchboard.session_sweep_presence() from public;
 
 create function switchboard.session_fold_providers() returns integer
     language plpgsql
@@ -149,10 +149,13 @@ begin
             v_provider.avoid_until := null;
         end if;
         for v_outcome in
-            update session_provider_outcome
-            set folded = true
-            where company_id = v_key.company_id and provider = v_key.name and not folded
-            returning at, succeeded
+            with outcome as (
+                update session_provider_outcome
+                set folded = true
+                where company_id = v_key.company_id and provider = v_key.name and not folded
+                returning at, session_id, succeeded
+            )
+            select succeeded from outcome order by at, session_id
         loop
             v_folded := v_folded + 1;
             v_provider.score := session_provider_score(v_provider.score, v_outcome.succeeded);
