@@ -9,8 +9,6 @@
 //! [the end of the last one](crate::platform::service) at the earliest. The first stamp of a server after an outage notes
 //! its end; before that stamp the presence turn judges nobody.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 
 use super::{SessionSettings, sql};

@@ -44,6 +44,7 @@ pub struct SessionSettings {
     /// Longest time that a session counts as reconnecting after a switch
     #[arg(long, env = "SWITCHBOARD_SESSION_REGROUP", default_value = "30s", value_parser = duration(1_000..=3_600_000))]
     pub session_regroup: Duration,
+    /// The bounds by which samples are judged.
     #[command(flatten)]
     pub quality: QualitySettings,
     /// Whether servers act on a recommendation to leave a provider

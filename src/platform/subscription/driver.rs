@@ -264,7 +264,14 @@ impl<F: Feed> Driver<F> {
                 Some(subject) => subject.cursor(after, event.version),
                 None => Cursor::At(before.clone()),
             };
-            changes.push(Change { operation, record: Some(record), cursor, resync: false, event: Some(event), since: None });
+            changes.push(Change {
+                operation,
+                record: Some(record),
+                cursor,
+                resync: false,
+                event: Some(event),
+                since: None,
+            });
         }
         Ok(changes)
     }

@@ -201,7 +201,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_held_comes_before_ready_and_before_the_end() {
         // A resume: its changes, then READY.
-        let resumed = vec![(0, UPDATE, 1), (0, UPDATE, 2), (0, UPDATE, 3), (0, ChangeOperation::Ready, 0), (1, UPDATE, 4)];
+        let resumed =
+            vec![(0, UPDATE, 1), (0, UPDATE, 2), (0, UPDATE, 3), (0, ChangeOperation::Ready, 0), (1, UPDATE, 4)];
         assert_eq!(sent(resumed).await, [(0, vec![1]), (0, vec![2, 3]), (0, vec![]), (1, vec![4])]);
     }
 
