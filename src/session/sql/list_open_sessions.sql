@@ -14,6 +14,6 @@ from session_coordination as session
 cross join (select switchboard.now() as now) as moment
 where session.company_id = $1 and session.ended_at is null
     and ($2::text is null or session.active_provider = $2)
-    and ($3::timestamptz is null or (session.created_at, session.session_id) < ($3, $4))
+    and (session.created_at, session.session_id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4, ''))
 order by session.created_at desc, session.session_id desc
 limit $5;
