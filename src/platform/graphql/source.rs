@@ -242,6 +242,10 @@ where
     let feed = Arc::new(feed);
     let selection = Arc::new(slot.selection.shown_to(feed.audience()));
     let changes = subscription::stream(context.sources(), Arc::clone(&feed), opening);
+    let changes = match feed.pace() {
+        Some(pace) => subscription::paced(pace, changes).boxed().left_stream(),
+        None => changes.right_stream(),
+    };
     let key = Arc::clone(&selection);
     let messages = changes.filter_map(move |change| {
         future::ready(match change {
