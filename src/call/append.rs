@@ -19,6 +19,7 @@ use crate::platform::{
     clock,
     error::{Error, Result},
     event::{NewEvent, Subject},
+    idempotency::{IdempotencyKey, Idempotent},
     unit::{Lines, Unit, Verb},
 };
 
@@ -44,7 +45,7 @@ pub struct CallMessage {
 }
 
 /// A line to write. Its fields are within their bounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct NewCallMessage {
     /// The call.
     pub name: CallName,
@@ -61,10 +62,20 @@ struct Append {
     new: NewCallMessage,
 }
 
-impl Verb for Append {
-    type Outcome = CallMessage;
+/// Where a message is, as it is kept under a client's key: its text is not stored twice.
+#[derive(Debug, Serialize, Deserialize)]
+struct Appended {
+    call_id: Uuid,
+    number: i32,
+    /// A repeat reads it.
+    #[serde(skip)]
+    message: Option<CallMessage>,
+}
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<CallMessage> {
+impl Verb for Append {
+    type Outcome = Appended;
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Appended> {
         let NewCallMessage { name, role, text } = &self.new;
         let locked = LockedCall::lock(unit, self.company_id, name).await?;
         let locked = locked.ok_or_else(|| Error::not_found("call"))?;
@@ -84,7 +95,7 @@ impl Verb for Append {
         let event = NewEvent::new(company_id, subject, number, MESSAGE_ADDED, Some(&self.actor), &message, None)?;
         unit.changes().event(event.scoped_by(&[])?);
         unit.changes().count("switchboard_call_messages_total", &[]);
-        Ok(message)
+        Ok(Appended { call_id, number, message: Some(message) })
     }
 
     fn lines(&self) -> Lines {
@@ -96,11 +107,22 @@ impl Calls {
     /// Writes into a call's transcript; see the module.
     ///
     /// # Errors
-    /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND`; `CONFLICT` for a call that is finalized or queued.
+    /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND`; `CONFLICT` for a call that is finalized or queued;
+    /// `IDEMPOTENCY_MISMATCH`.
     #[tracing::instrument(name = "call.append", skip_all)]
-    pub async fn append(&self, principal: &Principal, new: NewCallMessage) -> Result<CallMessage> {
+    pub async fn append(&self, principal: &Principal, new: NewCallMessage, key: Option<&str>) -> Result<CallMessage> {
         rights::require(principal)?;
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
-        self.work.run(Append { company_id, actor, id: clock::new_id(), new }).await
+        let new_key = |key| IdempotencyKey::new(company_id, &rights::name(principal), "appendCallMessage", key, &new);
+        let key = key.map(new_key).transpose()?;
+        let verb = Append { company_id, actor, id: clock::new_id(), new };
+        let Appended { call_id, number, message } = match key {
+            Some(key) => self.work.run(Idempotent { key, verb }).await?,
+            None => self.work.run(verb).await?,
+        };
+        match message {
+            Some(message) => Ok(message),
+            None => self.message(company_id, call_id, number).await,
+        }
     }
 }

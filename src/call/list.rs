@@ -16,7 +16,7 @@ use super::{
 };
 use crate::platform::{
     auth::Principal,
-    error::Result,
+    error::{Error, Result},
     graphql::page::{Page, Place},
 };
 
@@ -94,6 +94,14 @@ impl Calls {
     ) -> Result<(Option<Uuid>, Option<InactiveReason>)> {
         let call = self.call(principal, &CallName::ControlId(control_id)).await?;
         Ok((call.as_ref().map(|call| call.id), rules::inactive(call.as_deref())))
+    }
+
+    /// One message of a transcript.
+    pub(super) async fn message(&self, company_id: Uuid, call_id: Uuid, number: i32) -> Result<CallMessage> {
+        let mut connection = self.work.pool().acquire().await?;
+        let window = (number - 1, number + 1);
+        let found = sql::messages(&mut connection, company_id, call_id, window, false, 1).await?.pop();
+        found.ok_or_else(|| Error::internal("a message that was written is gone"))
     }
 
     /// Messages of one call with numbers between `window`, both excluded: the first `limit`, or, backward, the last ones,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -167,9 +168,24 @@ impl CallRecord {
         self.status == CallStatus::Reserved && self.call_control_id.is_none() && !self.dialing
     }
 
+    /// True if somebody dials or has dialled the call, or it began at the provider.
+    pub fn is_dialled(&self) -> bool {
+        self.dialing || self.dialed || self.call_control_id.is_some() || self.status > CallStatus::Reserved
+    }
+
+    /// True if the call has ended because nothing was heard of it. The provider may know better.
+    pub fn is_given_up(&self) -> bool {
+        self.status == CallStatus::Ended && self.end_reason == Some(EndReason::LeaseExpired)
+    }
+
+    /// True if a dialer may hang the call up, or does, or has done it.
+    pub fn has_hang_up(&self) -> bool {
+        self.pending_hang_up && (self.status == CallStatus::Ending || self.is_given_up())
+    }
+
     /// True if the call waits for somebody to hang it up.
     pub fn is_to_hang_up(&self) -> bool {
-        self.pending_hang_up && self.status != CallStatus::Ended && !self.hanging_up && self.hung_up_until.is_none()
+        self.has_hang_up() && !self.hanging_up && self.hung_up_until.is_none()
     }
 }
 
@@ -208,7 +224,7 @@ impl Record for CallRecord {
 }
 
 /// What names a call in a request: exactly one of the two.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum CallName {
     /// Our id.
     Id(Uuid),
@@ -218,11 +234,26 @@ pub enum CallName {
 
 impl CallName {
     /// Where a verb on this call waits before it takes a connection; `caller`: the claim `sub`.
+    ///
+    /// Verbs wait there in the order in which they came. So news, messages and all else that one socket sends about one
+    /// call without waiting take effect in its order, if the socket names the call in one way.
     pub(super) fn lines(&self, company_id: Uuid, caller: &str) -> Lines {
         let subject = match self {
-            Self::Id(id) => Some((company_id, *id)),
-            Self::ControlId(_) => None,
+            Self::Id(id) => *id,
+            // Any id will do that is the same for the same name, and another one for another.
+            Self::ControlId(name) => {
+                let digest: [u8; 32] = Sha256::digest(name).into();
+                Uuid::from_bytes(std::array::from_fn(|place| digest[place]))
+            }
         };
-        Lines { subject, caller: Some((company_id, caller.to_owned())) }
+        Lines { subject: Some((company_id, subject)), caller: Some((company_id, caller.to_owned())) }
+    }
+
+    /// As the owner of idempotency keys that are of a call and not of a caller.
+    pub(super) fn owner(&self) -> String {
+        match self {
+            Self::Id(id) => format!("call:{id}"),
+            Self::ControlId(name) => format!("name:{name}"),
+        }
     }
 }

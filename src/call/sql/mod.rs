@@ -1,6 +1,6 @@
 //! Statements on calls, each in a file of its own.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     append::CallMessage,
-    feeds::CallFilter,
+    feeds::{CallFilter, Work},
     list::CallSearch,
     operation::{Operation, OperationState},
     record::{CallName, CallRecord},
@@ -155,6 +155,34 @@ pub(super) async fn take_news(connection: &mut PgConnection, company_id: Uuid, n
     Ok(taken)
 }
 
+/// Names of companies, one beside each company.
+type Names = (Vec<Uuid>, Vec<String>);
+
+/// Deletes the oldest parked news that is older than `retention`, at most `limit`; returns the name of each. Waits for
+/// nobody.
+pub(super) async fn prune_news(connection: &mut PgConnection, retention: Duration, limit: i64) -> Result<Names> {
+    let deleted = sqlx::query_file!("src/call/sql/prune_news.sql", retention.as_secs_f64(), limit);
+    let deleted = deleted.fetch_all(connection).await?;
+    Ok(deleted.into_iter().map(|news| (news.company_id, news.call_control_id)).unzip())
+}
+
+/// Locks those of these names that no call has and that nobody else has locked.
+pub(super) async fn lock_unused_names(
+    connection: &mut PgConnection,
+    companies: &[Uuid],
+    names: &[String],
+) -> Result<Names> {
+    let locked =
+        sqlx::query_file!("src/call/sql/lock_unused_names.sql", companies, names).fetch_all(connection).await?;
+    Ok(locked.into_iter().map(|name| (name.company_id, name.call_control_id)).unzip())
+}
+
+/// Deletes those of these names, which are locked, that no call has and that have no news.
+pub(super) async fn delete_names(connection: &mut PgConnection, companies: &[Uuid], names: &[String]) -> Result<()> {
+    sqlx::query_file!("src/call/sql/delete_names.sql", companies, names).execute(connection).await?;
+    Ok(())
+}
+
 /// Inserts a call.
 pub(super) async fn insert_call(connection: &mut PgConnection, call: &CallRecord) -> Result<()> {
     sqlx::query_file!(
@@ -220,20 +248,20 @@ pub(super) async fn update_call(connection: &mut PgConnection, call: &CallRecord
     Ok(())
 }
 
-/// The calls of a stream's present state: those that have not ended, oldest first. Takes no lock.
+/// The calls of a stream's present state, oldest first: id and version. Takes no lock.
 pub(super) async fn open_calls(
     connection: &mut PgConnection,
     company_id: Uuid,
     filter: &CallFilter,
-) -> Result<Vec<CallRecord>> {
-    let calls = sqlx::query_file_as!(
-        CallRecord,
+) -> Result<Vec<(Uuid, i32)>> {
+    let calls = sqlx::query_file!(
         "src/call/sql/open_calls.sql",
         company_id,
         filter.user_id.as_deref(),
         filter.campaign_id,
+        filter.waits_for == Some(Work::HangUp),
     );
-    Ok(calls.fetch_all(connection).await?)
+    Ok(calls.fetch_all(connection).await?.into_iter().map(|call| (call.id, call.version)).collect())
 }
 
 /// The operations that run on a call, which is locked, and one request's own: (principal, request).
