@@ -53,7 +53,7 @@ mod timers;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::{concept::Concept, event::Hub, task::Task, unit::UnitOfWork};
+use crate::platform::{batch::Batches, concept::Concept, event::Hub, task::Task, unit::UnitOfWork};
 pub use append::{CallMessage, NewCallMessage};
 pub use feeds::{CallFeed, CallFilter, Work};
 pub use finalize::FinalizeOutcome;
@@ -71,6 +71,7 @@ pub struct Calls {
     work: UnitOfWork,
     settings: CallSettings,
     loaders: loaders::Loaders,
+    appends: Batches<append::AppendMessage>,
     /// Wakes whoever waits for running operations.
     hub: Hub,
     /// Cancelled when the server begins to drain: whoever waits then leaves.
@@ -80,7 +81,8 @@ pub struct Calls {
 impl Calls {
     /// The concept on this database. `stopping` is cancelled when the server begins to drain.
     pub fn new(work: UnitOfWork, settings: CallSettings, hub: Hub, stopping: CancellationToken) -> Self {
-        Self { loaders: loaders::Loaders::new(&work), work, settings, hub, stopping }
+        let appends = Batches::new(&work);
+        Self { loaders: loaders::Loaders::new(&work), appends, work, settings, hub, stopping }
     }
 }
 

@@ -180,7 +180,8 @@ impl Operations {
             state: operation.state,
         };
         let subject = Subject::new(CALL_OPERATIONS, self.call_id);
-        let event = NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?;
+        let event =
+            NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?.scoped_by(&[])?;
         unit.changes().event(event.scoped_by(&[])?);
         self.list.retain(|known| known.id != operation.id);
         self.list.push(operation);

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -163,6 +162,14 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
+    /// The bytes that it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [&self.call_control_id, &self.phone_number, &self.contact_id, &self.contact_name];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let user_data = self.user_data.as_ref().map_or(0, |data| data.to_string().len());
+        size_of::<Self>() + texts + self.user_id.len() + self.agent_id.len() + user_data
+    }
+
     /// True if the call waits for somebody to dial it.
     pub fn is_to_dial(&self) -> bool {
         self.status == CallStatus::Reserved && self.call_control_id.is_none() && !self.dialing
@@ -238,15 +245,15 @@ impl CallName {
     /// Verbs wait there in the order in which they came. So news, messages and all else that one socket sends about one
     /// call without waiting take effect in its order, if the socket names the call in one way.
     pub(super) fn lines(&self, company_id: Uuid, caller: &str) -> Lines {
-        let subject = match self {
+        Lines { subject: Some((company_id, self.lane())), caller: Some((company_id, caller.to_owned())) }
+    }
+
+    /// Stands for the call in this process: the same for the same name.
+    pub(super) fn lane(&self) -> Uuid {
+        match self {
             Self::Id(id) => *id,
-            // Any id will do that is the same for the same name, and another one for another.
-            Self::ControlId(name) => {
-                let digest: [u8; 32] = Sha256::digest(name).into();
-                Uuid::from_bytes(std::array::from_fn(|place| digest[place]))
-            }
-        };
-        Lines { subject: Some((company_id, subject)), caller: Some((company_id, caller.to_owned())) }
+            Self::ControlId(name) => Lines::id_of(&["call", name]),
+        }
     }
 
     /// As the owner of idempotency keys that are of a call and not of a caller.

@@ -359,7 +359,7 @@ impl CallMutation {
         };
         let key = input.idempotency_key.as_deref();
         let message = Box::pin(context.calls().append(context.principal()?, new, key)).await?;
-        Ok(AppendCallMessagePayload { message: message.into() })
+        Ok(AppendCallMessagePayload { message: (&message).into() })
     }
 
     /// Closes the transcript of a call that ends, after its running operations, at most `drainMs` later.

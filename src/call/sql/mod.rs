@@ -1,19 +1,25 @@
 //! Statements on calls, each in a file of its own.
 
-use std::{collections::HashSet, time::Duration};
+mod transcript;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    append::CallMessage,
     feeds::{CallFilter, Work},
     list::CallSearch,
     operation::{Operation, OperationState},
     record::{CallName, CallRecord},
     rules::{CallStatus, CallType, EndReason, work::OperationKind},
 };
+pub(super) use transcript::{Transcript, known_messages, lock_transcripts, messages, transcripts, write_messages};
+
 use crate::platform::error::{Error, Result};
 
 /// The database's time; after a lock, so that it is not older than what was waited for.
@@ -90,6 +96,16 @@ pub(super) async fn try_lock_calls(
 pub(super) async fn find_name(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<Option<Uuid>> {
     let found = sqlx::query_file_scalar!("src/call/sql/find_name.sql", company_id, name);
     Ok(found.fetch_optional(connection).await?)
+}
+
+/// The calls of these names. Takes no lock: a call keeps its name.
+pub(super) async fn find_names(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    names: &[String],
+) -> Result<HashMap<String, Uuid>> {
+    let found = sqlx::query_file!("src/call/sql/find_names.sql", company_id, names);
+    Ok(found.fetch_all(connection).await?.into_iter().map(|name| (name.name, name.call_id)).collect())
 }
 
 /// Locks a name, known or not; returns its call.
@@ -334,51 +350,6 @@ pub(super) async fn call_of_operation(
 ) -> Result<Option<Uuid>> {
     let found = sqlx::query_file_scalar!("src/call/sql/call_of_operation.sql", company_id, id);
     Ok(found.fetch_optional(connection).await?)
-}
-
-/// Counts one more message of a locked call; returns its number.
-pub(super) async fn next_message_number(connection: &mut PgConnection, company_id: Uuid, call_id: Uuid) -> Result<i32> {
-    let number = sqlx::query_file_scalar!("src/call/sql/next_message_number.sql", company_id, call_id);
-    Ok(number.fetch_one(connection).await?)
-}
-
-/// Inserts a message of a locked call.
-pub(super) async fn insert_message(connection: &mut PgConnection, message: &CallMessage) -> Result<()> {
-    sqlx::query_file!(
-        "src/call/sql/insert_message.sql",
-        message.company_id,
-        message.call_id,
-        message.number,
-        message.id,
-        message.role,
-        message.text,
-        message.inserted_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Messages of some calls: of each at most `limit`, in their order, behind `after` or, backward, before `before`.
-pub(super) async fn messages(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_id: Uuid,
-    window: (i32, i32),
-    is_backward: bool,
-    limit: usize,
-) -> Result<Vec<CallMessage>> {
-    let messages = sqlx::query_file_as!(
-        CallMessage,
-        "src/call/sql/messages.sql",
-        company_id,
-        call_id,
-        window.0,
-        window.1,
-        is_backward,
-        i64::try_from(limit).unwrap_or(i64::MAX),
-    );
-    Ok(messages.fetch_all(connection).await?)
 }
 
 /// The operations that run on these calls. Takes no lock.
