@@ -187,7 +187,8 @@ async fn paced(server: &Server, rate: f64, limit: Duration, requests: &Requests)
             let mut latencies = Vec::new();
             loop {
                 let due = start + Duration::from_secs_f64(f64::from(next.fetch_add(1, Ordering::Relaxed)) / rate);
-                if due > start + limit {
+                // Behind its time, it does not make up for what it has not sent.
+                if due.max(Instant::now()) > start + limit {
                     return Ok::<_, Box<dyn std::error::Error + Send + Sync>>(latencies);
                 }
                 tokio::time::sleep_until(due.into()).await;

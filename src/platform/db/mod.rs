@@ -100,7 +100,8 @@ pub async fn migrate(base: &PgConnectOptions, data_dir: Option<&Path>) -> Result
 
 /// The refusal of a database that has a migration which this build does not have, or has with another content.
 fn made_by_another_build(migration: i64, base: &PgConnectOptions, data_dir: Option<&Path>) -> Error {
-    let made = format!("was made by another build of switchboard, whose migration {migration} is not one of this build");
+    let made =
+        format!("was made by another build of switchboard, whose migration {migration} is not one of this build");
     let message = match data_dir {
         Some(directory) => format!(
             "{}: the database in this directory {made}. Keep using the build that made it, or a newer one; or delete the \

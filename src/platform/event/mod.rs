@@ -152,9 +152,9 @@ impl NewEvent {
             for record in [Some(&self.payload), self.previous.as_ref()].into_iter().flatten() {
                 let record: Value = serde_json::from_str(record)?;
                 let texts = fields.iter().filter_map(|field| Some((field, record.get(field)?.as_str()?)));
-                keys.extend(texts.map(|(field, text)| {
-                    scope_key(self.company_id, self.subject.subject_type, field, text)
-                }));
+                keys.extend(
+                    texts.map(|(field, text)| scope_key(self.company_id, self.subject.subject_type, field, text)),
+                );
             }
         }
         keys.sort_unstable();

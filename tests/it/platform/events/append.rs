@@ -13,7 +13,8 @@ use crate::support::event_path::{EventPath, settings};
 /// A world whose things SQL callers may append events of.
 async fn world(ids: &[&str]) -> World {
     let mut world = World::new(ids).await;
-    let register = "insert into event_subject values ('thing', 'thing', 'id', 'text', 'version', '{id,value,version}', '{value}')";
+    let register =
+        "insert into event_subject values ('thing', 'thing', 'id', 'text', 'version', '{id,value,version}', '{value}')";
     execute(&mut world.writer, register).await;
     world
 }
