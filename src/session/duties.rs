@@ -9,10 +9,11 @@
 //! [the end of the last one](crate::platform::service) at the earliest. The first stamp of a server after an outage notes
 //! its end; before that stamp the presence turn judges nobody.
 
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::{SessionSettings, sql};
-use crate::platform::{error::Result, task::Task, unit::UnitOfWork};
+use crate::platform::{db::pool, error::Result, task::Task, unit::UnitOfWork};
 
 /// The background tasks of this concept.
 pub(crate) fn tasks(work: &UnitOfWork, settings: &SessionSettings) -> Vec<Task> {
@@ -48,20 +49,25 @@ impl Duties {
         }
     }
 
-    /// Tries a turn of every duty.
+    /// Tries a turn of every duty, on a connection that no request waits for, and not longer than a link may be silent.
     async fn look(&mut self) -> Result<()> {
-        let mut connection = self.work.pool().acquire().await?;
+        let pool = self.work.timer_pool().clone();
+        let mut connection = pool.acquire().await?;
+        pool::within(pool::deadline(&pool), self.take_turns(&mut connection)).await
+    }
+
+    async fn take_turns(&mut self, connection: &mut PgConnection) -> Result<()> {
         if !self.is_set {
-            sql::use_settings(&mut connection, &self.settings).await?;
+            sql::use_settings(connection, &self.settings).await?;
             self.is_set = true;
         }
-        let swept = sql::sweep_presence(&mut connection).await?;
+        let swept = sql::sweep_presence(connection).await?;
         metrics::counter!("switchboard_session_disconnects_total").increment(swept.unsigned_abs().into());
-        sql::fold_providers(&mut connection).await?;
-        let ended = sql::clean_up(&mut connection).await?;
+        sql::fold_providers(connection).await?;
+        let ended = sql::clean_up(connection).await?;
         metrics::counter!("switchboard_session_ends_total").increment(ended.unsigned_abs().into());
-        for (company_id, session_id) in sql::judge_health(&mut connection).await? {
-            if let Err(error) = sql::publish_health(&mut connection, company_id, &session_id).await {
+        for (company_id, session_id) in sql::judge_health(connection).await? {
+            if let Err(error) = sql::publish_health(connection, company_id, &session_id).await {
                 // A session that somebody holds locked must not keep the others from their alerts.
                 tracing::debug!(session_id, error = error.chain(), "health not published; the next turn tries again");
             }

@@ -45,7 +45,7 @@ use crate::platform::{
 
 /// The messages of one subscription.
 pub(super) struct Source {
-    /// In order.
+    /// What the stream sends, in its order.
     pub(super) messages: BoxStream<'static, Message>,
     /// What is shown of them, and to whom.
     pub(super) selection: Arc<SelectionKey>,

@@ -70,14 +70,15 @@ pub fn paced<R: Clone + Send + Sync + 'static>(
         let mut held: Option<Change<R>> = None;
         let mut not_before = Instant::now();
         loop {
-            let step = match &held {
-                None => Step::Next(changes.next().await),
+            let step = if held.is_some() {
                 // Time goes first: a stream that never pauses must not hold a change for ever.
-                Some(_) => tokio::select! {
+                tokio::select! {
                     biased;
                     () = sleep_until(not_before) => Step::Due,
                     next = changes.next() => Step::Next(next),
-                },
+                }
+            } else {
+                Step::Next(changes.next().await)
             };
             let next = match step {
                 Step::Next(Some(Ok(next))) => next,

@@ -70,8 +70,8 @@ async fn a_single_change_and_every_epoch_come_at_once() {
 /// A count of the server.
 async fn count(client: &Client, name: &str) -> u64 {
     let metrics = client.text("/metrics").await;
-    let sum = metrics.lines().filter_map(|line| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<f64>().ok());
-    sum.sum::<f64>() as u64
+    let sum = metrics.lines().filter_map(|line| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<u64>().ok());
+    sum.sum()
 }
 
 #[tokio::test]
