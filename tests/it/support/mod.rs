@@ -9,3 +9,4 @@ pub(crate) mod invariants;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod socket;
+pub(crate) mod widget;
