@@ -1,5 +1,5 @@
-// Deployed widgets in a browser, unchanged: each is a page of a website, in a frame of an origin whose storage another tab
-// cannot read.
+// Deployed widgets in a browser, unchanged. Tabs that cannot read each other's storage are pages of two origins of one
+// website.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -98,13 +98,10 @@ describe('deployed widgets in a browser', { skip }, () => {
     });
     const script = outputFiles[0].text;
     pages = createServer((request, response) => {
-      const { pathname, search } = new URL(request.url, 'http://page');
+      const { pathname } = new URL(request.url, 'http://page');
       if (pathname === '/widget.js') return response.setHeader('content-type', 'text/javascript').end(script);
       response.setHeader('content-type', 'text/html');
-      if (pathname === '/widget') return response.end('<!doctype html><script src="/widget.js"></script>');
-      // The shop's page, with the widget in a frame of its own origin.
-      const frame = `http://localhost:${pages.address().port}/widget${search}`;
-      response.end(`<!doctype html><title>Shop</title><iframe src="${frame.replaceAll('&', '&amp;')}"></iframe>`);
+      response.end('<!doctype html><title>Shop</title><script src="/widget.js"></script>');
     });
     await new Promise((resolve) => pages.listen(0, resolve));
     settings = {
@@ -119,7 +116,7 @@ describe('deployed widgets in a browser', { skip }, () => {
     const { createWebsite } = await post(
       service,
       'mutation ($website: WebsiteInput!) { createWebsite(input: { website: $website }) { publicKey website { id } } }',
-      { website: { allowedOrigins: [`http://localhost:${pages.address().port}`] } },
+      { website: { allowedOrigins: ['localhost', 'shop.localhost'].map((host) => `http://${host}:${pages.address().port}`) } },
     );
     const agentId = crypto.randomUUID();
     const { createContract } = await post(
@@ -127,6 +124,7 @@ describe('deployed widgets in a browser', { skip }, () => {
       'mutation ($contract: ContractInput!) { createContract(input: { contract: $contract }) { contract { id } } }',
       { contract: { websiteId: createWebsite.website.id, session: 1, agentId, agentName: 'Ada' } },
     );
+    browser = await chromium.launch({ executablePath: program, args: FLAGS });
     agentToken = await command('token', '--role', 'agent', '--company', company, '--agent', agentId);
     site = {
       url: server.url,
@@ -134,7 +132,6 @@ describe('deployed widgets in a browser', { skip }, () => {
       websiteId: createWebsite.website.id,
       contractId: createContract.contract.id,
     };
-    browser = await chromium.launch({ executablePath: program, args: FLAGS });
   });
   after(async () => {
     await browser?.close();
@@ -143,14 +140,13 @@ describe('deployed widgets in a browser', { skip }, () => {
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  /** Opens the shop's page; what runs in the widget's frame, and how to wait for what it shows. */
-  async function open(context, { host = '127.0.0.1', ...more } = {}) {
+  /** Opens the shop's page; what runs in it, and how to wait for what it shows. */
+  async function open(context, { host = 'localhost', ...more } = {}) {
     const page = await context.newPage();
     await page.goto(`http://${host}:${pages.address().port}/?${new URLSearchParams({ ...site, ...more })}`);
-    const frame = await (await page.waitForSelector('iframe')).contentFrame();
-    await frame.waitForFunction(() => window.widget);
-    const run = (expression, argument) => frame.evaluate(expression, argument);
-    const until = (expression, argument, timeout = PATIENCE) => frame.waitForFunction(expression, argument, { timeout });
+    await page.waitForFunction(() => window.widget);
+    const run = (expression, argument) => page.evaluate(expression, argument);
+    const until = (expression, argument, timeout = PATIENCE) => page.waitForFunction(expression, argument, { timeout });
     return { page, run, until };
   }
 
@@ -212,7 +208,7 @@ describe('deployed widgets in a browser', { skip }, () => {
   test('a new tab cannot read the token: the site and the chat work', async () => {
     const eve = await customer('My order is late');
     await answered(eve);
-    // Another site around the same frame: its storage is another one.
+    // Under another origin of the website, whose storage is another one.
     const chat = JSON.stringify(await eve.run(() => widget.chat));
     const tab = await open(eve.page.context(), { host: 'shop.localhost', chat });
     assert.equal(await tab.run(() => widget.hasToken()), false);
@@ -261,6 +257,7 @@ describe('deployed widgets in a browser', { skip }, () => {
     await answered(ben);
     assert.equal(await eve.run(() => widget.chat), null);
     await answered(eve);
+    await eve.page.waitForTimeout(300);
     for (const { chat } of [eve, ben]) await end(chat.id);
     for (const each of [eve, ben]) await each.until(() => widget.ended, undefined, 1_000);
   });
