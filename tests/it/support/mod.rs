@@ -11,3 +11,4 @@ pub(crate) mod plans;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod socket;
+pub(crate) mod widget;

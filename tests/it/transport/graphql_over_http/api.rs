@@ -140,6 +140,7 @@ impl Api {
             authenticator,
             settings: Arc::clone(&settings),
             origin_policy: None,
+            visitors: None,
             readiness: Readiness {
                 database: pool,
                 listener: listens,
@@ -225,6 +226,7 @@ fn demo_service() -> Principal {
         company_id: Uuid::now_v7(),
         role: Role::Service,
         subject: "development".into(),
+        earlier: None,
         website_id: None,
         agent_id: None,
         session_id: None,
