@@ -11,6 +11,7 @@ use super::{COORDINATE, complete, coordinate, grant, input, refusal, server, unt
 use crate::support::{
     app::{Node, TestApp},
     client::{Answer, Client, Subscription},
+    locks,
     process::Process,
 };
 
@@ -136,7 +137,7 @@ async fn grant_to_nobody(app: &TestApp, node: &Node, token: &str, request: &str)
     let mut socket = node.socket(token).await;
     let payload = json!({ "query": COORDINATE, "variables": { "input": input("START_CHAT", request, "chat-1") } });
     socket.send(json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-    until(&mut sql, "select exists (select 1 from pg_locks where not granted)").await;
+    locks::until_waiting(&mut sql, 1).await;
     drop(socket);
     // Longer than a closed socket is noticed; the transaction still waits.
     tokio::time::sleep(Duration::from_millis(100)).await;
