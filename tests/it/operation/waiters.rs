@@ -225,6 +225,36 @@ async fn a_waiter_whose_server_was_killed_is_passed_over() {
     assert_eq!(live.await.unwrap()["data"]["coordinateChatCall"]["grant"]["requestId"], "live");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_waiters_hold_no_connection_and_all_get_their_turn() {
+    const WAITERS: usize = 100;
+    let app = TestApp::new().await;
+    let node = app.node_with(&["--database-connections", "10"]).await;
+    let backend = server("backend");
+    let mut events = from_now_on(&node, &backend, "chat-1").await;
+    let held = grant(&node, &backend, input("START_CHAT", "holder", "chat-1")).await;
+    let waiters: Vec<JoinHandle<bool>> = (0..WAITERS)
+        .map(|number| {
+            let (client, token) = (Client::clone(&node), backend.clone());
+            tokio::spawn(async move {
+                let granted = grant(&client, &token, input("END_CHAT", &number.to_string(), "chat-1")).await;
+                complete(&client, &token, &granted).await
+            })
+        })
+        .collect();
+    until_waiting(&mut events, WAITERS).await;
+    let beside = async {
+        let other = grant(&node, &backend, input("START_CHAT", "beside", "chat-2")).await;
+        assert!(complete(&node, &backend, &other).await);
+    };
+    timeout(SOON, beside).await.expect("those that wait delay nobody");
+    assert!(complete(&node, &backend, &held).await);
+    for waiter in waiters {
+        assert!(waiter.await.unwrap(), "each in its turn");
+    }
+    assert_eq!(rows_that_wait(&app).await, 0);
+}
+
 /// The times from the answer's request to release until a waiter has its grant, sorted.
 async fn hand_overs(holder: &Client, waiter: &Client, chat: &str, count: usize) -> Vec<Duration> {
     let backend = server("backend");
