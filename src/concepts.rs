@@ -97,7 +97,13 @@ impl Services {
     ) -> Self {
         let operations =
             Operations::new(work.clone(), settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
-        let calls = Calls::new(work.clone(), settings.call.clone(), sources.hub.clone(), stopping);
+        let calls = Calls::new(
+            work.clone(),
+            settings.call.clone(),
+            settings.operation.operation_lease,
+            sources.hub.clone(),
+            stopping,
+        );
         let chats = Chats::new(work.clone(), settings.chat.clone());
         let audit_trail = AuditTrail::new(work);
         let sessions = Sessions::new(work.clone());

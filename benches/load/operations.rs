@@ -133,6 +133,7 @@ async fn run_pairs(caller: &Caller, server: &Server, connections: usize, limit: 
 async fn pairs(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)]) -> Result<()> {
     let title = "coordinateChatCall and completeChatCall, uncontended";
     let caller = Caller::new(stage);
+    stage.peers().execute(LINES_OF_PGBENCH).await?;
     for (build, server) in servers {
         eprintln!("load: {title}: {} s of warm-up for {}", arguments.warm, build.name);
         run_pairs(&caller, server, WARM_UP_CONNECTIONS, arguments.warm_up()).await?;
@@ -180,6 +181,10 @@ async fn pairs(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)
     ratios.print();
     Ok(())
 }
+
+/// The lines that `pgbench` takes, as those of the servers are there after a while.
+const LINES_OF_PGBENCH: &str = "insert into switchboard.operation_line (company_id, chat_id)
+    select 'COMPANY', 'bench-' || number from generate_series(1, 10000) as number on conflict do nothing";
 
 /// Until so many calls wait for the line.
 async fn until_waiting(database: &mut PgConnection, chat: &str, count: usize) -> Result<()> {

@@ -146,6 +146,7 @@ impl Batched for AppendMessage {
             };
             outcomes[place] = (Some(id), outcome);
         }
+        refuse_undialled(unit, calls, &mut outcomes).await?;
         let drafts: Vec<Draft> = drafts.into_values().filter(|draft| !draft.added.is_empty()).collect();
         let mut unwritten: HashSet<Uuid> = drafts.iter().map(|draft| draft.call.id).collect();
         if !drafts.is_empty() {
@@ -162,6 +163,29 @@ impl Batched for AppendMessage {
         };
         Ok(outcomes.into_iter().map(outcome).collect())
     }
+}
+
+/// Tells calls that are not known from those that have no transcript yet, because nobody has dialled them.
+async fn refuse_undialled(
+    unit: &mut Unit<'_>,
+    calls: &[Arc<AppendMessage>],
+    outcomes: &mut [(Option<Uuid>, Result<CallMessage>)],
+) -> Result<()> {
+    let by_id = |(call, (found, _)): (&Arc<AppendMessage>, &(Option<Uuid>, _))| match &call.new.name {
+        CallName::Id(id) if found.is_none() => Some(*id),
+        _ => None,
+    };
+    let missing: Vec<Uuid> = calls.iter().zip(outcomes.iter()).filter_map(by_id).collect();
+    let Some(company_id) = calls.first().map(|call| call.company_id).filter(|_| !missing.is_empty()) else {
+        return Ok(());
+    };
+    let waiting = sql::find_calls(unit.connection(), company_id, &missing).await?;
+    for (call, outcome) in calls.iter().zip(outcomes) {
+        if waiting.iter().any(|waiting| call.new.name == CallName::Id(waiting.id)) && outcome.0.is_none() {
+            outcome.1 = Err(Error::conflict("the call was not dialled"));
+        }
+    }
+    Ok(())
 }
 
 /// A call and what a batch has added to its transcript so far.

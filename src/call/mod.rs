@@ -51,6 +51,7 @@ mod settings;
 mod sql;
 mod timers;
 
+use time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{batch::Batches, concept::Concept, event::Hub, task::Task, unit::UnitOfWork};
@@ -70,6 +71,8 @@ pub use settings::CallSettings;
 pub struct Calls {
     work: UnitOfWork,
     settings: CallSettings,
+    /// Lease of an operation that names none.
+    lease: Duration,
     loaders: loaders::Loaders,
     appends: Batches<append::AppendMessage>,
     /// Wakes whoever waits for running operations.
@@ -79,10 +82,30 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// The concept on this database. `stopping` is cancelled when the server begins to drain.
-    pub fn new(work: UnitOfWork, settings: CallSettings, hub: Hub, stopping: CancellationToken) -> Self {
+    /// The concept on this database. `lease` is that of an operation that names none; `stopping` is cancelled when the server
+    /// begins to drain.
+    pub fn new(
+        work: UnitOfWork,
+        settings: CallSettings,
+        lease: std::time::Duration,
+        hub: Hub,
+        stopping: CancellationToken,
+    ) -> Self {
         let appends = Batches::new(&work);
-        Self { loaders: loaders::Loaders::new(&work), appends, work, settings, hub, stopping }
+        Self {
+            loaders: loaders::Loaders::new(&work),
+            appends,
+            work,
+            lease: lease.try_into().unwrap_or(Duration::MAX),
+            settings,
+            hub,
+            stopping,
+        }
+    }
+
+    /// Lease of an operation that names none.
+    fn lease(&self) -> Duration {
+        self.lease
     }
 }
 

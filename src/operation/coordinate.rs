@@ -96,7 +96,11 @@ impl Verb for Settle {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Settled> {
         let caller = (self.request.principal.as_str(), self.request.request_id.as_str());
         let mut locked = LockedLine::lock(unit, &self.key, caller, false).await?;
-        let waiter = sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?;
+        let waiter = if locked.draft.is_held_by(&self.request) {
+            None
+        } else {
+            sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?
+        };
         let settled = locked.draft.settle(&self.request, waiter, self.look);
         locked.write(unit, Some(&self.request)).await?;
         let label = match (&settled, self.look) {

@@ -66,8 +66,8 @@ pub(super) struct LockedLine<'a> {
 }
 
 impl<'a> LockedLine<'a> {
-    /// Locks and reads a line, and one request of it. `may_release`: the verb may release the line although its holder
-    /// lives.
+    /// Locks and reads a line, and one request of it; creates a line that nobody ever entered. `may_release`: the verb may
+    /// release the line although its holder lives.
     pub(super) async fn lock(
         unit: &mut Unit<'_>,
         key: &'a LineKey,
@@ -75,6 +75,28 @@ impl<'a> LockedLine<'a> {
         may_release: bool,
     ) -> Result<Self> {
         sql::lock(unit.connection(), key).await?;
+        Self::read(unit, key, (principal, request_id), may_release).await
+    }
+
+    /// As [`LockedLine::lock`]; `None` for a line that nobody ever entered.
+    pub(super) async fn lock_known(
+        unit: &mut Unit<'_>,
+        key: &'a LineKey,
+        request: (&str, &str),
+        may_release: bool,
+    ) -> Result<Option<Self>> {
+        if !sql::lock_known(unit.connection(), key).await? {
+            return Ok(None);
+        }
+        Self::read(unit, key, request, may_release).await.map(Some)
+    }
+
+    async fn read(
+        unit: &mut Unit<'_>,
+        key: &'a LineKey,
+        (principal, request_id): (&str, &str),
+        may_release: bool,
+    ) -> Result<Self> {
         let Read { now, version, line, parties, known } =
             sql::read(unit.connection(), key, principal, request_id).await?;
         let next = if line.waiting > 0 && (may_release || line.is_to_reap(now)) {

@@ -33,8 +33,6 @@ const LONGEST_DELAY_MS: i32 = 86_400_000;
 const DRAIN_MS: i32 = 5_000;
 /// Longest drain, in milliseconds.
 const LONGEST_DRAIN_MS: i32 = 20_000;
-/// Lease of an operation that names none, in milliseconds.
-const LEASE_MS: i32 = 30_000;
 /// Leases that may be asked for, in milliseconds.
 const LEASES_MS: std::ops::RangeInclusive<i32> = 100..=600_000;
 /// Most bytes of a call's user data.
@@ -160,7 +158,7 @@ pub struct BeginCallOperationInput {
     kind: OperationKind,
     /// The caller's name for it, 1 to 200 characters. A repeat gets the same operation, its lease renewed.
     request_id: String,
-    /// Length of the lease, 100 to 600000; default 30000.
+    /// Length of the lease, 100 to 600000. Default: the setting `SWITCHBOARD_OPERATION_LEASE`.
     lease_ms: Option<i32>,
 }
 
@@ -312,8 +310,7 @@ impl CallMutation {
         context: &Context<'_>,
         input: BeginCallOperationInput,
     ) -> Result<BeginCallOperationPayload> {
-        let lease_ms = input.lease_ms.unwrap_or(LEASE_MS);
-        if !LEASES_MS.contains(&lease_ms) {
+        if input.lease_ms.is_some_and(|lease| !LEASES_MS.contains(&lease)) {
             let (low, high) = (LEASES_MS.start(), LEASES_MS.end());
             return Err(Error::invalid("leaseMs", format_args!("must be {low} to {high}")));
         }
@@ -321,7 +318,7 @@ impl CallMutation {
             name: name(input.call_id, input.call_control_id)?,
             kind: input.kind,
             request_id: input::name("requestId", &input.request_id)?,
-            lease: Duration::milliseconds(lease_ms.into()),
+            lease: input.lease_ms.map_or(context.calls().lease(), |lease| Duration::milliseconds(lease.into())),
         };
         let (outcome, operation) = Box::pin(context.calls().begin_operation(context.principal()?, new)).await?;
         Ok(BeginCallOperationPayload {

@@ -108,8 +108,12 @@ pub(super) async fn find_names(
     Ok(found.fetch_all(connection).await?.into_iter().map(|name| (name.name, name.call_id)).collect())
 }
 
-/// Locks a name, known or not; returns its call.
+/// The call of a name. A name that no call has is locked, known or not; one that a call has needs no lock, because the call
+/// keeps it.
 pub(super) async fn lock_name(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<Option<Uuid>> {
+    if let Some(call_id) = find_name(&mut *connection, company_id, name).await? {
+        return Ok(Some(call_id));
+    }
     for _ in 0..3 {
         sqlx::query_file!("src/call/sql/insert_name.sql", company_id, name).execute(&mut *connection).await?;
         let locked = sqlx::query_file_scalar!("src/call/sql/lock_name.sql", company_id, name);

@@ -465,6 +465,11 @@ impl Draft {
         self.entered = Some(waiter);
     }
 
+    /// True if the request holds the line.
+    pub fn is_held_by(&self, request: &Request) -> bool {
+        self.line.holder.as_ref().is_some_and(|holder| holder.is_request(request))
+    }
+
     /// A call of `request` that waited looks what became of it; `waiter` is the request's row if it waits.
     pub fn settle(&mut self, request: &Request, waiter: Option<Waiter>, look: Look) -> Settled {
         let token = self.line.last_token;

@@ -9,6 +9,7 @@ mod news;
 mod operations;
 mod order;
 mod plans;
+mod states;
 mod streams;
 
 use serde_json::{Value, json};

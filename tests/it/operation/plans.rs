@@ -3,17 +3,15 @@
 use super::{complete, grant, input, server};
 use crate::support::{app::TestApp, plans};
 
-const STATEMENTS: [&str; 15] = [
+const STATEMENTS: [&str; 13] = [
     "src/operation/sql/lock_race.sql",
     "src/operation/sql/lock_line.sql",
     "src/operation/sql/try_lock_race.sql",
     "src/operation/sql/try_lock_line.sql",
     "src/operation/sql/read_line.sql",
     "src/operation/sql/write_line.sql",
-    "src/operation/sql/line_exists.sql",
     "src/operation/sql/find_waiter.sql",
     "src/operation/sql/next_waiters.sql",
-    "src/operation/sql/delete_waiters.sql",
     "src/operation/sql/take_over_place.sql",
     "src/operation/sql/raise_race_revision.sql",
     "src/operation/sql/chat_parties.sql",

@@ -11,6 +11,7 @@ use super::{COORDINATE, complete, coordinate, grant, input, refusal, server, unt
 use crate::support::{
     app::{Node, TestApp},
     client::{Answer, Client, Subscription},
+    locks,
     process::Process,
 };
 
@@ -136,7 +137,7 @@ async fn grant_to_nobody(app: &TestApp, node: &Node, token: &str, request: &str)
     let mut socket = node.socket(token).await;
     let payload = json!({ "query": COORDINATE, "variables": { "input": input("START_CHAT", request, "chat-1") } });
     socket.send(json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-    until(&mut sql, "select exists (select 1 from pg_locks where not granted)").await;
+    locks::until_waiting(&mut sql, 1).await;
     drop(socket);
     // Longer than a closed socket is noticed; the transaction still waits.
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -222,6 +223,36 @@ async fn a_waiter_whose_server_was_killed_is_passed_over() {
         told.iter().map(|event| (event["event"].as_str().unwrap(), event["requestId"].as_str().unwrap())).collect();
     assert_eq!(told, [("EndChatCoordinationHold_Failed", "dead"), ("EndChatCoordinationHold_Complete", "live")]);
     assert_eq!(live.await.unwrap()["data"]["coordinateChatCall"]["grant"]["requestId"], "live");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_waiters_hold_no_connection_and_all_get_their_turn() {
+    const WAITERS: usize = 100;
+    let app = TestApp::new().await;
+    let node = app.node_with(&["--database-connections", "10"]).await;
+    let backend = server("backend");
+    let mut events = from_now_on(&node, &backend, "chat-1").await;
+    let held = grant(&node, &backend, input("START_CHAT", "holder", "chat-1")).await;
+    let waiters: Vec<JoinHandle<bool>> = (0..WAITERS)
+        .map(|number| {
+            let (client, token) = (Client::clone(&node), backend.clone());
+            tokio::spawn(async move {
+                let granted = grant(&client, &token, input("END_CHAT", &number.to_string(), "chat-1")).await;
+                complete(&client, &token, &granted).await
+            })
+        })
+        .collect();
+    until_waiting(&mut events, WAITERS).await;
+    let beside = async {
+        let other = grant(&node, &backend, input("START_CHAT", "beside", "chat-2")).await;
+        assert!(complete(&node, &backend, &other).await);
+    };
+    timeout(SOON, beside).await.expect("those that wait delay nobody");
+    assert!(complete(&node, &backend, &held).await);
+    for waiter in waiters {
+        assert!(waiter.await.unwrap(), "each in its turn");
+    }
+    assert_eq!(rows_that_wait(&app).await, 0);
 }
 
 /// The times from the answer's request to release until a waiter has its grant, sorted.

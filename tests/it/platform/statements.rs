@@ -29,13 +29,15 @@ const KNOWN: [(&str, &str); 18] = [
 ];
 
 /// Statements that insert in a CTE, which a distributed Postgres plans recursively. Each begins its list of CTEs so.
-const INSERTS_IN_CTES: [&str; 5] = [
+const INSERTS_IN_CTES: [&str; 6] = [
     // Sets timers and appends events, at the end of a unit of work.
     "with timer_found as materialized",
     // Stamps the row of a server that lives.
     "with moment as materialized ( select switchboard.now() as now, switchboard.now() - make_interval",
     // Writes decided races: those that are new, those that exist.
     "with race as ( select * from unnest($2",
+    // Writes lines of coordinated calls.
+    "with left_waiter as ( delete",
     // Writes transcripts.
     "with held_call as materialized",
     // Writes messages.
