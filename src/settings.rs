@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::{
+    call::CallSettings,
     chat::ChatSettings,
     operation::OperationSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
@@ -36,6 +37,9 @@ pub struct Settings {
     /// Coordination of opposite calls.
     #[command(flatten)]
     pub operation: OperationSettings,
+    /// Phone calls.
+    #[command(flatten)]
+    pub call: CallSettings,
     /// Sessions.
     #[command(flatten)]
     pub session: SessionSettings,

@@ -55,7 +55,7 @@ impl Verb for Complete {
     }
 
     fn lines(&self) -> Lines {
-        self.key.lines(&self.principal)
+        self.key.lines(&self.principal.subject)
     }
 }
 

@@ -91,6 +91,8 @@ pub struct UpdateCallStatusInput {
     assign_call_control_id: Option<String>,
     /// When it happened; default: now. By this time reports that arrive in any order give the same call.
     occurred_at: Option<Datetime>,
+    /// A repeat with the same key gets the first outcome; 1 to 200 characters, kept for a day.
+    idempotency_key: Option<String>,
 }
 
 /// The result of `updateCallStatus`.
@@ -111,6 +113,9 @@ pub struct HangUpCallInput {
     call_control_id: Option<String>,
     /// Why, for people; 1 to 200 characters.
     reason: String,
+    /// The caller's name for this command to this call; a repeat, by whomever, gets the first outcome. 1 to 200 characters,
+    /// kept for a day.
+    command_id: Option<String>,
 }
 
 /// The result of `hangUpCall`.
@@ -199,6 +204,8 @@ pub struct AppendCallMessageInput {
     role: String,
     /// What was said; 1 to 10,000 characters.
     text: String,
+    /// A repeat with the same key gets the message that the first one wrote; 1 to 200 characters, kept for a day.
+    idempotency_key: Option<String>,
 }
 
 /// The result of `appendCallMessage`.
@@ -267,16 +274,19 @@ impl CallMutation {
             assign_call_control_id: maybe("assignCallControlId", input.assign_call_control_id)?,
             occurred_at: input.occurred_at.map(Into::into),
         };
-        let (outcome, call) = Box::pin(context.calls().report(context.principal()?, report)).await?;
+        let key = input.idempotency_key.as_deref();
+        let (outcome, call) = Box::pin(context.calls().report(context.principal()?, report, key)).await?;
         Ok(UpdateCallStatusPayload { outcome, call: call.map(Call::from) })
     }
 
     /// Asks for a call to be hung up. Of any number of requests one begins it; a dialer that sees the call on
     /// `callHangUps` then hangs it up.
     async fn hang_up_call(&self, context: &Context<'_>, input: HangUpCallInput) -> Result<HangUpCallPayload> {
-        input::name("reason", &input.reason)?;
+        let reason = input::name("reason", &input.reason)?;
+        let command_id = input.command_id.map(|id| input::name("commandId", &id)).transpose()?;
         let name = name(input.call_id, input.call_control_id)?;
-        let (outcome, call) = Box::pin(context.calls().hang_up(context.principal()?, name)).await?;
+        let hang_up = context.calls().hang_up(context.principal()?, name, &reason, command_id.as_deref());
+        let (outcome, call) = Box::pin(hang_up).await?;
         Ok(HangUpCallPayload { outcome, call: call.map(Call::from) })
     }
 
@@ -347,8 +357,9 @@ impl CallMutation {
             role: input::name("role", &input.role)?,
             text: input::text("text", &input.text)?,
         };
-        let message = Box::pin(context.calls().append(context.principal()?, new)).await?;
-        Ok(AppendCallMessagePayload { message: message.into() })
+        let key = input.idempotency_key.as_deref();
+        let message = Box::pin(context.calls().append(context.principal()?, new, key)).await?;
+        Ok(AppendCallMessagePayload { message: (&message).into() })
     }
 
     /// Closes the transcript of a call that ends, after its running operations, at most `drainMs` later.

@@ -161,7 +161,7 @@ pub(super) async fn write(
     if let Some(waiter) = &draft.entered {
         insert_waiter(connection, key, waiter, version).await?;
     }
-    if let Some(request) = request.filter(|_| draft.taken_over) {
+    if let Some(request) = request.filter(|_| draft.taken_over.is_some()) {
         sqlx::query_file!(
             "src/operation/sql/take_over_place.sql",
             company_id,
