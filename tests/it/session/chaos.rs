@@ -79,7 +79,7 @@ impl Site {
     /// One participant's life, until no more faults are made; the epochs of its answers, in order.
     async fn live(&self, number: usize) -> Vec<Epoch> {
         let user = format!("u{number}");
-        let (token, mut place, mut dice) = (participant("s", &user), number, Dice(number as u64));
+        let (token, mut place, mut dice) = (participant("s", &user), number, Dice(u64::try_from(number).unwrap()));
         let mut known: Epoch = (1, "daily".to_owned());
         let mut answers = Vec::new();
         let epoch_of = |answer: &Value, provider: &str| {
