@@ -96,6 +96,7 @@ fn only<V>(rows: Vec<V>) -> HashMap<(), Vec<Arc<V>>> {
 
 impl Loaders {
     /// Loaders on this database.
+    #[expect(clippy::too_many_lines, reason = "a list of the loaders, each with its statement")]
     pub(super) fn new(work: &UnitOfWork) -> Self {
         let pool = || work.pool().clone();
         let readers = || work.readers().clone();

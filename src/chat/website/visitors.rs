@@ -75,13 +75,12 @@ impl WebsiteVisitors {
             let mut connection = self.work.pool().acquire().await?;
             sql::find_visitor_key(&mut connection, company_id, website_id, key).await
         };
-        let tied = match within(LOOKUP_TIME, read).await? {
-            Some(tied) => tied,
-            None => {
-                // All bits random: an id with a time would show when the visitor came.
-                let new = || clock::new_random_id().to_string();
-                self.work.run(Tie { place, visitor: visitor.map_or_else(new, str::to_owned) }).await?
-            }
+        let tied = if let Some(tied) = within(LOOKUP_TIME, read).await? {
+            tied
+        } else {
+            // All bits random: an id with a time would show when the visitor came.
+            let new = || clock::new_random_id().to_string();
+            self.work.run(Tie { place, visitor: visitor.map_or_else(new, str::to_owned) }).await?
         };
         self.known.insert(place, tied.as_str().into());
         Ok(tied)

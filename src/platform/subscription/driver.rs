@@ -111,14 +111,15 @@ impl<F: Feed> Driver<F> {
         };
         let outcome = timeout(reading.deadline, read).await;
         let (records, position, present) = reading.finish(outcome)?;
-        let mut changes = Vec::from_iter(records.into_iter().map(|record| Change {
+        let changes = records.into_iter().map(|record| Change {
             operation: ChangeOperation::Update,
             record: Some(record),
             cursor: Cursor::At(position.clone()),
             resync: false,
             event: None,
             since: None,
-        }));
+        });
+        let mut changes: Vec<_> = changes.collect();
         changes.push(Change::ready(self.complete_cursor(&position, present), false));
         Ok(Batch::going_on(changes, Next::Listen(position)))
     }

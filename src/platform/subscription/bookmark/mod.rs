@@ -257,12 +257,11 @@ impl Bookmarks {
     /// `UNAVAILABLE`
     pub async fn open(&self, key: BookmarkKey) -> Result<Arc<Bookmark>> {
         let here = locked(&self.0.known).get(&key).cloned();
-        let (since, pin) = match here {
-            Some(old) => old.supersede(),
-            None => {
-                let claim = async { sql::claim(&mut *self.0.pool.acquire().await?, key, self.0.server_id).await };
-                timeout(DEADLINE, claim).await.unwrap_or_else(|late| Err(Error::unavailable(late)))?
-            }
+        let (since, pin) = if let Some(old) = here {
+            old.supersede()
+        } else {
+            let claim = async { sql::claim(&mut *self.0.pool.acquire().await?, key, self.0.server_id).await };
+            timeout(DEADLINE, claim).await.unwrap_or_else(|late| Err(Error::unavailable(late)))?
         };
         let state = Mutex::new(State { pin, sent: since.clone(), ..State::default() });
         let bookmark = Arc::new(Bookmark { key, since, state, bookmarks: self.clone() });
