@@ -14,7 +14,7 @@ use super::{
     rules::HealthStatus,
     sql,
 };
-use crate::platform::{auth::Principal, error::Result};
+use crate::platform::{auth::Principal, error::Result, unit::Lines};
 
 /// What a report of health came to.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,22 +107,28 @@ struct Recommended {
 }
 
 /// A call of `update_session_health`.
-struct UpdateHealth<'a> {
+struct UpdateHealth {
     company_id: Uuid,
-    session_id: &'a str,
-    user_id: &'a str,
+    caller: String,
+    session_id: String,
+    user_id: String,
     status: HealthStatus,
-    metrics: Option<&'a Value>,
+    metrics: Option<Value>,
     epoch: Option<i32>,
 }
 
-impl FunctionCall for UpdateHealth<'_> {
+impl FunctionCall for UpdateHealth {
     const FUNCTION: &'static str = "update_session_health";
     type Outcome = Reported;
 
     async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
-        let Self { company_id, session_id, user_id, status, metrics, epoch } = *self;
-        sql::update_session_health(connection, company_id, session_id, user_id, status.as_str(), metrics, epoch).await
+        let Self { company_id, session_id, user_id, status, metrics, epoch, .. } = self;
+        let (status, metrics) = (status.as_str(), metrics.as_ref());
+        sql::update_session_health(connection, *company_id, session_id, user_id, status, metrics, *epoch).await
+    }
+
+    fn lines(&self) -> Lines {
+        call::lines(self.company_id, &self.session_id, &self.caller)
     }
 }
 
@@ -141,8 +147,9 @@ impl Sessions {
         epoch: Option<i32>,
     ) -> Result<Reported> {
         rights::may_report(principal, session_id, user_id)?;
-        let company_id = principal.company_id;
-        self.call(&UpdateHealth { company_id, session_id, user_id, status, metrics, epoch }).await
+        let (company_id, caller) = (principal.company_id, principal.subject.clone());
+        let (session_id, user_id, metrics) = (session_id.to_owned(), user_id.to_owned(), metrics.cloned());
+        self.call(UpdateHealth { company_id, caller, session_id, user_id, status, metrics, epoch }).await
     }
 
     /// The health of a session's participants; empty for an unknown session.

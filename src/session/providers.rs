@@ -9,22 +9,27 @@ use super::{Sessions, call::FunctionCall, record::ProviderRecord, sql};
 use crate::platform::{
     auth::{Principal, Role},
     error::{Error, Result},
+    unit::Lines,
 };
 
 /// A call of `set_session_providers`.
-struct SetProviders<'a> {
+struct SetProviders {
     company_id: Uuid,
-    names: &'a [String],
-    enabled: &'a [bool],
-    actor: &'a str,
+    names: Vec<String>,
+    enabled: Vec<bool>,
+    actor: String,
 }
 
-impl FunctionCall for SetProviders<'_> {
+impl FunctionCall for SetProviders {
     const FUNCTION: &'static str = "set_session_providers";
     type Outcome = IgnoredAny;
 
     async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
-        sql::set_session_providers(connection, self.company_id, self.names, self.enabled, self.actor).await
+        sql::set_session_providers(connection, self.company_id, &self.names, &self.enabled, &self.actor).await
+    }
+
+    fn lines(&self) -> Lines {
+        Lines { subject: Some((self.company_id, self.company_id)), caller: None }
     }
 }
 
@@ -47,14 +52,14 @@ impl Sessions {
     pub async fn set_providers(
         &self,
         principal: &Principal,
-        names: &[String],
-        enabled: &[bool],
+        names: Vec<String>,
+        enabled: Vec<bool>,
     ) -> Result<Vec<ProviderRecord>> {
         if principal.role != Role::Admin {
             return Err(Error::forbidden("only an admin sets the company's providers"));
         }
-        let (company_id, actor) = (principal.company_id, &*principal.subject);
-        self.call(&SetProviders { company_id, names, enabled, actor }).await?;
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.call(SetProviders { company_id, names, enabled, actor }).await?;
         self.providers(principal).await
     }
 }

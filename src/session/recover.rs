@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::{
     Sessions,
-    call::FunctionCall,
+    call::{self, FunctionCall},
     rights,
     rules::{RecoveryKind, RecoveryOutcome},
     sql,
 };
-use crate::platform::{auth::Principal, error::Result};
+use crate::platform::{auth::Principal, error::Result, unit::Lines};
 
 /// A report that a provider fails.
 #[derive(Debug, Clone)]
@@ -53,17 +53,22 @@ pub struct Recovered {
 }
 
 /// A call of `coordinate_provider_recovery`.
-struct Recover<'a> {
+struct Recover {
     company_id: Uuid,
-    recovery: &'a Recovery,
+    caller: String,
+    recovery: Recovery,
 }
 
-impl FunctionCall for Recover<'_> {
+impl FunctionCall for Recover {
     const FUNCTION: &'static str = "coordinate_provider_recovery";
     type Outcome = Recovered;
 
     async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
-        sql::coordinate_provider_recovery(connection, self.company_id, self.recovery).await
+        sql::coordinate_provider_recovery(connection, self.company_id, &self.recovery).await
+    }
+
+    fn lines(&self) -> Lines {
+        call::lines(self.company_id, &self.recovery.session_id, &self.caller)
     }
 }
 
@@ -74,7 +79,8 @@ impl Sessions {
     /// `BAD_USER_INPUT`, `NOT_FOUND`, `CONFLICT` when nothing is chosen or the session has ended, `FORBIDDEN`.
     pub async fn recover(&self, principal: &Principal, recovery: &Recovery) -> Result<Recovered> {
         rights::may_report(principal, &recovery.session_id, &recovery.initiated_by)?;
-        let recovered = self.call(&Recover { company_id: principal.company_id, recovery }).await?;
+        let (company_id, caller) = (principal.company_id, principal.subject.clone());
+        let recovered = self.call(Recover { company_id, caller, recovery: recovery.clone() }).await?;
         metrics::counter!("switchboard_session_recoveries_total", "outcome" => recovered.outcome.label()).increment(1);
         Ok(recovered)
     }

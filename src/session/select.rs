@@ -5,8 +5,12 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Sessions, call::FunctionCall, rights, sql};
-use crate::platform::{auth::Principal, error::Result};
+use super::{
+    Sessions,
+    call::{self, FunctionCall},
+    rights, sql,
+};
+use crate::platform::{auth::Principal, error::Result, unit::Lines};
 
 /// A session's provider.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,21 +30,26 @@ pub struct Choice {
 }
 
 /// A call of `select_session_provider`.
-struct Select<'a> {
+struct Select {
     company_id: Uuid,
-    session_id: &'a str,
-    user_id: &'a str,
-    provider: &'a str,
-    room_id: &'a str,
+    caller: String,
+    session_id: String,
+    user_id: String,
+    provider: String,
+    room_id: String,
 }
 
-impl FunctionCall for Select<'_> {
+impl FunctionCall for Select {
     const FUNCTION: &'static str = "select_session_provider";
     type Outcome = Choice;
 
     async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
-        let Self { company_id, session_id, user_id, provider, room_id } = *self;
-        sql::select_session_provider(connection, company_id, session_id, user_id, provider, room_id).await
+        let Self { company_id, session_id, user_id, provider, room_id, .. } = self;
+        sql::select_session_provider(connection, *company_id, session_id, user_id, provider, room_id).await
+    }
+
+    fn lines(&self) -> Lines {
+        call::lines(self.company_id, &self.session_id, &self.caller)
     }
 }
 
@@ -58,6 +67,14 @@ impl Sessions {
         room_id: &str,
     ) -> Result<Choice> {
         rights::may_report(principal, session_id, user_id)?;
-        self.call(&Select { company_id: principal.company_id, session_id, user_id, provider, room_id }).await
+        self.call(Select {
+            company_id: principal.company_id,
+            caller: principal.subject.clone(),
+            session_id: session_id.to_owned(),
+            user_id: user_id.to_owned(),
+            provider: provider.to_owned(),
+            room_id: room_id.to_owned(),
+        })
+        .await
     }
 }

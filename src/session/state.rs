@@ -5,10 +5,18 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Sessions, call::FunctionCall, record::UserRecord, rights, rules::ConnectionState, sql};
+use super::{
+    Sessions,
+    call::{self, FunctionCall},
+    record::UserRecord,
+    rights,
+    rules::ConnectionState,
+    sql,
+};
 use crate::platform::{
     auth::Principal,
     error::{Error, Result},
+    unit::Lines,
 };
 
 /// A participant's state.
@@ -35,17 +43,22 @@ pub struct UserState {
 }
 
 /// A call of `update_user_session_state`.
-struct UpdateState<'a> {
+struct UpdateState {
     company_id: Uuid,
-    state: &'a UserState,
+    caller: String,
+    state: UserState,
 }
 
-impl FunctionCall for UpdateState<'_> {
+impl FunctionCall for UpdateState {
     const FUNCTION: &'static str = "update_user_session_state";
     type Outcome = IgnoredAny;
 
     async fn call(&self, connection: &mut PgConnection) -> Result<Value> {
-        sql::update_user_session_state(connection, self.company_id, self.state).await
+        sql::update_user_session_state(connection, self.company_id, &self.state).await
+    }
+
+    fn lines(&self) -> Lines {
+        call::lines(self.company_id, &self.state.session_id, &self.caller)
     }
 }
 
@@ -57,7 +70,7 @@ impl Sessions {
     pub async fn update_state(&self, principal: &Principal, state: &UserState) -> Result<UserRecord> {
         rights::may_report(principal, &state.session_id, &state.user_id)?;
         let company_id = principal.company_id;
-        self.call(&UpdateState { company_id, state }).await?;
+        self.call(UpdateState { company_id, caller: principal.subject.clone(), state: state.clone() }).await?;
         let mut connection = self.work.pool().acquire().await?;
         let found = sql::find_user(&mut connection, company_id, &state.session_id, &state.user_id).await?;
         found.ok_or_else(|| Error::not_found("participant"))

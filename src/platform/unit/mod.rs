@@ -203,21 +203,42 @@ impl UnitOfWork {
         V: Verb + Send + 'static,
         V::Outcome: 'static,
     {
+        self.run_in_place(verb, Scope::Transaction).await
+    }
+
+    /// As [`UnitOfWork::run`], for a verb whose one statement is its own transaction: it saves the round trips of another
+    /// one around it.
+    ///
+    /// # Errors
+    /// As for `run`.
+    pub async fn run_statement<V>(&self, verb: V) -> Result<V::Outcome>
+    where
+        V: Verb + Send + 'static,
+        V::Outcome: 'static,
+    {
+        self.run_in_place(verb, Scope::Statement).await
+    }
+
+    async fn run_in_place<V>(&self, verb: V, scope: Scope) -> Result<V::Outcome>
+    where
+        V: Verb + Send + 'static,
+        V::Outcome: 'static,
+    {
         let place = self.gate.enter(verb.lines()).await?;
         let work = self.clone();
         let run = async move {
-            let outcome = work.run_here(&verb).await;
+            let outcome = work.run_here(&verb, scope).await;
             drop(place);
             outcome
         };
         tokio::spawn(run.in_current_span()).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
-    async fn run_here<V: Verb>(&self, verb: &V) -> Result<V::Outcome> {
+    async fn run_here<V: Verb>(&self, verb: &V, scope: Scope) -> Result<V::Outcome> {
         let pool = &self.pools.requests;
         let mut connection = pool.acquire().await?;
         let time = pool::deadline(pool);
-        if let Ok(outcome) = tokio::time::timeout(time, self.run_on(&mut connection, verb)).await {
+        if let Ok(outcome) = tokio::time::timeout(time, self.repeat(&mut connection, verb, scope)).await {
             return outcome;
         }
         pool::close_hard(connection);
