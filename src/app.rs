@@ -71,17 +71,8 @@ impl App {
     /// Starts a server on a migrated database; `secret` signs and verifies HS256 tokens. Returns when it listens and
     /// reads the event log.
     pub async fn start(mut settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
+        check(&settings)?;
         let development = settings.auth.dev;
-        if development && !settings.http.listen.ip().is_loopback() {
-            return Err(Error::invalid(
-                "SWITCHBOARD_DEV",
-                format!(
-                    "development mode lets anonymous callers in, so it needs a loopback address, not {}",
-                    settings.http.listen
-                ),
-            ));
-        }
-        settings.operation.check(settings.guard.execution_timeout)?;
         http::fit_descriptors(&mut settings.http, settings.database.database_connections);
         let options = db::connection_options(database, &settings.database);
         let pools = db::Pools::new(&options, &settings.database);
@@ -93,15 +84,13 @@ impl App {
         let authenticator =
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
         let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
-        let (mut timers, mut background) = (Vec::new(), Vec::new());
-        let mut timers_for_people = Vec::new();
+        let (mut timers, mut timers_for_people) = (Vec::new(), Vec::new());
         for concept in concepts::all() {
             timers.extend(concept.timers);
             timers_for_people.extend(concept.timers_for_people);
-            background.extend(concept.tasks);
         }
         let (last_read, last_timers) = (notifier.last_read().clone(), waker.last_look().clone());
-        background.extend(concepts::tasks(&work, &settings));
+        let mut background = concepts::tasks(&work, &settings);
         let scheduler = Scheduler::new(work.clone(), waker.clone(), timers);
 
         let shutdown = Shutdown::default();
@@ -208,6 +197,18 @@ impl App {
 }
 
 /// Listens on `address`, which the setting of this name gives.
+/// Refuses settings that are each within their bounds but not together.
+fn check(settings: &Settings) -> Result<()> {
+    let listen = settings.http.listen;
+    if settings.auth.dev && !listen.ip().is_loopback() {
+        return Err(Error::invalid(
+            "SWITCHBOARD_DEV",
+            format!("development mode lets anonymous callers in, so it needs a loopback address, not {listen}"),
+        ));
+    }
+    settings.operation.check(settings.guard.execution_timeout)
+}
+
 async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |error| Error::invalid(setting, format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(refused)?;

@@ -52,7 +52,7 @@ pub fn all() -> Vec<Concept> {
     ]
 }
 
-/// The background tasks of concepts that need the database or their settings.
+/// The background tasks of all concepts.
 pub fn tasks(work: &UnitOfWork, settings: &Settings) -> Vec<Task> {
     let mut tasks = operation::tasks(work);
     tasks.extend(session::tasks(work, &settings.session));

@@ -14,7 +14,6 @@ pub fn concept() -> Concept {
         subjects: &[],
         timers: Vec::new(),
         timers_for_people: &[],
-        tasks: Vec::new(),
         fields: &[("Query.events", Access::COMPANY), ("Query.logCursor", Access::Credential)],
     }
 }

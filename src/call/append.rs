@@ -19,7 +19,7 @@ use crate::platform::{
     clock,
     error::{Error, Result},
     event::{NewEvent, Subject},
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
 /// A line of a transcript.
@@ -54,18 +54,18 @@ pub struct NewCallMessage {
     pub text: String,
 }
 
-struct Append<'a> {
+struct Append {
     company_id: Uuid,
-    actor: &'a str,
+    actor: String,
     id: Uuid,
-    new: &'a NewCallMessage,
+    new: NewCallMessage,
 }
 
-impl Verb for Append<'_> {
+impl Verb for Append {
     type Outcome = CallMessage;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<CallMessage> {
-        let NewCallMessage { name, role, text } = self.new;
+        let NewCallMessage { name, role, text } = &self.new;
         let locked = LockedCall::lock(unit, self.company_id, name).await?;
         let locked = locked.ok_or_else(|| Error::not_found("call"))?;
         if locked.call.finalized_at.is_some() {
@@ -81,10 +81,14 @@ impl Verb for Append<'_> {
         let message = CallMessage { company_id, call_id, number, id, role, text, inserted_at };
         sql::insert_message(unit.connection(), &message).await?;
         let subject = Subject::new(CALL_MESSAGES, call_id);
-        let event = NewEvent::new(company_id, subject, number, MESSAGE_ADDED, Some(self.actor), &message, None)?;
+        let event = NewEvent::new(company_id, subject, number, MESSAGE_ADDED, Some(&self.actor), &message, None)?;
         unit.changes().event(event);
         unit.changes().count("switchboard_call_messages_total", &[]);
         Ok(message)
+    }
+
+    fn lines(&self) -> Lines {
+        self.new.name.lines(self.company_id, &self.actor)
     }
 }
 
@@ -94,9 +98,9 @@ impl Calls {
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND`; `CONFLICT` for a call that is finalized or queued.
     #[tracing::instrument(name = "call.append", skip_all)]
-    pub async fn append(&self, principal: &Principal, new: &NewCallMessage) -> Result<CallMessage> {
+    pub async fn append(&self, principal: &Principal, new: NewCallMessage) -> Result<CallMessage> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&Append { company_id, actor, id: clock::new_id(), new }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(Append { company_id, actor, id: clock::new_id(), new }).await
     }
 }

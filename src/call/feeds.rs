@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,10 +13,11 @@ use super::{
     sql,
 };
 use crate::platform::{
-    auth::Principal,
+    auth::{Caller, Principal},
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
-    subscription::{ChangeOperation, Feed, Versioned},
+    graphql::{audience::Audience, source::ShownFeed},
+    subscription::{ChangeOperation, Feed, Versioned, project},
 };
 
 /// Which calls a stream shows.
@@ -113,14 +115,17 @@ impl Feed for CallFeed {
     }
 
     fn project(&self, event: &Event) -> Result<Option<(ChangeOperation, Self::Record)>> {
-        let call = event.record::<CallRecord>()?;
-        let before = event.before::<CallRecord>()?.is_some_and(|before| self.filter.admits(&before));
-        let operation = match (before, self.filter.admits(&call)) {
-            (false, false) => return Ok(None),
-            (false, true) => ChangeOperation::Insert,
-            (true, true) => ChangeOperation::Update,
-            (true, false) => ChangeOperation::Delete,
-        };
-        Ok(Some((operation, call)))
+        project(event, |call| Some(Arc::clone(call)), |call| self.filter.admits(call))
+    }
+}
+
+/// A company's servers and operators see the same of all calls of their company, always.
+impl ShownFeed for CallFeed {
+    fn audience(&self) -> Audience {
+        Audience::of(Caller::Known(Arc::new(self.principal.of_role_alone())))
+    }
+
+    fn sees_now<'a>(&'a self, _context: &'a Context<'_>, _record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(true) })
     }
 }

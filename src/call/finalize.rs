@@ -26,7 +26,7 @@ use crate::platform::{
     auth::Principal,
     error::{Error, Result},
     event::{Interest, hub::Scope},
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
 /// What became of finalizing.
@@ -45,20 +45,24 @@ enum Looked {
     Draining(Duration),
 }
 
-struct Finalize<'a> {
+struct Finalize {
     company_id: Uuid,
-    actor: Option<&'a str>,
+    actor: String,
     id: Uuid,
     /// Longest wait for running operations from now on; `None`: as set before.
     drain: Option<time::Duration>,
 }
 
-impl Verb for Finalize<'_> {
+impl Verb for Finalize {
     type Outcome = Looked;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Looked> {
         let locked = LockedCall::lock_id(unit, self.company_id, self.id).await?;
-        look(unit, locked.ok_or_else(|| Error::not_found("call"))?, self.actor, self.drain).await
+        look(unit, locked.ok_or_else(|| Error::not_found("call"))?, Some(&self.actor), self.drain).await
+    }
+
+    fn lines(&self) -> Lines {
+        CallName::Id(self.id).lines(self.company_id, &self.actor)
     }
 }
 
@@ -126,10 +130,10 @@ impl Calls {
         let interest = |subject_type| Interest { company_id, subject_type, scope: Scope::Subject(id.to_string()) };
         // Before the first look, so that no event after it is missed.
         let subscription = self.hub.subscribe(vec![interest(CALL), interest(CALL_OPERATIONS)]);
-        let actor = Some(principal.subject.as_str());
         let mut drain = Some(drain);
         loop {
-            let wait = match self.work.run(&Finalize { company_id, actor, id, drain }).await? {
+            let wait = match self.work.run(Finalize { company_id, actor: principal.subject.clone(), id, drain }).await?
+            {
                 Looked::Done(outcome, call) => return Ok((outcome, *call)),
                 Looked::Draining(wait) => wait,
             };

@@ -15,21 +15,21 @@ use crate::platform::{
     auth::Principal,
     clock,
     error::{Error, Result},
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
-struct HangUp<'a> {
+struct HangUp {
     company_id: Uuid,
-    actor: &'a str,
+    actor: String,
     id: Uuid,
-    name: &'a CallName,
+    name: CallName,
 }
 
-impl Verb for HangUp<'_> {
+impl Verb for HangUp {
     type Outcome = (HangUpOutcome, Option<CallRecord>);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let id = match self.name {
+        let id = match &self.name {
             CallName::Id(id) => *id,
             CallName::ControlId(name) => {
                 let Some(id) = sql::lock_name(unit.connection(), self.company_id, name).await? else {
@@ -43,8 +43,12 @@ impl Verb for HangUp<'_> {
         };
         let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
         let locked = locked.ok_or_else(|| Error::not_found("call"))?;
-        let (outcome, call) = hang_up(unit, locked, Some(self.actor)).await?;
+        let (outcome, call) = hang_up(unit, locked, Some(&self.actor)).await?;
         Ok((outcome, Some(call)))
+    }
+
+    fn lines(&self) -> Lines {
+        self.name.lines(self.company_id, &self.actor)
     }
 }
 
@@ -67,33 +71,37 @@ pub(super) async fn hang_up(
     Ok((outcome, locked.write(unit, event_type, actor).await?))
 }
 
-struct Schedule<'a> {
+struct Schedule {
     company_id: Uuid,
-    actor: &'a str,
-    name: &'a CallName,
+    actor: String,
+    name: CallName,
     after: Option<Duration>,
 }
 
-impl Verb for Schedule<'_> {
+impl Verb for Schedule {
     type Outcome = (Option<OffsetDateTime>, CallRecord);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let locked = LockedCall::lock(unit, self.company_id, self.name).await?;
+        let locked = LockedCall::lock(unit, self.company_id, &self.name).await?;
         let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
         let call = &mut locked.call;
         if matches!(call.status, CallStatus::Queued | CallStatus::Reserved) && !call.dialing {
             return Err(Error::conflict("the call was not dialled yet"));
         }
         if call.status.is_over() {
-            return Ok((None, locked.write(unit, CALL_HANG_UP_SCHEDULED, Some(self.actor)).await?));
+            return Ok((None, locked.write(unit, CALL_HANG_UP_SCHEDULED, Some(&self.actor)).await?));
         }
         if self.after == Some(Duration::ZERO) {
-            let (_, call) = hang_up(unit, locked, Some(self.actor)).await?;
+            let (_, call) = hang_up(unit, locked, Some(&self.actor)).await?;
             return Ok((call.hang_up_at, call));
         }
         call.hang_up_at = self.after.map(|after| locked.now + after);
-        let call = locked.write(unit, CALL_HANG_UP_SCHEDULED, Some(self.actor)).await?;
+        let call = locked.write(unit, CALL_HANG_UP_SCHEDULED, Some(&self.actor)).await?;
         Ok((call.hang_up_at, call))
+    }
+
+    fn lines(&self) -> Lines {
+        self.name.lines(self.company_id, &self.actor)
     }
 }
 
@@ -104,10 +112,10 @@ impl Calls {
     /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND` for an unknown id; `RATE_LIMITED` when too much is
     /// parked.
     #[tracing::instrument(name = "call.hang_up", skip_all)]
-    pub async fn hang_up(&self, principal: &Principal, name: &CallName) -> Result<(HangUpOutcome, Option<CallRecord>)> {
+    pub async fn hang_up(&self, principal: &Principal, name: CallName) -> Result<(HangUpOutcome, Option<CallRecord>)> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&HangUp { company_id, actor, id: clock::new_id(), name }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(HangUp { company_id, actor, id: clock::new_id(), name }).await
     }
 
     /// Hangs a call up later. Replaces the earlier time; `None` cancels it, zero means now. On a call that ends nothing is
@@ -119,11 +127,11 @@ impl Calls {
     pub async fn schedule_hang_up(
         &self,
         principal: &Principal,
-        name: &CallName,
+        name: CallName,
         after: Option<Duration>,
     ) -> Result<(Option<OffsetDateTime>, CallRecord)> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&Schedule { company_id, actor, name, after }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(Schedule { company_id, actor, name, after }).await
     }
 }

@@ -3,6 +3,8 @@
 //! Locks: the call's name at the provider, if the verb may park news under it or gives it; then the call. The record is
 //! read in a statement after the lock.
 
+use std::collections::HashSet;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -46,6 +48,25 @@ impl LockedCall {
         let call = sql::find_calls(unit.connection(), company_id, &[id]).await?.pop();
         let call = call.ok_or_else(|| Error::internal("a locked call is gone"))?;
         Ok(Some(Self { now, before: call.clone(), call }))
+    }
+
+    /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well. Never waits.
+    pub(super) async fn try_lock(
+        unit: &mut Unit<'_>,
+        company_id: Uuid,
+        ids: &[Uuid],
+    ) -> Result<(Vec<Self>, HashSet<Uuid>)> {
+        let locked = sql::try_lock_calls(unit.connection(), company_id, ids).await?;
+        let now = sql::now(unit.connection()).await?;
+        let (mut held, mut others) = (Vec::new(), HashSet::new());
+        for call in sql::find_calls(unit.connection(), company_id, ids).await? {
+            if locked.contains(&call.id) {
+                held.push(Self { now, before: call.clone(), call });
+            } else {
+                others.insert(call.id);
+            }
+        }
+        Ok((held, others))
     }
 
     /// True if the record is another one than was read.

@@ -85,7 +85,6 @@ pub fn concept() -> Concept {
         subjects: record::SUBJECTS,
         timers: timers::handlers(),
         timers_for_people: &[],
-        tasks: Vec::new(),
         fields: rights::FIELDS,
     }
 }

@@ -31,7 +31,7 @@ use crate::platform::{
     clock,
     error::{Error, Result},
     event::{NewEvent, Subject},
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
 /// How long after a completed hang-up the end must be reported, else somebody must hang up again.
@@ -211,15 +211,15 @@ pub struct NewOperation {
     pub lease: Duration,
 }
 
-struct Begin<'a> {
+struct Begin {
     company_id: Uuid,
     principal: String,
-    actor: &'a str,
+    actor: String,
     id: Uuid,
-    new: &'a NewOperation,
+    new: NewOperation,
 }
 
-impl Begin<'_> {
+impl Begin {
     /// The caller asks again for what it has begun.
     fn again(&self, own: &Operation, locked: &LockedCall) -> Result<Option<Operation>> {
         if own.kind != self.new.kind || own.state != OperationState::Running {
@@ -236,7 +236,7 @@ impl Begin<'_> {
         locked: &mut LockedCall,
         operations: &mut Operations,
     ) -> Result<(BeginOutcome, Option<Operation>)> {
-        let NewOperation { kind, request_id, lease, .. } = self.new;
+        let NewOperation { kind, request_id, lease, .. } = &self.new;
         let own = operations.list.iter().find(|it| it.principal == self.principal && it.request_id == *request_id);
         if let Some(own) = own.cloned() {
             let Some(renewed) = self.again(&own, locked)? else { return Ok((BeginOutcome::CallEnded, None)) };
@@ -265,7 +265,7 @@ impl Begin<'_> {
             expires_at: locked.now + *lease,
             began_at: locked.now,
         };
-        operations.put(unit, operation.clone(), OPERATION_BEGUN, Some(self.actor)).await?;
+        operations.put(unit, operation.clone(), OPERATION_BEGUN, Some(&self.actor)).await?;
         match kind {
             OperationKind::Dial => locked.call.dialing = true,
             OperationKind::HangUp => locked.call.hanging_up = true,
@@ -275,7 +275,7 @@ impl Begin<'_> {
     }
 }
 
-impl Verb for Begin<'_> {
+impl Verb for Begin {
     type Outcome = (BeginOutcome, Option<Operation>);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
@@ -288,7 +288,7 @@ impl Verb for Begin<'_> {
         let mut operations = Operations::read(unit, &mut locked, Some(own)).await?;
         let (outcome, operation) = self.begin(unit, &mut locked, &mut operations).await?;
         operations.finish(unit).await?;
-        locked.write(unit, CALL_OPERATION_CHANGED, Some(self.actor)).await?;
+        locked.write(unit, CALL_OPERATION_CHANGED, Some(&self.actor)).await?;
         let label = match outcome {
             BeginOutcome::Begun => "begun",
             BeginOutcome::CallEnded => "call_ended",
@@ -296,6 +296,10 @@ impl Verb for Begin<'_> {
         };
         unit.changes().count("switchboard_call_operations_total", &[("outcome", label)]);
         Ok((outcome, operation))
+    }
+
+    fn lines(&self) -> Lines {
+        self.new.name.lines(self.company_id, &self.actor)
     }
 }
 
@@ -319,14 +323,14 @@ pub struct Completed {
     pub call_active: bool,
 }
 
-struct Complete<'a> {
+struct Complete {
     company_id: Uuid,
     principal: String,
-    actor: &'a str,
-    done: &'a CompletedOperation,
+    actor: String,
+    done: CompletedOperation,
 }
 
-impl Complete<'_> {
+impl Complete {
     async fn complete(
         &self,
         unit: &mut Unit<'_>,
@@ -339,7 +343,7 @@ impl Complete<'_> {
         let Some(own) = own.cloned() else { return Ok(false) };
         let kind = own.kind;
         let completed = Operation { state: OperationState::Completed, ..own };
-        operations.put(unit, completed, OPERATION_COMPLETED, Some(self.actor)).await?;
+        operations.put(unit, completed, OPERATION_COMPLETED, Some(&self.actor)).await?;
         let call = &mut locked.call;
         match kind {
             OperationKind::Dial => {
@@ -359,7 +363,7 @@ impl Complete<'_> {
     }
 }
 
-impl Verb for Complete<'_> {
+impl Verb for Complete {
     type Outcome = Completed;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Completed> {
@@ -370,10 +374,14 @@ impl Verb for Complete<'_> {
         let mut operations = Operations::read(unit, &mut locked, None).await?;
         let completed = self.complete(unit, &mut locked, &mut operations).await?;
         operations.finish(unit).await?;
-        let call = locked.write(unit, CALL_OPERATION_CHANGED, Some(self.actor)).await?;
+        let call = locked.write(unit, CALL_OPERATION_CHANGED, Some(&self.actor)).await?;
         let label = if completed { "completed" } else { "not_running" };
         unit.changes().count("switchboard_call_operations_total", &[("outcome", label)]);
         Ok(Completed { completed, call_active: rules::inactive(Some(&call)).is_none() })
+    }
+
+    fn lines(&self) -> Lines {
+        Lines { caller: Some((self.company_id, self.actor.clone())), ..Lines::default() }
     }
 }
 
@@ -387,11 +395,11 @@ impl Calls {
     pub async fn begin_operation(
         &self,
         principal: &Principal,
-        new: &NewOperation,
+        new: NewOperation,
     ) -> Result<(BeginOutcome, Option<Operation>)> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&Begin { company_id, principal: rights::name(principal), actor, id: clock::new_id(), new }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(Begin { company_id, principal: rights::name(principal), actor, id: clock::new_id(), new }).await
     }
 
     /// Completes an operation. A stale token, or another caller's, completes nothing.
@@ -399,9 +407,9 @@ impl Calls {
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
     #[tracing::instrument(name = "call.complete_operation", skip_all)]
-    pub async fn complete_operation(&self, principal: &Principal, done: &CompletedOperation) -> Result<Completed> {
+    pub async fn complete_operation(&self, principal: &Principal, done: CompletedOperation) -> Result<Completed> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&Complete { company_id, principal: rights::name(principal), actor, done }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(Complete { company_id, principal: rights::name(principal), actor, done }).await
     }
 }

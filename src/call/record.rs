@@ -6,7 +6,10 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::rules::{CallStatus, CallType, EndReason};
-use crate::platform::{concept::SubjectType, unit::Record};
+use crate::platform::{
+    concept::SubjectType,
+    unit::{Lines, Record},
+};
 
 /// Subject of a call's events.
 pub const CALL: &str = "call";
@@ -204,4 +207,15 @@ pub enum CallName {
     Id(Uuid),
     /// The provider's name.
     ControlId(String),
+}
+
+impl CallName {
+    /// Where a verb on this call waits before it takes a connection; `caller`: the claim `sub`.
+    pub(super) fn lines(&self, company_id: Uuid, caller: &str) -> Lines {
+        let subject = match self {
+            Self::Id(id) => Some((company_id, *id)),
+            Self::ControlId(_) => None,
+        };
+        Lines { subject, caller: Some((company_id, caller.to_owned())) }
+    }
 }

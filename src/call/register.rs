@@ -14,7 +14,7 @@ use crate::platform::{
     auth::Principal,
     clock,
     error::{Error, Result},
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
 /// A call that began at the provider. Its fields are within their bounds.
@@ -34,18 +34,18 @@ pub struct NewCall {
     pub user_data: Option<Value>,
 }
 
-struct Register<'a> {
+struct Register {
     company_id: Uuid,
-    actor: &'a str,
+    actor: String,
     id: Uuid,
-    new: &'a NewCall,
+    new: NewCall,
 }
 
-impl Verb for Register<'_> {
+impl Verb for Register {
     type Outcome = CallRecord;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<CallRecord> {
-        let Self { company_id, actor, id, new } = *self;
+        let Self { company_id, id, ref actor, ref new } = *self;
         let name = &new.call_control_id;
         if let Some(known) = sql::lock_name(unit.connection(), company_id, name).await? {
             let known = sql::find_calls(unit.connection(), company_id, &[known]).await?.pop();
@@ -108,6 +108,10 @@ impl Verb for Register<'_> {
         }
         Ok(call)
     }
+
+    fn lines(&self) -> Lines {
+        Lines { caller: Some((self.company_id, self.actor.clone())), ..Lines::default() }
+    }
 }
 
 impl Calls {
@@ -116,9 +120,9 @@ impl Calls {
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers; `CONFLICT` if the name is of another user's call.
     #[tracing::instrument(name = "call.register", skip_all)]
-    pub async fn register(&self, principal: &Principal, new: &NewCall) -> Result<CallRecord> {
+    pub async fn register(&self, principal: &Principal, new: NewCall) -> Result<CallRecord> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&Register { company_id, actor, id: clock::new_id(), new }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(Register { company_id, actor, id: clock::new_id(), new }).await
     }
 }

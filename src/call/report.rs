@@ -23,7 +23,7 @@ use crate::platform::{
     auth::Principal,
     clock,
     error::{Code, Error, Result},
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
 /// Most news that is parked for one company.
@@ -58,14 +58,14 @@ pub struct Report {
     pub occurred_at: Option<OffsetDateTime>,
 }
 
-struct Tell<'a> {
+struct Tell {
     company_id: Uuid,
-    actor: &'a str,
+    actor: String,
     id: Uuid,
-    report: &'a Report,
+    report: Report,
 }
 
-impl Tell<'_> {
+impl Tell {
     fn occurred_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         self.report.occurred_at.unwrap_or(now).min(now + CLOCK_TOLERANCE)
     }
@@ -102,11 +102,11 @@ impl Tell<'_> {
     }
 }
 
-impl Verb for Tell<'_> {
+impl Verb for Tell {
     type Outcome = (ReportOutcome, Option<CallRecord>);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let Report { name, status, end_reason, assign_call_control_id, .. } = self.report;
+        let Report { name, status, end_reason, assign_call_control_id, .. } = &self.report;
         let is_new = |status: CallStatus| status > CallStatus::Reserved;
         // Names before calls; a caller that gives both locks the smaller name first.
         let mut names: Vec<&str> = assign_call_control_id.as_deref().into_iter().collect();
@@ -144,8 +144,12 @@ impl Verb for Tell<'_> {
         let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
         let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
         unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);
-        let call = locked.write(unit, CALL_REPORTED, Some(self.actor)).await?;
+        let call = locked.write(unit, CALL_REPORTED, Some(&self.actor)).await?;
         Ok((outcome, Some(call)))
+    }
+
+    fn lines(&self) -> Lines {
+        self.report.name.lines(self.company_id, &self.actor)
     }
 }
 
@@ -193,9 +197,9 @@ impl Calls {
     /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND` for an unknown id; `CONFLICT` for a second name, a name
     /// in use, and progress of a call that is still queued; `RATE_LIMITED` when too much is parked.
     #[tracing::instrument(name = "call.report", skip_all)]
-    pub async fn report(&self, principal: &Principal, report: &Report) -> Result<(ReportOutcome, Option<CallRecord>)> {
+    pub async fn report(&self, principal: &Principal, report: Report) -> Result<(ReportOutcome, Option<CallRecord>)> {
         rights::require(principal)?;
-        let (company_id, actor) = (principal.company_id, principal.subject.as_str());
-        self.work.run(&Tell { company_id, actor, id: clock::new_id(), report }).await
+        let (company_id, actor) = (principal.company_id, principal.subject.clone());
+        self.work.run(Tell { company_id, actor, id: clock::new_id(), report }).await
     }
 }

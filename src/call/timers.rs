@@ -12,7 +12,7 @@ use super::{
 };
 use crate::platform::{
     error::{Error, Result},
-    timer::{self, Handler, HandlerRef, Timer},
+    timer::{self, Handler, HandlerRef, Timer, Tried},
     unit::Unit,
 };
 
@@ -24,8 +24,8 @@ impl Handler for HangUpTimer {
     const PURPOSE: &'static str = HANG_UP;
     type Locked = Vec<LockedCall>;
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Vec<LockedCall>> {
-        lock(unit, timers).await
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Vec<LockedCall>>> {
+        try_lock(unit, timers).await
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, locked: Vec<LockedCall>, due: &[Timer]) -> Result<()> {
@@ -44,8 +44,8 @@ impl Handler for RetryTimer {
     const PURPOSE: &'static str = RETRY_HANG_UP;
     type Locked = Vec<LockedCall>;
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Vec<LockedCall>> {
-        lock(unit, timers).await
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Vec<LockedCall>>> {
+        try_lock(unit, timers).await
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, locked: Vec<LockedCall>, due: &[Timer]) -> Result<()> {
@@ -65,8 +65,8 @@ impl Handler for ExpireTimer {
     const PURPOSE: &'static str = EXPIRE;
     type Locked = Vec<LockedCall>;
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Vec<LockedCall>> {
-        lock(unit, timers).await
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Vec<LockedCall>>> {
+        try_lock(unit, timers).await
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, locked: Vec<LockedCall>, due: &[Timer]) -> Result<()> {
@@ -88,8 +88,8 @@ impl Handler for FinalizeTimer {
     const PURPOSE: &'static str = FINALIZE;
     type Locked = Vec<LockedCall>;
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Vec<LockedCall>> {
-        lock(unit, timers).await
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Vec<LockedCall>>> {
+        try_lock(unit, timers).await
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, locked: Vec<LockedCall>, due: &[Timer]) -> Result<()> {
@@ -100,18 +100,13 @@ impl Handler for FinalizeTimer {
     }
 }
 
-/// Locks the calls of some timers, in the order of every other writer.
-async fn lock(unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Vec<LockedCall>> {
-    let mut ids = Vec::with_capacity(timers.len());
-    for timer in timers {
-        ids.push((timer.company_id, timer.subject_id.parse::<Uuid>().map_err(Error::internal)?));
-    }
-    ids.sort_unstable();
-    let mut locked = Vec::with_capacity(ids.len());
-    for (company_id, id) in ids {
-        locked.extend(LockedCall::lock_id(unit, company_id, id).await?);
-    }
-    Ok(locked)
+/// Locks those calls of some timers, which are of one company, that nobody else has locked.
+async fn try_lock(unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Vec<LockedCall>>> {
+    let Some(first) = timers.first() else { return Ok(Tried { locked: Vec::new(), is_held: Vec::new() }) };
+    let ids = timers.iter().map(|timer| timer.subject_id.parse().map_err(Error::internal));
+    let ids = ids.collect::<Result<Vec<Uuid>>>()?;
+    let (locked, others) = LockedCall::try_lock(unit, first.company_id, &ids).await?;
+    Ok(Tried { locked, is_held: ids.iter().map(|id| !others.contains(id)).collect() })
 }
 
 /// Those of the locked calls whose timers are due.

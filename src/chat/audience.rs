@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::rights::Viewer;
 use crate::platform::{
-    auth::{Caller, Credential, Principal, Role},
+    auth::{Caller, Principal, Role},
     graphql::audience::Audience,
 };
 
@@ -26,18 +26,8 @@ impl Viewer {
 
 /// The caller without what no right depends on: of an agent its user, of a server its name, of all their credential.
 fn reduced(principal: &Principal) -> Principal {
-    let &Principal { company_id, role, website_id, agent_id, .. } = principal;
-    let nobody = Principal {
-        company_id,
-        role,
-        subject: String::new(),
-        website_id: None,
-        agent_id: None,
-        session_id: None,
-        expires_at: None,
-        credential: Credential::Token,
-    };
-    match role {
+    let (website_id, agent_id, nobody) = (principal.website_id, principal.agent_id, principal.of_role_alone());
+    match principal.role {
         Role::Consumer => Principal { subject: principal.subject.clone(), website_id, ..nobody },
         Role::Agent => Principal { agent_id, ..nobody },
         Role::Participant | Role::Service | Role::Admin => nobody,
@@ -59,6 +49,7 @@ mod tests {
         record::{ChatRecord, RaceRecord},
         rights::{sees_chat, sees_contract, sees_message, sees_race},
     };
+    use crate::platform::auth::Credential;
 
     /// A few of each, so that equal and different ones meet.
     fn id(number: u8) -> Uuid {

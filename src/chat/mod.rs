@@ -160,7 +160,6 @@ pub fn concept() -> Concept {
         subjects: events::SUBJECTS,
         timers: timers::handlers(),
         timers_for_people: timers::FOR_PEOPLE,
-        tasks: Vec::new(),
         fields: rights::FIELDS,
     }
 }

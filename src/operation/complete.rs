@@ -10,7 +10,7 @@ use super::{
 use crate::platform::{
     auth::Principal,
     error::Result,
-    unit::{Unit, Verb},
+    unit::{Lines, Unit, Verb},
 };
 
 /// A call of `completeChatCall`.
@@ -28,30 +28,34 @@ pub struct Completion {
     pub succeeded: bool,
 }
 
-struct Complete<'a> {
-    key: &'a LineKey,
-    principal: &'a Principal,
-    completion: &'a Completion,
+struct Complete {
+    key: LineKey,
+    principal: Principal,
+    completion: Completion,
     token: i64,
 }
 
-impl Verb for Complete<'_> {
+impl Verb for Complete {
     type Outcome = bool;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<bool> {
-        let name = rights::name(self.principal);
+        let name = rights::name(&self.principal);
         // A line that nobody ever entered is not created for this.
-        if !sql::line_exists(unit.connection(), self.key).await? {
+        if !sql::line_exists(unit.connection(), &self.key).await? {
             return Ok(false);
         }
-        let Completion { call_type, request_id, succeeded, .. } = self.completion;
-        let mut locked = LockedLine::lock(unit, self.key, (&name, request_id), true).await?;
-        let completed = rights::sees(self.principal, locked.parties.as_ref())
+        let Completion { call_type, request_id, succeeded, .. } = &self.completion;
+        let mut locked = LockedLine::lock(unit, &self.key, (&name, request_id), true).await?;
+        let completed = rights::sees(&self.principal, locked.parties.as_ref())
             && locked.draft.complete(&name, request_id, *call_type, self.token, *succeeded);
         locked.write(unit, None).await?;
         let label = if completed { "completed" } else { "not_held" };
         unit.changes().count("switchboard_operation_completions_total", &[("outcome", label)]);
         Ok(completed)
+    }
+
+    fn lines(&self) -> Lines {
+        self.key.lines(&self.principal)
     }
 }
 
@@ -61,10 +65,10 @@ impl Operations {
     /// # Errors
     /// `FORBIDDEN` for participants.
     #[tracing::instrument(name = "operation.complete", skip_all, fields(chat.id = %completion.chat_id))]
-    pub async fn complete(&self, principal: &Principal, completion: &Completion) -> Result<bool> {
+    pub async fn complete(&self, principal: &Principal, completion: Completion) -> Result<bool> {
         rights::may_coordinate(principal)?;
         let Some(token) = completion.token else { return Ok(false) };
         let key = LineKey::new(principal.company_id, &completion.chat_id);
-        self.work.run(&Complete { key: &key, principal, completion, token }).await
+        self.work.run(Complete { key, principal: principal.clone(), completion, token }).await
     }
 }

@@ -28,7 +28,7 @@ use crate::platform::{
     clock,
     error::{Error, Result},
     event::{Interest, hub::Scope},
-    unit::{Unit, UnitOfWork, Verb},
+    unit::{Lines, Unit, UnitOfWork, Verb},
 };
 
 /// A call of `coordinateChatCall`. Its fields are within their bounds.
@@ -47,28 +47,28 @@ pub struct NewRequest {
 }
 
 /// Enters the line.
-struct Arrive<'a> {
-    key: &'a LineKey,
-    principal: &'a Principal,
-    request: &'a Request,
+struct Arrive {
+    key: LineKey,
+    principal: Principal,
+    request: Request,
 }
 
-impl Verb for Arrive<'_> {
+impl Verb for Arrive {
     /// The inner result is the request's; what was reaped is committed also where the request is refused.
     type Outcome = Result<Arrival>;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Result<Arrival>> {
         // Checked before the line is created, and again under the lock: the chat may go to another agent.
         if !self.principal.is_company() {
-            let parties = sql::chat_parties(unit.connection(), self.key).await?;
-            rights::require_sight(self.principal, parties.as_ref())?;
+            let parties = sql::chat_parties(unit.connection(), &self.key).await?;
+            rights::require_sight(&self.principal, parties.as_ref())?;
         }
         let caller = (self.request.principal.as_str(), self.request.request_id.as_str());
-        let mut locked = LockedLine::lock(unit, self.key, caller, false).await?;
-        rights::require_sight(self.principal, locked.parties.as_ref())?;
+        let mut locked = LockedLine::lock(unit, &self.key, caller, false).await?;
+        rights::require_sight(&self.principal, locked.parties.as_ref())?;
         let known = locked.known;
-        let arrival = locked.draft.arrive(self.request, known);
-        locked.write(unit, Some(self.request)).await?;
+        let arrival = locked.draft.arrive(&self.request, known);
+        locked.write(unit, Some(&self.request)).await?;
         unit.changes().count(
             "switchboard_operation_arrivals_total",
             &[(
@@ -82,24 +82,28 @@ impl Verb for Arrive<'_> {
         );
         Ok(arrival)
     }
+
+    fn lines(&self) -> Lines {
+        self.key.lines(&self.principal)
+    }
 }
 
 /// Looks what became of a waiter.
-struct Settle<'a> {
-    key: &'a LineKey,
-    request: &'a Request,
+struct Settle {
+    key: LineKey,
+    request: Request,
     look: Look,
 }
 
-impl Verb for Settle<'_> {
+impl Verb for Settle {
     type Outcome = Settled;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Settled> {
         let caller = (self.request.principal.as_str(), self.request.request_id.as_str());
-        let mut locked = LockedLine::lock(unit, self.key, caller, false).await?;
-        let waiter = sql::find_waiter(unit.connection(), self.key, caller.0, caller.1).await?;
-        let settled = locked.draft.settle(self.request, waiter, self.look);
-        locked.write(unit, Some(self.request)).await?;
+        let mut locked = LockedLine::lock(unit, &self.key, caller, false).await?;
+        let waiter = sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?;
+        let settled = locked.draft.settle(&self.request, waiter, self.look);
+        locked.write(unit, Some(&self.request)).await?;
         let label = match (&settled, self.look) {
             (Settled::Granted(_), Look::Claim | Look::TimeOut) => "granted",
             (Settled::Gone, Look::TimeOut) => "timed_out",
@@ -121,7 +125,8 @@ struct Place {
 
 impl Place {
     async fn look(&mut self, look: Look) -> Result<Settled> {
-        let settled = self.work.run(&Settle { key: &self.key, request: &self.request, look }).await?;
+        let settle = Settle { key: self.key.clone(), request: self.request.clone(), look };
+        let settled = self.work.run(settle).await?;
         self.is_settled = settled != Settled::Waiting;
         Ok(settled)
     }
@@ -135,7 +140,7 @@ impl Drop for Place {
         let (work, key, request) = (self.work.clone(), self.key.clone(), self.request.clone());
         // If this fails, the line gives the place up when its time has passed.
         tokio::spawn(async move {
-            let _ = work.run(&Settle { key: &key, request: &request, look: Look::Abandon }).await;
+            let _ = work.run(Settle { key, request, look: Look::Abandon }).await;
         });
     }
 }
@@ -196,7 +201,8 @@ impl Operations {
         let interest = Interest { company_id: key.company_id, subject_type: OPERATION, scope };
         // Before the request arrives, so that its grant is not missed.
         let subscription = self.hub.subscribe(vec![interest]);
-        let arrived = self.work.run(&Arrive { key: &key, principal, request: &request }).await??;
+        let arrive = Arrive { key: key.clone(), principal: principal.clone(), request: request.clone() };
+        let arrived = self.work.run(arrive).await??;
         if let Arrival::Granted(grant) = arrived {
             return Ok(grant);
         }

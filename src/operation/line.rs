@@ -14,9 +14,10 @@ use super::{
     sql,
 };
 use crate::platform::{
+    auth::Principal,
     error::Result,
     event::{NewEvent, Subject},
-    unit::Unit,
+    unit::{Lines, Unit},
 };
 
 /// Names a line.
@@ -36,6 +37,11 @@ impl LineKey {
         let uuid = Uuid::try_parse(chat_id).ok().filter(|_| chat_id.len() == 36);
         let chat_id = uuid.map_or_else(|| chat_id.to_owned(), |uuid| uuid.to_string());
         Self { company_id, chat_id, uuid }
+    }
+
+    /// Where a verb on this line waits before it takes a connection.
+    pub(super) fn lines(&self, principal: &Principal) -> Lines {
+        Lines { subject: self.uuid.map(|id| (self.company_id, id)), caller: Some(principal.name()) }
     }
 }
 

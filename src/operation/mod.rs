@@ -100,7 +100,6 @@ pub fn concept() -> Concept {
         subjects: &[SubjectType { name: OPERATION, event_types: record::EVENT_TYPES }],
         timers: timers::handlers(),
         timers_for_people: &[],
-        tasks: Vec::new(),
         fields: rights::FIELDS,
     }
 }

@@ -108,7 +108,7 @@ impl Operations {
         let succeeded = outcome.is_ok();
         let completion = Completion { call_type, request_id: granted.request_id, chat_id, token, succeeded };
         // If this fails, the line is free when the lease ends. The mutation has had its effect all the same.
-        if let Err(error) = self.complete(principal, &completion).await {
+        if let Err(error) = self.complete(principal, completion).await {
             tracing::warn!(error = error.chain(), "a mutation could not give its line back");
         }
         outcome

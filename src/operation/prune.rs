@@ -29,7 +29,7 @@ impl Verb for Prune {
 }
 
 /// Deletes old rows, in small steps, until `stop`.
-pub async fn run(work: UnitOfWork, stop: CancellationToken) {
+pub(super) async fn run(work: UnitOfWork, stop: CancellationToken) {
     loop {
         if let Err(error) = prune(&work).await {
             tracing::debug!(error = error.chain(), "could not delete finished operations; will retry");
@@ -44,7 +44,7 @@ pub async fn run(work: UnitOfWork, stop: CancellationToken) {
 ///
 /// # Errors
 /// `UNAVAILABLE`.
-pub async fn prune(work: &UnitOfWork) -> Result<()> {
-    while work.run(&Prune).await? >= AT_ONCE.unsigned_abs() {}
+pub(super) async fn prune(work: &UnitOfWork) -> Result<()> {
+    while work.run(Prune).await? >= AT_ONCE.unsigned_abs() {}
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::platform::{
     error::Result,
-    timer::{self, Handler, HandlerRef, Timer},
+    timer::{self, Handler, HandlerRef, Timer, Tried},
     unit::Unit,
 };
 
@@ -19,27 +19,25 @@ impl Handler for ReapTimer {
     const PURPOSE: &'static str = REAP;
     type Locked = ();
 
-    async fn lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<()> {
-        for key in keys(timers) {
-            sql::lock(unit.connection(), &key).await?;
+    async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<()>> {
+        let mut is_held = Vec::with_capacity(timers.len());
+        for timer in timers {
+            is_held.push(sql::try_lock(unit.connection(), &LineKey::new(timer.company_id, &timer.subject_id)).await?);
         }
-        Ok(())
+        Ok(Tried { locked: (), is_held })
     }
 
     async fn fire(&self, unit: &mut Unit<'_>, (): (), due: &[Timer]) -> Result<()> {
-        for key in keys(due) {
-            // Reaps by itself, and sets the timer for the next holder.
+        for timer in due {
+            let key = LineKey::new(timer.company_id, &timer.subject_id);
+            if !sql::line_exists(unit.connection(), &key).await? {
+                continue;
+            }
+            // Reaps by itself, and sets the timer for the next holder. What it locks is locked already.
             LockedLine::lock(unit, &key, ("", ""), false).await?.write(unit, None).await?;
         }
         Ok(())
     }
-}
-
-/// The lines of some timers, in the order in which they are locked.
-fn keys(timers: &[Timer]) -> Vec<LineKey> {
-    let mut keys: Vec<LineKey> = timers.iter().map(|timer| LineKey::new(timer.company_id, &timer.subject_id)).collect();
-    keys.sort_unstable_by(|one, other| (one.company_id, &one.chat_id).cmp(&(other.company_id, &other.chat_id)));
-    keys
 }
 
 /// What is done when timers of this concept come due.

@@ -1,9 +1,10 @@
 //! What a concept registers with the server: plain data, one value a concept.
 //!
 //! The application lists the concepts once (`src/concepts.rs`) and takes from each value what it needs: the event log's
-//! subjects, the scheduler's handlers, the supervisor's tasks, the rights of its root fields.
+//! subjects, the scheduler's handlers, the rights of its root fields. Background tasks stand on the database and on
+//! settings, so they are made there.
 
-use super::{auth::Role, task::Task, timer::HandlerRef};
+use super::{auth::Role, timer::HandlerRef};
 
 /// What one concept registers.
 pub struct Concept {
@@ -16,8 +17,6 @@ pub struct Concept {
     /// Those of its timers (subject type and purpose) by which people are given time: one that came due while no server
     /// lived fires only some time after service resumed. See [`service`](super::service).
     pub timers_for_people: &'static [(&'static str, &'static str)],
-    /// Its background tasks.
-    pub tasks: Vec<Task>,
     /// Who reaches each of its root fields. A root field of the schema without a row here fails a test.
     pub fields: &'static [RootField],
 }

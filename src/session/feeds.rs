@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,28 +16,21 @@ use super::{
     sql::{self, Listed},
 };
 use crate::platform::{
+    auth::{Caller, Principal, Role},
     error::Result,
     event::{Event, Interest, Subject, hub::Scope},
-    subscription::{ChangeOperation, Feed, Versioned},
+    graphql::{audience::Audience, source::ShownFeed},
+    subscription::{ChangeOperation, Feed, Versioned, project},
 };
 
 /// Most open sessions with which a stream of the whole company begins.
 const SESSIONS_IN_SNAPSHOT: usize = 1_000;
 
-/// What a change means, by whether the record was shown before and is shown now.
-fn operation(before: bool, now: bool) -> Option<ChangeOperation> {
-    match (before, now) {
-        (false, false) => None,
-        (false, true) => Some(ChangeOperation::Insert),
-        (true, true) => Some(ChangeOperation::Update),
-        (true, false) => Some(ChangeOperation::Delete),
-    }
-}
-
 /// The stream `sessionChanged`: open sessions. One that ends is a DELETE.
 #[derive(Debug, Clone)]
 pub(super) struct SessionFeed {
-    pub(super) company_id: Uuid,
+    /// Who reads.
+    pub(super) principal: Arc<Principal>,
     /// `None`: every session of the company.
     pub(super) session_id: Option<String>,
 }
@@ -45,12 +39,12 @@ impl Feed for SessionFeed {
     type Record = Arc<SessionRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.company_id
+        self.principal.company_id
     }
 
     fn interests(&self) -> Vec<Interest> {
         let scope = self.session_id.clone().map_or(Scope::All, Scope::Subject);
-        vec![Interest { company_id: self.company_id, subject_type: SESSION, scope }]
+        vec![Interest { company_id: self.principal.company_id, subject_type: SESSION, scope }]
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -60,10 +54,10 @@ impl Feed for SessionFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             let mut sessions = if let Some(id) = &self.session_id {
-                Vec::from_iter(sql::find_session(connection, self.company_id, id).await?)
+                Vec::from_iter(sql::find_session(connection, self.principal.company_id, id).await?)
             } else {
                 let open = Listed { active: Some(true), ..Listed::default() };
-                sql::list_sessions(connection, self.company_id, &open, SESSIONS_IN_SNAPSHOT).await?
+                sql::list_sessions(connection, self.principal.company_id, &open, SESSIONS_IN_SNAPSHOT).await?
             };
             sessions.retain(|session| session.ended_at.is_none());
             sessions.reverse();
@@ -78,16 +72,15 @@ impl Feed for SessionFeed {
         if event.subject_type != SESSION || self.session_id.as_ref().is_some_and(|id| *id != event.subject_id) {
             return Ok(None);
         }
-        let session = event.record::<SessionRecord>()?;
-        let before = event.before::<SessionRecord>()?.is_some_and(|before| before.ended_at.is_none());
-        Ok(operation(before, session.ended_at.is_none()).map(|operation| (operation, session)))
+        project(event, |session| Some(Arc::clone(session)), |session: &SessionRecord| session.ended_at.is_none())
     }
 }
 
 /// The stream `healthAlerts`: alerts that hold. One that clears is a DELETE.
 #[derive(Debug, Clone)]
 pub(super) struct AlertFeed {
-    pub(super) company_id: Uuid,
+    /// Who reads.
+    pub(super) principal: Arc<Principal>,
     /// `None`: of every session of the company.
     pub(super) session_id: Option<String>,
 }
@@ -96,13 +89,13 @@ impl Feed for AlertFeed {
     type Record = Arc<AlertRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.company_id
+        self.principal.company_id
     }
 
     fn interests(&self) -> Vec<Interest> {
         let of_session = |id: String| Scope::Field("sessionId", id);
         let scope = self.session_id.clone().map_or(Scope::All, of_session);
-        vec![Interest { company_id: self.company_id, subject_type: ALERT, scope }]
+        vec![Interest { company_id: self.principal.company_id, subject_type: ALERT, scope }]
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -111,7 +104,7 @@ impl Feed for AlertFeed {
 
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
-            let alerts = sql::list_alerts(connection, self.company_id, self.session_id.as_deref()).await?;
+            let alerts = sql::list_alerts(connection, self.principal.company_id, self.session_id.as_deref()).await?;
             Ok(alerts.into_iter().map(|alert| Versioned { version: alert.version, record: Arc::new(alert) }).collect())
         })
     }
@@ -120,12 +113,13 @@ impl Feed for AlertFeed {
         if event.subject_type != ALERT {
             return Ok(None);
         }
-        let alert = event.record::<AlertRecord>()?;
-        if self.session_id.as_ref().is_some_and(|id| *id != alert.session_id) {
-            return Ok(None);
-        }
-        let before = event.before::<AlertRecord>()?.is_some_and(|before| before.cleared_at.is_none());
-        Ok(operation(before, alert.cleared_at.is_none()).map(|operation| (operation, alert)))
+        project(
+            event,
+            |alert| Some(Arc::clone(alert)),
+            |alert: &AlertRecord| {
+                alert.cleared_at.is_none() && self.session_id.as_ref().is_none_or(|id| *id == alert.session_id)
+            },
+        )
     }
 }
 
@@ -175,18 +169,19 @@ impl Feed for QualityFeed {
 /// The stream `sessionProviderChanged` of a company.
 #[derive(Debug, Clone)]
 pub(super) struct ProviderFeed {
-    pub(super) company_id: Uuid,
+    /// Who reads.
+    pub(super) principal: Arc<Principal>,
 }
 
 impl Feed for ProviderFeed {
     type Record = Arc<ProviderRecord>;
 
     fn company_id(&self) -> Uuid {
-        self.company_id
+        self.principal.company_id
     }
 
     fn interests(&self) -> Vec<Interest> {
-        vec![Interest { company_id: self.company_id, subject_type: PROVIDER, scope: Scope::All }]
+        vec![Interest { company_id: self.principal.company_id, subject_type: PROVIDER, scope: Scope::All }]
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -195,7 +190,7 @@ impl Feed for ProviderFeed {
 
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
-            let providers = sql::list_providers(connection, self.company_id).await?;
+            let providers = sql::list_providers(connection, self.principal.company_id).await?;
             Ok(providers
                 .into_iter()
                 .map(|provider| Versioned { version: provider.version, record: Arc::new(provider) })
@@ -207,8 +202,52 @@ impl Feed for ProviderFeed {
         if event.subject_type != PROVIDER {
             return Ok(None);
         }
-        let provider = event.record::<ProviderRecord>()?;
-        let before = event.before::<ProviderRecord>()?.is_some();
-        Ok(operation(before, true).map(|operation| (operation, provider)))
+        project(event, |provider: &Arc<ProviderRecord>| Some(Arc::clone(provider)), |_| true)
+    }
+}
+
+/// The caller without what no right of this concept depends on. A participant sees more of itself than of others.
+fn audience(principal: &Principal) -> Audience {
+    let reduced = match principal.role {
+        Role::Participant => Principal {
+            subject: principal.subject.clone(),
+            session_id: principal.session_id.clone(),
+            ..principal.of_role_alone()
+        },
+        _ => principal.of_role_alone(),
+    };
+    Audience::of(Caller::Known(Arc::new(reduced)))
+}
+
+impl ShownFeed for SessionFeed {
+    fn audience(&self) -> Audience {
+        audience(&self.principal)
+    }
+
+    /// Rights do not change with the record.
+    fn sees_now<'a>(&'a self, _context: &'a Context<'_>, _record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+impl ShownFeed for AlertFeed {
+    fn audience(&self) -> Audience {
+        audience(&self.principal)
+    }
+
+    /// Rights do not change with the record.
+    fn sees_now<'a>(&'a self, _context: &'a Context<'_>, _record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+impl ShownFeed for ProviderFeed {
+    fn audience(&self) -> Audience {
+        audience(&self.principal)
+    }
+
+    /// Rights do not change with the record.
+    fn sees_now<'a>(&'a self, _context: &'a Context<'_>, _record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(true) })
     }
 }

@@ -22,6 +22,8 @@ use crate::platform::{
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     company_id: Uuid,
+    /// Claim `sub` of the caller.
+    caller: String,
     session: String,
     user: String,
 }
@@ -48,6 +50,10 @@ impl Batched for Heartbeat {
 
     fn company_id(&self) -> Uuid {
         self.company_id
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.caller)
     }
 
     /// Stands for the session: those who come back wait for its lock together.
@@ -97,6 +103,7 @@ impl Sessions {
         user_id: String,
     ) -> Result<OffsetDateTime> {
         rights::may_report(principal, &session_id, &user_id)?;
-        self.heartbeats.run(Heartbeat { company_id: principal.company_id, session: session_id, user: user_id }).await
+        let (company_id, caller) = (principal.company_id, principal.subject.clone());
+        self.heartbeats.run(Heartbeat { company_id, caller, session: session_id, user: user_id }).await
     }
 }

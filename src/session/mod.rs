@@ -123,12 +123,5 @@ impl Sessions {
 
 /// What this concept registers.
 pub fn concept() -> Concept {
-    Concept {
-        name: "session",
-        subjects: SUBJECTS,
-        timers: Vec::new(),
-        timers_for_people: &[],
-        tasks: Vec::new(),
-        fields: rights::FIELDS,
-    }
+    Concept { name: "session", subjects: SUBJECTS, timers: Vec::new(), timers_for_people: &[], fields: rights::FIELDS }
 }

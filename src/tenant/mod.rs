@@ -54,7 +54,6 @@ pub fn concept() -> Concept {
         subjects: &[SubjectType { name: SUBJECT, event_types: &[API_KEY_CREATED, API_KEY_REVOKED] }],
         timers: Vec::new(),
         timers_for_people: &[],
-        tasks: Vec::new(),
         fields: &[("Query.viewer", Access::Credential)],
     }
 }

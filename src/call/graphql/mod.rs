@@ -20,9 +20,9 @@ use crate::platform::{
     graphql::{
         context::ContextExt as _,
         source::{self, SourceRegistered},
+        stream_event::StreamEvent,
     },
     input,
-    subscription::{self, StreamEvent},
 };
 
 /// What the resolvers of this concept read from the context.
@@ -126,5 +126,5 @@ fn stream(
     let principal = context.principal()?;
     rights::require(principal)?;
     let feed = CallFeed { principal: Arc::clone(principal), filter };
-    Ok(source::shared(context, subscription::subscribe(context.sources(), feed, after)))
+    Ok(source::events(context, feed, after))
 }

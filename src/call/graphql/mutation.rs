@@ -247,7 +247,7 @@ impl CallMutation {
             contact_name: maybe("contactName", input.contact_name)?,
             user_data: user_data("userData", input.user_data)?,
         };
-        let call = Box::pin(context.calls().register(context.principal()?, &new)).await?;
+        let call = Box::pin(context.calls().register(context.principal()?, new)).await?;
         Ok(RegisterCallPayload { call: call.into() })
     }
 
@@ -267,7 +267,7 @@ impl CallMutation {
             assign_call_control_id: maybe("assignCallControlId", input.assign_call_control_id)?,
             occurred_at: input.occurred_at.map(Into::into),
         };
-        let (outcome, call) = Box::pin(context.calls().report(context.principal()?, &report)).await?;
+        let (outcome, call) = Box::pin(context.calls().report(context.principal()?, report)).await?;
         Ok(UpdateCallStatusPayload { outcome, call: call.map(Call::from) })
     }
 
@@ -276,7 +276,7 @@ impl CallMutation {
     async fn hang_up_call(&self, context: &Context<'_>, input: HangUpCallInput) -> Result<HangUpCallPayload> {
         input::name("reason", &input.reason)?;
         let name = name(input.call_id, input.call_control_id)?;
-        let (outcome, call) = Box::pin(context.calls().hang_up(context.principal()?, &name)).await?;
+        let (outcome, call) = Box::pin(context.calls().hang_up(context.principal()?, name)).await?;
         Ok(HangUpCallPayload { outcome, call: call.map(Call::from) })
     }
 
@@ -292,7 +292,7 @@ impl CallMutation {
             return Err(Error::invalid("afterMs", format_args!("must be 0 to {LONGEST_DELAY_MS}")));
         }
         let after = input.after_ms.map(|after| Duration::milliseconds(after.into()));
-        let scheduled = Box::pin(context.calls().schedule_hang_up(context.principal()?, &name, after)).await?;
+        let scheduled = Box::pin(context.calls().schedule_hang_up(context.principal()?, name, after)).await?;
         Ok(ScheduleHangUpPayload { hang_up_at: scheduled.0.map(Datetime::from), call: scheduled.1.into() })
     }
 
@@ -313,7 +313,7 @@ impl CallMutation {
             request_id: input::name("requestId", &input.request_id)?,
             lease: Duration::milliseconds(lease_ms.into()),
         };
-        let (outcome, operation) = Box::pin(context.calls().begin_operation(context.principal()?, &new)).await?;
+        let (outcome, operation) = Box::pin(context.calls().begin_operation(context.principal()?, new)).await?;
         Ok(BeginCallOperationPayload {
             outcome,
             operation: operation.map(|operation| CallOperation::new(operation, true)),
@@ -332,7 +332,7 @@ impl CallMutation {
             succeeded: input.succeeded.unwrap_or(true),
         };
         let Completed { completed, call_active } =
-            Box::pin(context.calls().complete_operation(context.principal()?, &done)).await?;
+            Box::pin(context.calls().complete_operation(context.principal()?, done)).await?;
         Ok(CompleteCallOperationPayload { completed, call_active })
     }
 
@@ -347,7 +347,7 @@ impl CallMutation {
             role: input::name("role", &input.role)?,
             text: input::text("text", &input.text)?,
         };
-        let message = Box::pin(context.calls().append(context.principal()?, &new)).await?;
+        let message = Box::pin(context.calls().append(context.principal()?, new)).await?;
         Ok(AppendCallMessagePayload { message: message.into() })
     }
 

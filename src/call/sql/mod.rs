@@ -1,5 +1,7 @@
 //! Statements on calls, each in a file of its own.
 
+use std::collections::HashSet;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -72,6 +74,16 @@ pub(super) async fn list(
 pub(super) async fn lock_call(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
     let locked = sqlx::query_file_scalar!("src/call/sql/lock_call.sql", company_id, id);
     Ok(locked.fetch_optional(connection).await?.is_some())
+}
+
+/// Locks those of some calls that nobody else has locked; returns their ids.
+pub(super) async fn try_lock_calls(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    ids: &[Uuid],
+) -> Result<HashSet<Uuid>> {
+    let locked = sqlx::query_file_scalar!("src/call/sql/try_lock_calls.sql", company_id, ids);
+    Ok(locked.fetch_all(connection).await?.into_iter().collect())
 }
 
 /// The call of a name. Takes no lock: a call keeps its name.

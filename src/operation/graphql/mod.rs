@@ -208,7 +208,7 @@ impl OperationMutation {
             succeeded: input.succeeded.unwrap_or(true),
         };
         let operations = context.data_unchecked::<Operations>();
-        let completed = Box::pin(operations.complete(context.principal()?, &completion)).await?;
+        let completed = Box::pin(operations.complete(context.principal()?, completion)).await?;
         Ok(CompleteChatCallPayload { completed })
     }
 }

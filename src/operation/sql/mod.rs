@@ -47,6 +47,19 @@ pub(super) async fn lock(connection: &mut PgConnection, key: &LineKey) -> Result
     Err(Error::unavailable("a line was deleted while it was locked"))
 }
 
+/// Locks what [`lock`] locks, but never waits; false if somebody else has it locked. A line that does not exist is not
+/// created.
+pub(super) async fn try_lock(connection: &mut PgConnection, key: &LineKey) -> Result<bool> {
+    if let Some(id) = key.uuid {
+        let race = sqlx::query_file_scalar!("src/operation/sql/try_lock_race.sql", key.company_id, id);
+        if !race.fetch_one(&mut *connection).await? {
+            return Ok(false);
+        }
+    }
+    let line = sqlx::query_file_scalar!("src/operation/sql/try_lock_line.sql", key.company_id, key.chat_id);
+    Ok(line.fetch_one(connection).await?)
+}
+
 /// Reads a line that is locked, and what is known of one request.
 pub(super) async fn read(
     connection: &mut PgConnection,

@@ -80,6 +80,21 @@ impl Principal {
         (self.company_id, self.subject.clone())
     }
 
+    /// The caller with nothing but its company and its role, for what depends on nothing else.
+    #[must_use]
+    pub fn of_role_alone(&self) -> Self {
+        Self {
+            company_id: self.company_id,
+            role: self.role,
+            subject: String::new(),
+            website_id: None,
+            agent_id: None,
+            session_id: None,
+            expires_at: None,
+            credential: Credential::Token,
+        }
+    }
+
     /// Fails unless the role acts for the whole company.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Every connection is set up the same way: schema `switchboard` first in the search path, bounds on statements,
 //! locks and idle transactions, and TCP settings by which a server that lost its power frees its locks in seconds,
 //! not hours. No task takes a second connection while it holds one. Every use of a connection has a deadline, see
-//! [`pool`].
+//! [`pool`](mod@pool).
 
 pub mod embedded;
 pub mod pool;

@@ -7,10 +7,10 @@
 //!
 //! | wait | limit | after it |
 //! | --- | --- | --- |
-//! | ping of a connection that has rested, before it is used | [`PING_TIME`] | closed, and a new one is opened |
+//! | ping of a connection that has rested, before it is used | `PING_TIME` | closed, and a new one is opened |
 //! | one use: a batch, a transaction, a look of the scheduler | [`deadline`] | closed ([`close_hard`]), `UNAVAILABLE` |
 //! | read of a stream: its state, the log | `SWITCHBOARD_STREAM_READ_TIMEOUT` | closed; an open stream tries again |
-//! | ping of a connection that is returned | [`PING_TIME`] | closed |
+//! | ping of a connection that is returned | `PING_TIME` | closed |
 //! | request that reads by itself | `SWITCHBOARD_EXECUTION_TIMEOUT` | returned, which closes it as above |
 //!
 //! Closing is hard: no farewell is sent, because it could hang as well. The database notices within a second that the

@@ -206,8 +206,24 @@ where
     })
 }
 
+/// Registers the present state of `feed` and its changes, or with `after` the changes since that cursor, for a root field
+/// whose messages are more than a [`StreamEvent`].
+pub fn messages<T, U, F>(
+    context: &Context<'_>,
+    feed: F,
+    after: Option<Cursor>,
+    message: MakeMessage<F, T, U>,
+) -> SourceRegistered<U>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+    U: OutputType + 'static,
+{
+    shared(context, feed, after.map_or(Opening::Snapshot, Opening::After), message)
+}
+
 /// Makes the value of the root field of a change and its record; `None` if the change is no message.
-type MakeMessage<F, T, U> = fn(Change<<F as Feed>::Record>, Option<Shown<T>>) -> Option<U>;
+pub type MakeMessage<F, T, U> = fn(Change<<F as Feed>::Record>, Option<Shown<T>>) -> Option<U>;
 
 /// Registers a source of changes. Each change is executed once for all subscriptions with an equal selection and
 /// audience.

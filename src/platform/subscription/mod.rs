@@ -13,7 +13,7 @@
 //! provides a [`Feed`]: how to read the present state, and what an event means to this client. The feed checks the
 //! client's rights for each event.
 //!
-//! Streams of changes only ([`changes`], for widgets already in the field) leave out SNAPSHOT and READY; after a gap
+//! Streams of changes only (`chatChanged` and its like, for widgets already in the field) leave out SNAPSHOT and READY; after a gap
 //! they send each record of the state as an UPDATE with `resync: true`.
 //!
 //! A large state is sent [in pages](Listing), and so is a long stretch of the log. Only some streams [read](ReadGate) at

@@ -16,24 +16,26 @@ use crate::{
         event::Cursor,
         graphql::{
             context::ContextExt as _,
+            shown::Shown,
             source::{self, SourceRegistered},
+            stream_event::StreamEvent,
         },
         subscription::{self, Change, ChangeOperation},
     },
     session::{
-        AlertRecord, ProviderRecord, SessionRecord,
+        AlertRecord, SessionRecord,
         feeds::{AlertFeed, ProviderFeed, QualityFeed, SessionFeed},
         rights,
     },
 };
 
 /// A message of `sessionChanged`.
-#[derive(Debug, SimpleObject)]
+#[derive(SimpleObject)]
 pub struct SessionEvent {
     /// What the message means for the record.
     operation: ChangeOperation,
     /// The session as it is after the change; null on READY.
-    record: Option<SessionCoordination>,
+    record: Option<Shown<SessionCoordination>>,
     /// The participants that the change is about.
     changed_users: Vec<SessionUser>,
     /// Resumes the subscription after this message, as the argument `after`.
@@ -42,16 +44,15 @@ pub struct SessionEvent {
     resync: bool,
 }
 
-impl From<Change<Arc<SessionRecord>>> for SessionEvent {
-    fn from(change: Change<Arc<SessionRecord>>) -> Self {
-        let Change { operation, record, cursor, resync, .. } = change;
-        let changed = record.as_ref().map(|record| record.changed_users.clone()).unwrap_or_default();
+impl SessionEvent {
+    fn new(change: Change<Arc<SessionRecord>>, record: Option<Shown<SessionCoordination>>) -> Self {
+        let changed = change.record.map(|record| record.changed_users.clone()).unwrap_or_default();
         Self {
-            operation,
-            record: record.map(SessionCoordination::from),
+            operation: change.operation,
+            record,
             changed_users: changed.into_iter().map(SessionUser::from).collect(),
-            cursor,
-            resync,
+            cursor: change.cursor,
+            resync: change.resync,
         }
     }
 }
@@ -62,37 +63,16 @@ pub struct HealthAlertEvent {
     /// INSERT: raised. UPDATE: count, users or severity changed. DELETE: cleared.
     operation: ChangeOperation,
     /// The alert as it is after the change; null on READY.
-    record: Option<SessionHealthAlert>,
+    record: Option<Shown<SessionHealthAlert>>,
     /// Resumes the subscription after this message, as the argument `after`.
     cursor: Cursor,
     /// True when the present state is sent again because the log does not hold all changes in between.
     resync: bool,
 }
 
-impl From<Change<Arc<AlertRecord>>> for HealthAlertEvent {
-    fn from(change: Change<Arc<AlertRecord>>) -> Self {
-        let Change { operation, record, cursor, resync, .. } = change;
-        Self { operation, record: record.map(SessionHealthAlert::from), cursor, resync }
-    }
-}
-
-/// A message of `sessionProviderChanged`.
-#[derive(Debug, SimpleObject)]
-pub struct SessionProviderEvent {
-    /// What the message means for the record.
-    operation: ChangeOperation,
-    /// The provider as it is after the change; null on READY.
-    record: Option<SessionProvider>,
-    /// Resumes the subscription after this message, as the argument `after`.
-    cursor: Cursor,
-    /// True when the present state is sent again because the log does not hold all changes in between.
-    resync: bool,
-}
-
-impl From<Change<Arc<ProviderRecord>>> for SessionProviderEvent {
-    fn from(change: Change<Arc<ProviderRecord>>) -> Self {
-        let Change { operation, record, cursor, resync, .. } = change;
-        Self { operation, record: record.map(SessionProvider::from), cursor, resync }
+impl HealthAlertEvent {
+    fn new(change: Change<Arc<AlertRecord>>, record: Option<Shown<SessionHealthAlert>>) -> Self {
+        Self { operation: change.operation, record, cursor: change.cursor, resync: change.resync }
     }
 }
 
@@ -113,8 +93,8 @@ impl SessionSubscription {
         let principal = context.principal()?;
         let session_id = session_id.map(|id| id.0);
         rights::may_read(principal, session_id.as_deref())?;
-        let feed = SessionFeed { company_id: principal.company_id, session_id };
-        Ok(source::shared(context, subscription::subscribe(context.sources(), feed, after)))
+        let feed = SessionFeed { principal: Arc::clone(principal), session_id };
+        Ok(source::messages(context, feed, after, |change, record| Some(SessionEvent::new(change, record))))
     }
 
     /// The alerts that hold, then each that is raised, changes or clears. Without `sessionId`: of every session of the
@@ -128,8 +108,8 @@ impl SessionSubscription {
         let principal = context.principal()?;
         let session_id = session_id.map(|id| id.0);
         rights::may_read(principal, session_id.as_deref())?;
-        let feed = AlertFeed { company_id: principal.company_id, session_id };
-        Ok(source::shared(context, subscription::subscribe(context.sources(), feed, after)))
+        let feed = AlertFeed { principal: Arc::clone(principal), session_id };
+        Ok(source::messages(context, feed, after, |change, record| Some(HealthAlertEvent::new(change, record))))
     }
 
     /// Whether the quality of a session is a reason to leave its provider: as published last, then each change.
@@ -155,10 +135,10 @@ impl SessionSubscription {
         &self,
         context: &Context<'_>,
         after: Option<Cursor>,
-    ) -> Result<SourceRegistered<SessionProviderEvent>> {
+    ) -> Result<SourceRegistered<StreamEvent<SessionProvider>>> {
         let principal = context.principal()?;
         principal.require_company()?;
-        let feed = ProviderFeed { company_id: principal.company_id };
-        Ok(source::shared(context, subscription::subscribe(context.sources(), feed, after)))
+        let feed = ProviderFeed { principal: Arc::clone(principal) };
+        Ok(source::events(context, feed, after))
     }
 }
