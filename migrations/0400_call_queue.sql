@@ -24,7 +24,9 @@ create table switchboard.call_slots (
     min_turn     bigint  not null default 0,
     is_behind    boolean not null default false,
     due_at       timestamptz,
-    lease_at     timestamptz
+    lease_at     timestamptz,
+    armed_due    timestamptz,
+    armed_lease  timestamptz
 ) with (fillfactor = 50);
 comment on table  switchboard.call_slots is 'The one lock of a company''s queue. Everything that takes or frees a slot, or enters, leaves, opens or closes a line, locks this row first of all, in a statement of its own. Users, lines, items and campaigns are data under it.';
 comment on column switchboard.call_slots.company_id is 'The tenant.';
@@ -34,8 +36,10 @@ comment on column switchboard.call_slots.users is 'Users that have a slot or an 
 comment on column switchboard.call_slots.turn is 'The last turn that a user was given.';
 comment on column switchboard.call_slots.min_turn is 'No user that may be dispatched has a smaller turn. Scans start here, not at dead index entries.';
 comment on column switchboard.call_slots.is_behind is 'The last dispatch stopped at its most rows and left work. Nobody is admitted past it.';
-comment on column switchboard.call_slots.due_at is 'When the first retry is due; its timer''s time.';
-comment on column switchboard.call_slots.lease_at is 'When slots are looked at for silence; its timer''s time.';
+comment on column switchboard.call_slots.due_at is 'When the first retry is due, or work that a dispatch left.';
+comment on column switchboard.call_slots.lease_at is 'When slots are looked at for silence.';
+comment on column switchboard.call_slots.armed_due is 'Time of the timer for due_at.';
+comment on column switchboard.call_slots.armed_lease is 'Time of the timer for lease_at.';
 
 create table switchboard.call_queue_user (
     company_id         uuid    not null references switchboard.company (id),
@@ -194,6 +198,7 @@ create table switchboard.call_queue (
     requeued_at    timestamptz not null,
     left_at        timestamptz,
     retries        integer not null default 0,
+    revision       integer not null default 1,
     primary key (company_id, id),
     foreign key (company_id, line_id) references switchboard.call_queue_line (company_id, id),
     constraint campaign_item_has_campaign check ((call_type = 'CAMPAIGN') = (campaign_id is not null)),
@@ -224,6 +229,7 @@ comment on column switchboard.call_queue.queued_at is 'When it was first queued.
 comment on column switchboard.call_queue.requeued_at is 'When this attempt was queued.';
 comment on column switchboard.call_queue.left_at is 'When this attempt left the line.';
 comment on column switchboard.call_queue.retries is 'Attempts that counted against the campaign''s rule.';
+comment on column switchboard.call_queue.revision is 'Raised at each change of the item: a higher one is the newer state.';
 create index call_queue_number on switchboard.call_queue (company_id, line_id, number) where status = 'QUEUED' and number is not null;
 comment on index switchboard.call_queue_number is 'The order of a line, read from its head on.';
 create index call_queue_canceled on switchboard.call_queue (company_id, line_id, number) where status = 'CANCELED' and number is not null;

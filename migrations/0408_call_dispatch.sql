@@ -38,7 +38,7 @@ begin
         end if;
         v_done := v_done + 1;
         update call_queue
-        set status = 'PROCESSING', left_at = v_now, version = v_item.version + 1
+        set status = 'PROCESSING', left_at = v_now, version = v_item.version + 1, revision = v_item.revision + 1
         where company_id = p_company_id and id = v_item.id;
         perform call_queue_leave(p_company_id, v_item.line_id, v_item.number);
         insert into call (company_id, id, user_id, agent_id, call_type, campaign_id, phone_number, contact_id, contact_name,
@@ -54,6 +54,7 @@ begin
     if v_done > 0 or v_is_behind <> v_slots.is_behind then
         update call_slots
         set active = active + v_done, turn = v_slots.turn + v_done, min_turn = v_slots.min_turn, is_behind = v_is_behind,
+            due_at = case when v_is_behind then v_now else due_at end,
             lease_at = case when v_done = 0 then lease_at
                 else coalesce(lease_at, v_now + (select slot_lease from call_queue_settings where only_row)) end
         where company_id = p_company_id;

@@ -42,7 +42,7 @@ begin
             when p_end_reason = 'REJECTED' and p_is_refused then 'SKIPPED'
             else 'FAILED' end;
         update call_queue
-        set status = v_status,
+        set status = v_status, revision = revision + 1,
             failure_reason = case when v_status in ('COMPLETED', 'CANCELED') then failure_reason else p_end_reason end,
             number = case when v_delay is null then number end,
             not_before = v_now + v_delay,

@@ -22,7 +22,7 @@ begin
         return 'ALREADY_ENDED';
     end if;
     update call_queue
-    set status = 'CANCELED', left_at = v_now, version = version + 1
+    set status = 'CANCELED', left_at = v_now, version = version + 1, revision = revision + 1
     where company_id = p_company_id and id = p_queue_id;
     if v_item.number is null then
         update call_queue_line set retries = retries - 1 where company_id = p_company_id and id = v_item.line_id;

@@ -24,7 +24,7 @@ begin
         select * into v_line from call_queue_line where company_id = p_company_id and id = v_item.line_id;
         continue when call_queue_is_canceled(v_item, v_line);
         update call_queue
-        set number = call_queue_enter(p_company_id, v_item.line_id), not_before = null
+        set number = call_queue_enter(p_company_id, v_item.line_id), not_before = null, revision = revision + 1
         where company_id = p_company_id and id = v_item.id;
         update call_queue_line set retries = retries - 1 where company_id = p_company_id and id = v_item.line_id;
         v_users := v_users || v_item.user_id;

@@ -4,7 +4,7 @@ create function switchboard.call_queue_write_canceled(p_company_id uuid, p_queue
 as $$
 begin
     update call_queue
-    set status = 'CANCELED', left_at = p_at, version = version + 1
+    set status = 'CANCELED', left_at = p_at, version = version + 1, revision = revision + 1
     where company_id = p_company_id and id = p_queue_id and status = 'QUEUED';
 end
 $$;

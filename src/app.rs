@@ -125,6 +125,7 @@ impl App {
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit, gate };
         let services =
             Services::new(&work, &settings, sources, authenticator.clone(), server_id, shutdown.drain.clone());
+        let rest = services.routes();
         let engine =
             Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
         let state = HttpState {
@@ -153,7 +154,7 @@ impl App {
             tracing::warn!("the event log cannot be read or written yet; starting all the same");
         }
         let (listener, address) = listen("SWITCHBOARD_LISTEN", settings.http.listen).await?;
-        let Routers { public, internal } = routers(state);
+        let Routers { public, internal } = routers(state, rest);
         let (mut metrics_address, mut internal_serving) = (None, None);
         if let (Some(router), Some(wanted)) = (internal, settings.http.metrics_listen) {
             let (listener, address) = listen("SWITCHBOARD_METRICS_LISTEN", wanted).await?;

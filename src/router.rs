@@ -14,9 +14,9 @@ pub struct Routers {
     pub internal: Option<Router>,
 }
 
-/// The routers of this server. A method that a path does not take gets 405, an unknown path 404, both as a GraphQL error
+/// The routers of this server; `rest` are the routes of concepts beside GraphQL. A method that a path does not take gets 405, an unknown path 404, both as a GraphQL error
 /// in JSON.
-pub fn routers(state: HttpState) -> Routers {
+pub(crate) fn routers(state: HttpState, rest: Router<RouterState>) -> Routers {
     let apart = state.settings.metrics_listen.is_some();
     let state = RouterState::new(state);
     let only = |route: routing::MethodRouter<RouterState>| route.fallback(endpoints::wrong_method);
@@ -32,6 +32,7 @@ pub fn routers(state: HttpState) -> Routers {
         .route("/graphql/ws", only(routing::get(endpoints::get_socket)))
         .route("/assets/{name}", only(routing::get(console::asset)))
         .route("/api/time", only(routing::get(endpoints::get_time)));
+    routes = routes.merge(rest);
     if !apart {
         routes = routes.merge(metrics);
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::{
+    call_queue::CallQueueSettings,
     chat::ChatSettings,
     operation::OperationSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
@@ -36,6 +37,9 @@ pub struct Settings {
     /// Coordination of opposite calls.
     #[command(flatten)]
     pub operation: OperationSettings,
+    /// Limits, leases and aging of the call queue.
+    #[command(flatten)]
+    pub call_queue: CallQueueSettings,
     /// Sessions.
     #[command(flatten)]
     pub session: SessionSettings,

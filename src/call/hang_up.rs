@@ -11,11 +11,14 @@ use super::{
     rules::{self, CallStatus, HangUpOutcome},
     sql::{self, ParkedNews},
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::{Error, Result},
-    unit::{Lines, Unit, Verb},
+use crate::{
+    call_queue::slots::{self, Undispatched},
+    platform::{
+        auth::Principal,
+        clock,
+        error::{Error, Result},
+        unit::{Lines, Unit, Verb},
+    },
 };
 
 struct HangUp {
@@ -29,6 +32,13 @@ impl Verb for HangUp {
     type Outcome = (HangUpOutcome, Option<CallRecord>);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
+        if let CallName::Id(id) = self.name {
+            match slots::end_undialled(unit, self.company_id, id, Some(&self.actor)).await? {
+                Some(Undispatched::Canceled(call)) => return Ok((HangUpOutcome::Initiated, Some(call))),
+                Some(Undispatched::Ended(call)) => return Ok((HangUpOutcome::AlreadyEnded, Some(call))),
+                None => {}
+            }
+        }
         let id = match &self.name {
             CallName::Id(id) => *id,
             CallName::ControlId(name) => {

@@ -38,14 +38,14 @@ pub mod graphql;
 mod hang_up;
 mod list;
 mod loaders;
-mod locked;
+pub(crate) mod locked;
 mod operation;
-mod record;
+pub(crate) mod record;
 mod register;
 mod report;
 pub mod rights;
 pub mod rules;
-mod sql;
+pub(crate) mod sql;
 mod timers;
 
 use tokio_util::sync::CancellationToken;

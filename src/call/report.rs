@@ -19,11 +19,14 @@ use super::{
     rules::{self, CallStatus, EndReason, News},
     sql::{self, ParkedNews},
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::{Code, Error, Result},
-    unit::{Lines, Unit, Verb},
+use crate::{
+    call_queue::slots::{self, Undispatched},
+    platform::{
+        auth::Principal,
+        clock,
+        error::{Code, Error, Result},
+        unit::{Lines, Unit, Verb},
+    },
 };
 
 /// Most news that is parked for one company.
@@ -108,6 +111,10 @@ impl Verb for Tell {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
         let Report { name, status, end_reason, assign_call_control_id, .. } = &self.report;
         let is_new = |status: CallStatus| status > CallStatus::Reserved;
+        // Parked news of the name may end the call, too.
+        if *status == CallStatus::Ended || assign_call_control_id.is_some() {
+            slots::lock(unit, self.company_id).await?;
+        }
         // Names before calls; a caller that gives both locks the smaller name first.
         let mut names: Vec<&str> = assign_call_control_id.as_deref().into_iter().collect();
         if let CallName::ControlId(name) = name {
@@ -131,6 +138,13 @@ impl Verb for Tell {
                 }
             },
         };
+        if *status == CallStatus::Ended {
+            match slots::end_queued(unit, self.company_id, id, Some(&self.actor)).await? {
+                Some(Undispatched::Canceled(call)) => return Ok((ReportOutcome::Applied, Some(call))),
+                Some(Undispatched::Ended(call)) => return Ok((ReportOutcome::Stale, Some(call))),
+                None => {}
+            }
+        }
         let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
         let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
         if locked.call.status == CallStatus::Queued && is_new(*status) && *status != CallStatus::Ended {
@@ -141,6 +155,8 @@ impl Verb for Tell {
         }
         let news = News { status: *status, end_reason: *end_reason, occurred_at: self.occurred_at(locked.now) };
         rules::merge(&mut locked.call, &news);
+        // Whatever was reported: somebody has the call in view.
+        slots::renew(unit, &mut locked).await?;
         let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
         let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
         unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);
