@@ -82,7 +82,7 @@ impl Verb for Append {
         sql::insert_message(unit.connection(), &message).await?;
         let subject = Subject::new(CALL_MESSAGES, call_id);
         let event = NewEvent::new(company_id, subject, number, MESSAGE_ADDED, Some(&self.actor), &message, None)?;
-        unit.changes().event(event);
+        unit.changes().event(event.scoped_by(&[])?);
         unit.changes().count("switchboard_call_messages_total", &[]);
         Ok(message)
     }

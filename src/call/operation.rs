@@ -187,7 +187,7 @@ impl Operations {
         };
         let subject = Subject::new(CALL_OPERATIONS, self.call_id);
         let event = NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?;
-        unit.changes().event(event);
+        unit.changes().event(event.scoped_by(&[])?);
         self.list.retain(|known| known.id != operation.id);
         self.list.push(operation);
         Ok(())

@@ -219,6 +219,13 @@ impl Record for CallRecord {
         ];
         timers.into_iter().flatten().collect()
     }
+
+    fn scopes(&self) -> Vec<(&'static str, String)> {
+        let mut scopes = vec![("userId", self.user_id.clone())];
+        scopes.extend(self.call_control_id.clone().map(|name| ("callControlId", name)));
+        scopes.extend(self.campaign_id.map(|campaign| ("campaignId", campaign.to_string())));
+        scopes
+    }
 }
 
 /// What names a call in a request: exactly one of the two.

@@ -107,6 +107,13 @@ fn options_of(url: &str) -> Result<PgConnectOptions> {
     PgConnectOptions::from_str(url).map_err(|error| Error::invalid("DATABASE_URL", error))
 }
 
+/// Applies the missing migrations to the configured database, which `options` reach.
+async fn migrate(settings: &DatabaseSettings, options: &PgConnectOptions) -> Result<()> {
+    let is_embedded = settings.database_url.is_none();
+    let directory = is_embedded.then(|| data_dir(settings)).transpose()?;
+    db::migrate(options, directory.as_deref()).await
+}
+
 /// A migrated database for commands other than `serve`: the configured one, else the embedded one. The embedded one is
 /// started for the duration of the command unless a server already runs it.
 struct Database {
@@ -127,7 +134,7 @@ impl Database {
                 (embedded.options(), Some(embedded))
             }
         };
-        db::migrate(&options).await?;
+        migrate(settings, &options).await?;
         let pools = db::Pools::new(&db::connection_options(options, settings), settings);
         Ok(Self { work: UnitOfWork::detached(pools), embedded })
     }

@@ -42,7 +42,7 @@ async fn serve(settings: Settings, embedded: Option<&embedded::Embedded>) -> Res
         (None, None) => return Err(Error::invalid("DATABASE_URL", "no database")),
     };
     let secret = super::secret(&settings.database, &settings.auth)?;
-    db::migrate(&options).await?;
+    super::migrate(&settings.database, &options).await?;
     let development = settings.auth.dev;
     if development {
         let pools = db::Pools::new(&db::connection_options(options.clone(), &settings.database), &settings.database);

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    record::{Hold, OPERATION, Parties, REAP, event_type},
+    record::{Hold, OPERATION, Parties, REAP, WAITER, event_type},
     rules::{Draft, Known, Line, Request},
     sql,
 };
@@ -100,7 +100,8 @@ impl<'a> LockedLine<'a> {
             let hold = Hold::new(key.company_id, &key.chat_id, raised, parties.as_ref(), draft.now, event);
             let event_type = event_type(event.waiter.call_type, event.phase);
             let (subject, actor) = (Subject::new(OPERATION, &key.chat_id), Some(event.waiter.actor.as_str()));
-            unit.changes().event(NewEvent::new(key.company_id, subject, raised, event_type, actor, &hold, None)?);
+            let event = NewEvent::new(key.company_id, subject, raised, event_type, actor, &hold, None)?;
+            unit.changes().event(event.scoped_by(&[WAITER])?);
         }
         let subject = Subject::new(OPERATION, &key.chat_id);
         unit.changes().timer(key.company_id, &subject, REAP, before.reap_at(), draft.line.reap_at());

@@ -11,10 +11,11 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::{SessionSettings, sql};
-use crate::platform::{error::Result, task::Task, unit::UnitOfWork};
+use crate::platform::{db::pool, error::Result, task::Task, unit::UnitOfWork};
 
 /// Pause between two looks. A participant is disconnected within a second of being due: this, the pace of the presence
 /// duty (450 ms), and the sweep itself.
@@ -55,22 +56,27 @@ impl Duties {
         }
     }
 
-    /// Tries a turn of every duty.
+    /// Tries a turn of every duty, on a connection that no request waits for, and not longer than a link may be silent.
     async fn look(&mut self) -> Result<()> {
-        let mut connection = self.work.pool().acquire().await?;
+        let pool = self.work.timer_pool().clone();
+        let mut connection = pool.acquire().await?;
+        pool::within(pool::deadline(&pool), self.take_turns(&mut connection)).await
+    }
+
+    async fn take_turns(&mut self, connection: &mut PgConnection) -> Result<()> {
         if !self.is_set {
-            sql::use_settings(&mut connection, &self.settings).await?;
+            sql::use_settings(connection, &self.settings).await?;
             self.is_set = true;
         }
         let has_lived = self.looked_at.is_some_and(|at| at.elapsed() < LIVED);
-        let swept = sql::sweep_presence(&mut connection, has_lived).await?;
+        let swept = sql::sweep_presence(connection, has_lived).await?;
         self.looked_at = Some(Instant::now());
         metrics::counter!("switchboard_session_disconnects_total").increment(swept.unsigned_abs().into());
-        sql::fold_providers(&mut connection).await?;
-        let ended = sql::clean_up(&mut connection).await?;
+        sql::fold_providers(connection).await?;
+        let ended = sql::clean_up(connection).await?;
         metrics::counter!("switchboard_session_ends_total").increment(ended.unsigned_abs().into());
-        for (company_id, session_id) in sql::judge_health(&mut connection).await? {
-            if let Err(error) = sql::publish_health(&mut connection, company_id, &session_id).await {
+        for (company_id, session_id) in sql::judge_health(connection).await? {
+            if let Err(error) = sql::publish_health(connection, company_id, &session_id).await {
                 // A session that somebody holds locked must not keep the others from their alerts.
                 tracing::debug!(session_id, error = error.chain(), "health not published; the next turn tries again");
             }

@@ -22,8 +22,8 @@
 //! - A heartbeat is acknowledged after its commit is flushed, and writes no event.
 //!
 //! # Where decisions are
-//! In SQL functions (migrations `session_…`), because SQL callers use them too: the mutations here check rights and call
-//! the same functions. The functions append their events themselves, as the last statement under the session's lock.
+//! In SQL functions (migrations 0500 and following), because SQL callers use them too: the mutations here check rights and
+//! call the same functions. These append their events themselves, as the last statement under the session's lock.
 //!
 //! # Failure modes
 //! - The database is away: `UNAVAILABLE`. Nobody decides alone; clients keep the provider that they have.

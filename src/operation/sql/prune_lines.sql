@@ -2,11 +2,15 @@
 -- because a new line counts its versions from 1. Lines that somebody has locked are skipped.
 --
 -- $1 at most so many
+with
+moment as materialized (
+    select switchboard.now() as now
+)
 delete from operation_line
 where ctid = any (array(
     select line.ctid
     from operation_line as line
-    where line.used_at <= (select switchboard.now() - interval '24 hours')
+    where line.used_at <= (select moment.now - interval '24 hours' from moment)
         and line.call_type is null
         and not exists (
             select 1

@@ -8,7 +8,7 @@
 pub mod embedded;
 pub mod pool;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use sqlx::{ConnectOptions as _, Connection as _, migrate::MigrateError, postgres::PgConnectOptions};
 
@@ -16,7 +16,7 @@ pub use pool::{Pools, pool};
 
 use crate::platform::{
     config::DatabaseSettings,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     event, sql_role,
 };
 
@@ -68,8 +68,12 @@ pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -
 }
 
 /// Applies the migrations that are missing, and attaches the event log's next days, which whoever migrates is about to
-/// write into. Safe with any number of servers starting at once: they take turns.
-pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
+/// write into. Safe with any number of servers starting at once: they take turns. `data_dir` is the embedded Postgres's
+/// data directory, if that is where the database is.
+///
+/// # Errors
+/// UNAVAILABLE with a message that says what to do when the database has migrations that this build does not have.
+pub async fn migrate(base: &PgConnectOptions, data_dir: Option<&Path>) -> Result<()> {
     // Waiting for one's turn, and a migration of large tables, may take longer than any request may.
     let options = base.clone().application_name("switchboard migrate").options([("TimeZone", "UTC")]);
     let mut connection = options.connect().await?;
@@ -78,6 +82,9 @@ pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
     migrator.dangerous_set_table_name("switchboard.migration");
     let migrated = migrator.run(&mut connection).await.map_err(|error| match error {
         MigrateError::Execute(error) => error.into(),
+        MigrateError::VersionMissing(migration) | MigrateError::VersionMismatch(migration) => {
+            made_by_another_build(migration, base, data_dir)
+        }
         error => Error::internal(error),
     });
     let granted = match migrated {
@@ -89,4 +96,23 @@ pub async fn migrate(base: &PgConnectOptions) -> Result<()> {
     };
     connection.close().await?;
     granted
+}
+
+/// The refusal of a database that has a migration which this build does not have, or has with another content.
+fn made_by_another_build(migration: i64, base: &PgConnectOptions, data_dir: Option<&Path>) -> Error {
+    let made =
+        format!("was made by another build of switchboard, whose migration {migration} is not one of this build");
+    let message = match data_dir {
+        Some(directory) => format!(
+            "{}: the database in this directory {made}. Keep using the build that made it, or a newer one; or delete the \
+             directory, with all that is in it, to begin with an empty database",
+            directory.display()
+        ),
+        None => format!(
+            "DATABASE_URL: the database {} {made}. Keep using the build that made it, or a newer one; or name an empty \
+             database",
+            base.get_database().unwrap_or_else(|| base.get_username())
+        ),
+    };
+    Error::new(Code::Unavailable, message)
 }

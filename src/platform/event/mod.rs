@@ -27,7 +27,8 @@
 //! and not each change.
 //!
 //! **SQL callers** append by the function `append_event`. It checks what the unit of work guarantees: the subject's row
-//! is locked, the version is the row's and follows the newest event's, the record has all names.
+//! is locked, the version is the row's and follows the newest event's, the record has all names. It gives the event the
+//! same scope keys.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -141,6 +142,25 @@ impl NewEvent {
         let payload = serde_json::to_string(record)?;
         let actor = actor.map(str::to_owned);
         Ok(Self { company_id, subject, version, event_type, actor, payload, previous, scopes: None })
+    }
+
+    /// With the keys of `fields`, by which streams of these events are narrowed; none: streams find the event by its
+    /// subject only. The function `append_event` computes the same for `event_subject.scope_fields`.
+    pub fn scoped_by(mut self, fields: &[&str]) -> Result<Self> {
+        let mut keys = Vec::new();
+        if !fields.is_empty() {
+            for record in [Some(&self.payload), self.previous.as_ref()].into_iter().flatten() {
+                let record: Value = serde_json::from_str(record)?;
+                let texts = fields.iter().filter_map(|field| Some((field, record.get(field)?.as_str()?)));
+                keys.extend(
+                    texts.map(|(field, text)| scope_key(self.company_id, self.subject.subject_type, field, text)),
+                );
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        self.scopes = Some(keys);
+        Ok(self)
     }
 
     /// The keys of the event as the log's column takes them.

@@ -6,8 +6,11 @@
 //! subject that leaves a scope is found by both.
 //!
 //! A key is a hash, so two scopes may share one, with a chance of one in 2^64. A search may therefore find an event too
-//! many, never one too few, and the feed decides about each event that was found. An event without keys (written by SQL
-//! that does not know them) is found by every search.
+//! many, never one too few, and the feed decides about each event that was found. An event whose keys are
+//! not known is found by every search.
+//!
+//! Which fields of a subject's record give keys is said twice: by the server (`Record::scopes`, `NewEvent::scoped_by`) and,
+//! for SQL callers, in `event_subject.scope_fields`. A test compares them.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

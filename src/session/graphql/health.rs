@@ -238,6 +238,7 @@ pub struct StaleConnections {
     /// True if anybody is silent.
     stale_users_detected: bool,
     /// Who is silent and has not said that it leaves.
+    #[graphql(directive = directives::list_size::apply(MOST_USERS))]
     stale_user_ids: Vec<ID>,
     /// True if two or more are silent, and at least half.
     recovery_needed: bool,
@@ -313,6 +314,7 @@ impl SessionHealthAlert {
     }
 
     /// Which participants it concerns.
+    #[graphql(directive = directives::list_size::apply(MOST_USERS))]
     async fn user_ids(&self) -> Vec<ID> {
         self.0.user_ids.iter().cloned().map(ID).collect()
     }

@@ -4,12 +4,12 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::{
     SessionContextExt as _,
-    objects::{SessionCoordination, SessionUser},
+    objects::{MOST_USERS, SessionCoordination, SessionUser},
 };
 use crate::{
     platform::{
         error::{Error, Result},
-        graphql::{context::ContextExt as _, scalars::Json},
+        graphql::{context::ContextExt as _, directives, scalars::Json},
     },
     session::{
         Recovery, UserState,
@@ -78,6 +78,7 @@ pub struct CoordinateProviderRecoveryPayload {
     /// Everybody's room.
     room_id: Option<String>,
     /// Who was connected when the provider was left.
+    #[graphql(directive = directives::list_size::apply(MOST_USERS))]
     affected_users: Vec<ID>,
     /// As reported.
     initiated_by: ID,

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, future};
 
 use super::{
     health::{QualityRecovery, SessionHealthAlert},
-    objects::{SessionCoordination, SessionUser},
+    objects::{MOST_USERS, SessionCoordination, SessionUser},
     provider::SessionProvider,
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         event::Cursor,
         graphql::{
             context::ContextExt as _,
+            directives,
             shown::Shown,
             source::{self, SourceRegistered},
             stream_event::StreamEvent,
@@ -37,6 +38,7 @@ pub struct SessionEvent {
     /// The session as it is after the change; null on READY.
     record: Option<Shown<SessionCoordination>>,
     /// The participants that the change is about.
+    #[graphql(directive = directives::list_size::apply(MOST_USERS))]
     changed_users: Vec<SessionUser>,
     /// Resumes the subscription after this message, as the argument `after`.
     cursor: Cursor,

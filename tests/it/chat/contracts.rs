@@ -12,7 +12,7 @@ use crate::support::{
 const CONTRACT_STATUS: &str =
     "subscription($website: UUID, $after: Cursor) { contractStatus(websiteId: $website, after: $after) {
     operation cursor resync record { id status version agentId chatMissTime agent { name } } } }";
-const UPDATE_CONTRACT: &str =
+pub(super) const UPDATE_CONTRACT: &str =
     "mutation($id: UUID!, $patch: ContractPatch!) { updateContract(input: {id: $id, patch: $patch}) {
     contract { id version agentId chatMissTime name agent { name } } } }";
 

@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use switchboard::{concepts, demo, platform::auth::Role, tenant::Tenants};
+use switchboard::{
+    call::CallRecord,
+    concepts, demo,
+    platform::{auth::Role, unit::Record as _},
+    tenant::Tenants,
+};
 use uuid::Uuid;
 
-use super::{create_won_race, new_visitor};
+use super::{contracts::UPDATE_CONTRACT, create_won_race, new_visitor};
 use crate::support::{
     app::{Node, TestApp, service},
     chat::{CREATE_CONTRACT, id},
@@ -67,17 +72,22 @@ const OTHER_CONCEPTS: [(&str, &str); 5] = [
     ("mutation { appendCallMessage(input: {callControlId: \"c\", role: \"r\", text: \"t\"}) { message { id } } }", ""),
 ];
 
-#[tokio::test]
-async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records() {
-    let app = TestApp::new().await;
-    let node = app.node().await;
-    create_won_race(&node, &new_visitor()).await;
-    create_contract(&node).await;
+/// Has events written of every kind of subject but those of sessions.
+async fn write_every_kind(app: &TestApp, node: &Node) {
+    create_won_race(node, &new_visitor()).await;
+    create_contract(node).await;
     let tenants = Tenants::new(app.database.work());
     tenants.create_api_key(demo::COMPANY_ID, Role::Service, "a key").await.unwrap();
     for (document, code) in OTHER_CONCEPTS {
         assert_eq!(node.run(&service(), document, json!({})).await.code(), code, "{document}");
     }
+}
+
+#[tokio::test]
+async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    write_every_kind(&app, &node).await;
     let mut connection = app.sql().await;
     let known: Vec<(String, Vec<String>)> =
         sqlx::query_as("select subject_type, names from event_subject").fetch_all(&mut connection).await.unwrap();
@@ -98,4 +108,53 @@ async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records()
     let registered = concepts::all().into_iter().flat_map(|concept| concept.subjects);
     let registered: BTreeSet<String> = registered.map(|subject| subject.name.to_owned()).collect();
     assert_eq!(registered, known.into_keys().collect());
+}
+
+/// Events of servers that have other keys than append_event would have given them.
+const OTHER_KEYS: &str = "
+    select event.subject_type || ' ' || event.type
+    from event
+    join event_subject as subject using (subject_type)
+    where event.scopes is distinct from array(
+        select distinct event_scope_key(event.company_id, event.subject_type, field, record ->> field) as key
+        from unnest(subject.scope_fields) as field
+        cross join (values (event.payload), (event.previous)) as change (record)
+        where json_typeof(record -> field) = 'string'
+        order by key
+    )";
+
+/// Fields that give keys, but no event has them: the comparison of keys shows nothing about these.
+const UNSEEN_FIELDS: &str = "
+    select subject_type || '.' || field
+    from event_subject as subject
+    cross join unnest(scope_fields) as field
+    where subject_type not like 'session%' and not exists (
+        select 1
+        from event
+        where event.subject_type = subject.subject_type and json_typeof(event.payload -> field) = 'string'
+    )";
+
+#[tokio::test]
+async fn append_event_gives_every_kind_of_event_the_keys_that_servers_give_it() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    write_every_kind(&app, &node).await;
+    // Another agent: the keys of before count too.
+    let contract = create_contract(&node).await;
+    let handed_over = json!({ "id": contract, "patch": { "agentId": demo::AGENTS[1].1 } });
+    node.fields(&service(), UPDATE_CONTRACT, handed_over).await;
+    let mut connection = app.sql().await;
+    let other: Vec<String> = sqlx::query_scalar(OTHER_KEYS).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(other, [""; 0]);
+    let unseen: Vec<String> = sqlx::query_scalar(UNSEEN_FIELDS).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(unseen, ["call.campaignId"]);
+    // A call that is registered is of no campaign. If it were:
+    let mut payload: Value = sqlx::query_scalar("select payload from event where subject_type = 'call' limit 1")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let campaign = Uuid::now_v7();
+    payload["campaignId"] = json!(campaign);
+    let call: CallRecord = serde_json::from_value(payload).unwrap();
+    assert!(call.scopes().contains(&("campaignId", campaign.to_string())));
 }

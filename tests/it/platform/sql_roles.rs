@@ -149,7 +149,7 @@ async fn functions_that_a_migration_adds_are_given_to_the_roles_that_were_grante
     .unwrap();
     let mut dialer = role.connect().await;
     assert_eq!(sqlstate(&mut dialer, "select switchboard.added()").await, DENIED);
-    db::migrate(&database.options()).await.unwrap();
+    db::migrate(&database.options(), None).await.unwrap();
     sqlx::query("select switchboard.added()").execute(&mut dialer).await.unwrap();
     assert_eq!(sqlstate(&mut dialer, "select switchboard.inner_part()").await, DENIED);
     dialer.close().await.unwrap();

@@ -6,9 +6,10 @@ use crate::support::app::{TestApp, visitor};
 async fn a_server_stops_with_an_error_when_any_of_its_background_tasks_fails() {
     let app = TestApp::new().await;
     let names: Vec<_> = app.node().await.app.tasks.names().collect();
+    let concepts = ["operation_prune", "sessions"];
     let event_log = ["notifier", "listener", "reader", "retention"];
     let others = ["service", "authenticator", "scheduler", "timer listener", "idempotency"];
-    assert_eq!(names, [event_log.as_slice(), others.as_slice()].concat());
+    assert_eq!(names, [concepts.as_slice(), event_log.as_slice(), others.as_slice()].concat());
     for name in names {
         let node = app.node().await;
         assert_eq!(node.status("/ready").await, 200);

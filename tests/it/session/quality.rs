@@ -66,6 +66,33 @@ async fn poor_quality_is_raised_at_three_of_five_and_cleared_at_none() {
     node.stop().await;
 }
 
+/// Alerts of another session, more than a resume reads to look for a few.
+const CROWD: &str = "
+    insert into event (company_id, subject_type, subject_id, version, type, payload, scopes)
+    select company_id, subject_type, 'crowd', number, type,
+        jsonb_set(payload::jsonb, '{sessionId}', '\"crowd\"')::json, array[number]
+    from (select * from event where subject_type = 'session_alert' limit 1) as alert
+    cross join generate_series(1, 3000) as number";
+
+#[tokio::test]
+async fn a_resume_finds_the_alerts_of_its_session_however_many_others_there_were() {
+    let app = TestApp::new().await;
+    let node = session_of(&app, &["ann", "bob", "carl"], &["--automatic-recovery", "false"]).await;
+    let mut stream = node.subscribe(&service(), ALERTS, json!({ "id": "s" })).await;
+    assert!(stream.ready().await.is_empty());
+    samples(&node, "ann", 500, 3).await;
+    let raised = stream.event().await;
+    samples(&node, "bob", 500, 3).await;
+    let changed = stream.event().await;
+    sqlx::raw_sql(CROWD).execute(&mut app.sql().await).await.unwrap();
+    let document = ALERTS.replace("($id: ID)", "($id: ID, $after: Cursor)").replace("$id)", "$id, after: $after)");
+    let after = json!({ "id": "s", "after": raised["cursor"] });
+    let mut resumed = node.subscribe(&service(), &document, after).await;
+    let found = resumed.until(|event| event["operation"] == "READY").await;
+    assert_eq!((found.len(), &found[0]["record"]), (2, &changed["record"]), "{found:?}");
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_trend_switches_once_and_noise_never() {
     let app = TestApp::new().await;

@@ -109,7 +109,7 @@ async fn make_template(options: &PgConnectOptions) -> String {
 }
 
 async fn migrate(options: PgConnectOptions) {
-    db::migrate(&options).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    db::migrate(&options, None).await.unwrap_or_else(|error| panic!("{}", error.chain()));
 }
 
 async fn execute(connection: &mut PgConnection, statement: &str) {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use switchboard::demo;
+use switchboard::{demo, platform::db::embedded};
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -112,6 +112,54 @@ async fn twenty_migrations_at_once_of_an_empty_database_all_succeed() {
     assert_eq!(applied, (i64::try_from(sqlx::migrate!().iter().count()).unwrap(), true));
     connection.close().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut admin).await.unwrap();
+}
+
+/// What a start says about a database that has these migrations beside those of this build, or instead of them.
+const OF_ANOTHER_BUILD: [(&str, &str); 2] = [
+    (
+        "insert into switchboard.migration (version, description, success, checksum, execution_time)
+         select 3, 'event', true, checksum, 0 from switchboard.migration where version = 1",
+        "migration 3 is not one of this build",
+    ),
+    (
+        "delete from switchboard.migration where version = 3;
+         update switchboard.migration set checksum = '\\x00' where version = 1",
+        "migration 1 is not one of this build",
+    ),
+];
+
+#[tokio::test]
+async fn a_database_of_another_build_is_refused_with_what_to_do() {
+    let app = TestApp::new().await;
+    let name = app.database.options().get_database().unwrap().to_owned();
+    for (change, reason) in OF_ANOTHER_BUILD {
+        sqlx::raw_sql(change).execute(&mut app.sql().await).await.unwrap();
+        let said = complaint(switchboard_on(&app.database.url(), &["migrate"])).await;
+        assert!(said.contains(&format!("DATABASE_URL: the database {name} was made by another build")), "{said}");
+        assert!(said.contains(reason) && said.contains("name an empty database"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_data_directory_of_another_build_is_refused_by_its_name_with_what_to_do() {
+    let directory = scratch().await;
+    let migrate = || {
+        let mut migrate = switchboard(&["migrate"]);
+        migrate.env("SWITCHBOARD_DATA_DIR", &directory);
+        migrate
+    };
+    printed(migrate()).await;
+    for (change, reason) in OF_ANOTHER_BUILD {
+        let embedded = embedded::start(&directory, 5).await.unwrap();
+        let mut connection = PgConnection::connect_with(&embedded.options()).await.unwrap();
+        sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        embedded.stop().await;
+        let said = complaint(migrate()).await;
+        assert!(said.contains(&format!("{}: the database in this directory", directory.display())), "{said}");
+        assert!(said.contains(reason) && said.contains("delete the directory"), "{said}");
+        assert!(directory.join("postgres/data/PG_VERSION").exists(), "nothing is deleted by itself");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

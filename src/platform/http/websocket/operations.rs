@@ -8,6 +8,8 @@
 //! - Streams are polled for the first time in the order in which they came. A mutation enters its batch at its first poll,
 //!   and batches keep the order of the calls for one subject: so mutations of one subject that a client sends without
 //!   waiting take effect in the order in which it sent them. No stream waits for another.
+//! - Queries and mutations are polled outside the runtime's budget of a task. A mutation that it sent back before it had
+//!   entered its batch would lose its place: the runtime wakes those that it sent back in the reverse order.
 //! - Only streams in the ready queue are polled, so a wake-up costs the same whatever the number of idle streams.
 //! - A stream that gave an item goes to the end of the queue, so a stream that is always ready does not starve others.
 //! - Removing a stream drops it at once.
@@ -17,7 +19,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::Future as _,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +30,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, stream::BoxStream, task::AtomicWaker};
+use tokio::task::coop;
 
 use super::message::OperationId;
 
@@ -162,7 +167,7 @@ impl<T> Operations<T> {
             let Some(entry) = self.streams.get_mut(&waker.id).filter(|entry| Arc::ptr_eq(&entry.waker, &waker)) else {
                 continue;
             };
-            let outcome = match poll(&mut entry.stream, &waker) {
+            let outcome = match poll(&mut entry.stream, entry.single, &waker) {
                 Poll::Pending => continue,
                 Poll::Ready(outcome) => outcome,
             };
@@ -180,9 +185,12 @@ impl<T> Operations<T> {
     }
 }
 
-fn poll<T>(stream: &mut (impl Stream<Item = T> + Unpin), waker: &Arc<StreamWaker>) -> Poll<Outcome<T>> {
+fn poll<T>(stream: &mut (impl Stream<Item = T> + Unpin), single: bool, waker: &Arc<StreamWaker>) -> Poll<Outcome<T>> {
     let waker = Waker::from(Arc::clone(waker));
-    let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next_unpin(&mut Context::from_waker(&waker))));
+    let context = &mut Context::from_waker(&waker);
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        if single { pin!(coop::unconstrained(stream.next())).poll(context) } else { stream.poll_next_unpin(context) }
+    }));
     match polled {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(Some(item))) => Poll::Ready(Outcome::Item(item)),
@@ -263,6 +271,31 @@ mod tests {
             assert!(next(&mut operations).is_some());
         }
         assert_eq!(*began.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn mutations_keep_their_order_also_when_they_use_up_the_budget_of_a_task() {
+        // Each takes a place in each of two gates before it has its effect, as on the way to its batch.
+        let gate = Arc::new(tokio::sync::Semaphore::new(1_000));
+        let effects = Arc::new(Mutex::new(Vec::new()));
+        let mut operations = Operations::<u32>::new();
+        for n in 0..100 {
+            let (gate, effects) = (Arc::clone(&gate), Arc::clone(&effects));
+            let mutation = stream::once(async move {
+                let _places = (gate.acquire().await.unwrap(), gate.acquire().await.unwrap());
+                effects.lock().unwrap().push(n);
+                n
+            });
+            operations.insert(id(&format!("mutation {n}")), mutation.boxed(), true);
+        }
+        tokio::spawn(async move {
+            while operations.single() > 0 {
+                std::future::poll_fn(|context| operations.poll_next(context)).await;
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(*effects.lock().unwrap(), (0..100).collect::<Vec<_>>());
     }
 
     #[test]

@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use switchboard::platform::{config::EventSettings, subscription::ChangeOperation};
+use switchboard::platform::{config::EventSettings, event::scope_key, subscription::ChangeOperation};
 use uuid::Uuid;
 
-use super::{Reader, World, execute, received};
+use super::{Reader, World, execute, received, scopes::crowd};
 use crate::support::event_path::{EventPath, settings};
 
 /// A world whose things SQL callers may append events of.
 async fn world(ids: &[&str]) -> World {
     let mut world = World::new(ids).await;
-    let register = "insert into event_subject values ('thing', 'thing', 'id', 'text', 'version', '{id,value,version}')";
+    let register =
+        "insert into event_subject values ('thing', 'thing', 'id', 'text', 'version', '{id,value,version}', '{value}')";
     execute(&mut world.writer, register).await;
     world
 }
@@ -84,6 +85,38 @@ async fn events_of_many_sql_callers_at_once_arrive_without_a_poll() {
     assert!(written.elapsed() < Duration::from_secs(20), "{:?}", written.elapsed());
     assert_eq!(received(&changes).len(), CALLERS * CHANGES);
     assert_eq!(reader.resyncs, 0);
+}
+
+#[tokio::test]
+async fn a_narrowed_stream_that_resumes_finds_what_sql_callers_appended() {
+    let mut world = world(&["a", "b", "c"]).await;
+    let path = EventPath::start(&world.options).await;
+    change(&mut world.writer, world.company_id, "a", "red").await;
+    let mut reader = Reader::open(&path.sources, world.with_value("red"), None);
+    let cursor = reader.until_ready().await.pop().unwrap().cursor;
+    for (id, value) in [("a", "blue"), ("b", "green"), ("c", "red")] {
+        change(&mut world.writer, world.company_id, id, value).await;
+    }
+    let keys: Vec<Vec<i64>> = sqlx::query_scalar("select scopes from event where version > 1 order by xid")
+        .fetch_all(&mut world.writer)
+        .await
+        .unwrap();
+    let expected = [["new", "red"], ["red", "blue"], ["new", "green"], ["new", "red"]].map(|values| {
+        let mut keys = values.map(|value| scope_key(world.company_id, "thing", "value", value));
+        keys.sort_unstable();
+        keys.to_vec()
+    });
+    assert_eq!(keys, expected, "of the value after the change and before it, as the server computes them");
+    for far in [false, true] {
+        if far {
+            // More than are read to look for a few: then the keys alone find them.
+            crowd(&mut world, 3_000).await;
+        }
+        let mut resumed = Reader::open(&path.sources, world.with_value("red"), Some(cursor.clone()));
+        let found = received(&resumed.until_ready().await);
+        assert_eq!(found, [("a".to_owned(), 3), ("c".to_owned(), 2)], "far: {far}");
+        assert_eq!(resumed.resyncs, 0);
+    }
 }
 
 /// The SQLSTATE that `statement` fails with.

@@ -26,7 +26,7 @@ async fn paint(world: &mut World, id: &str, colour: &str) {
 }
 
 /// Writes many events of other scopes.
-async fn crowd(world: &mut World, count: i32) {
+pub(super) async fn crowd(world: &mut World, count: i32) {
     let fill = format!(
         "insert into event (company_id, subject_type, subject_id, version, type, payload, scopes)
          select '{}', 'thing', 'crowd', n, 'Filled',
