@@ -285,6 +285,6 @@ alter table switchboard.call add column asked boolean not null default false;
 comment on column switchboard.call.asked is 'Nothing was heard of it for the length of a slot''s lease: dialers are asked about it.';
 update switchboard.event_subject set names = names || '{asked}' where subject_type = 'call';
 
-insert into switchboard.event_subject (subject_type, relation, id_column, id_type, version_column, names) values
-    ('campaign', 'campaign', 'id', 'uuid', 'version',
+insert into switchboard.event_subject (subject_type, relation, id_column, id_type, version_column, scope_fields, names) values
+    ('campaign', 'campaign', 'id', 'uuid', 'version', '{}',
         '{companyId,id,userId,agentId,name,status,firstCallTime,lastCallTime,timeZone,maxRetries,retryIntervalMinutes,weight,startsAt,isWindowOpen,windowTurnsAt,queued,processing,completed,failed,canceled,skipped,version,insertedAt,updatedAt}');

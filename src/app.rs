@@ -38,7 +38,7 @@ use crate::{
         timer::{self, TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
-    router::{Routers, routers},
+    router::{Routers, routers_with},
     settings::Settings,
 };
 
@@ -154,7 +154,7 @@ impl App {
             tracing::warn!("the event log cannot be read or written yet; starting all the same");
         }
         let (listener, address) = listen("SWITCHBOARD_LISTEN", settings.http.listen).await?;
-        let Routers { public, internal } = routers(state, rest);
+        let Routers { public, internal } = routers_with(state, rest);
         let (mut metrics_address, mut internal_serving) = (None, None);
         if let (Some(router), Some(wanted)) = (internal, settings.http.metrics_listen) {
             let (listener, address) = listen("SWITCHBOARD_METRICS_LISTEN", wanted).await?;

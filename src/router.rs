@@ -14,9 +14,14 @@ pub struct Routers {
     pub internal: Option<Router>,
 }
 
+/// The routers of a server whose concepts have no routes of their own; see `routers_with`.
+pub fn routers(state: HttpState) -> Routers {
+    routers_with(state, Router::new())
+}
+
 /// The routers of this server; `rest` are the routes of concepts beside GraphQL. A method that a path does not take gets 405, an unknown path 404, both as a GraphQL error
 /// in JSON.
-pub(crate) fn routers(state: HttpState, rest: Router<RouterState>) -> Routers {
+pub(crate) fn routers_with(state: HttpState, rest: Router<RouterState>) -> Routers {
     let apart = state.settings.metrics_listen.is_some();
     let state = RouterState::new(state);
     let only = |route: routing::MethodRouter<RouterState>| route.fallback(endpoints::wrong_method);

@@ -202,13 +202,6 @@ impl Record for CallRecord {
         self.version
     }
 
-    fn scopes(&self) -> Vec<(&'static str, String)> {
-        let mut scopes = vec![("userId", self.user_id.clone())];
-        scopes.extend(self.call_control_id.clone().map(|name| ("callControlId", name)));
-        scopes.extend(self.campaign_id.map(|campaign| ("campaignId", campaign.to_string())));
-        scopes
-    }
-
     fn timers(&self) -> Vec<(&'static str, OffsetDateTime)> {
         let retry = self.hung_up_until.filter(|_| self.status != CallStatus::Ended);
         let timers = [

@@ -48,7 +48,7 @@ const S: &str = "silent";
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-const TABLE: [Row; 69] = [
+const TABLE: [Row; 76] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -124,6 +124,20 @@ const TABLE: [Row; 69] = [
                                                                ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
     ("callHangUps", "subscription { callHangUps { operation record { id } } }",
                                                                ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("callQueueItem", "query($chat: UUID!) { callQueueItem(id: $chat) { id } }",
+                                                               ["null", "null", F,      F,      F,      F,      F,      F,      "null", A]),
+    ("callQueueStatus", "{ callQueueStatus(userId: \"u\") { id } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("callConcurrency", "{ callConcurrency(userId: \"u\") { limit } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("initiateCall", "mutation { initiateCall(input: {userId: \"u\", agentId: \"a\", contactId: \"c\"}) { admission } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("cancelQueuedCall", "mutation($chat: UUID!) { cancelQueuedCall(input: {queueItemId: $chat}) { outcome } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("renewCalls", "mutation($chat: UUID!) { renewCalls(input: {callIds: [$chat]}) { ended } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("setCallConcurrency", "mutation { setCallConcurrency(input: {userId: \"u\", limit: 3}) { concurrency { limit } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
     // The chat is offered, not started: a caller that may write or rate at all gets CONFLICT.
     ("createMessage", "mutation($chat: UUID!) { createMessage(input: {message: {chatId: $chat, author: \"E\", text: \"?\"}}) { message { id } } }",
                                                                [C,      C,      C,      N,      N,      C,      N,      F,      N,      A]),
