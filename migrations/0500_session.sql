@@ -4,6 +4,7 @@ create table switchboard.session_settings (
     only_row           boolean  primary key default true check (only_row),
     default_providers  text[]   not null default '{daily,p2p}' check (cardinality(default_providers) between 1 and 100),
     stale_after        interval not null default '30 seconds',
+    sweep_every        interval not null default '500 milliseconds',
     check_every        interval not null default '10 seconds',
     cleanup_every      interval not null default '1 minute',
     retention          interval not null default '24 hours',
@@ -12,6 +13,10 @@ create table switchboard.session_settings (
     cooling            interval not null default '60 seconds',
     settle             interval not null default '10 seconds',
     regroup            interval not null default '30 seconds',
+    excellent_latency  integer  not null default 100,
+    excellent_packet_loss real  not null default 1,
+    fair_latency       integer  not null default 250,
+    fair_packet_loss   real     not null default 4,
     poor_latency       integer  not null default 400,
     poor_packet_loss   real     not null default 8,
     recover_latency    integer  not null default 800,
@@ -22,6 +27,7 @@ comment on table  switchboard.session_settings is 'The knobs of sessions, as one
 comment on column switchboard.session_settings.only_row is 'Makes this a table of one row.';
 comment on column switchboard.session_settings.default_providers is 'Providers of companies that have not set their own, best first.';
 comment on column switchboard.session_settings.stale_after is 'A participant silent for that long is disconnected.';
+comment on column switchboard.session_settings.sweep_every is 'How often participants that have gone silent are looked for.';
 comment on column switchboard.session_settings.check_every is 'How often alerts and recommendations are judged.';
 comment on column switchboard.session_settings.cleanup_every is 'How often idle sessions are ended and old rows deleted.';
 comment on column switchboard.session_settings.retention is 'How long the rows of silent participants and cleared alerts are kept.';
@@ -30,6 +36,10 @@ comment on column switchboard.session_settings.dwell is 'Shortest time on a prov
 comment on column switchboard.session_settings.cooling is 'How long a provider that failed in a session is avoided by that session.';
 comment on column switchboard.session_settings.settle is 'Age of an epoch from which a failure reported without an epoch counts, whoever reports it.';
 comment on column switchboard.session_settings.regroup is 'Longest time that a session counts as reconnecting after a switch.';
+comment on column switchboard.session_settings.excellent_latency is 'A sample below this many milliseconds may be excellent.';
+comment on column switchboard.session_settings.excellent_packet_loss is 'A sample below this many percent may be excellent.';
+comment on column switchboard.session_settings.fair_latency is 'A sample above this many milliseconds is at most fair.';
+comment on column switchboard.session_settings.fair_packet_loss is 'A sample above this many percent is at most fair.';
 comment on column switchboard.session_settings.poor_latency is 'A sample above this many milliseconds is poor.';
 comment on column switchboard.session_settings.poor_packet_loss is 'A sample above this many percent is poor.';
 comment on column switchboard.session_settings.recover_latency is 'A sample above this many milliseconds is a reason to switch.';
@@ -39,13 +49,11 @@ insert into switchboard.session_settings default values;
 
 create table switchboard.session_duty (
     duty       text        primary key,
-    ran_at     timestamptz not null default '-infinity',
-    resumed_at timestamptz not null default '-infinity'
+    ran_at     timestamptz not null default '-infinity'
 );
 comment on table  switchboard.session_duty is 'Work that one server at a time does for all: the row''s lock is the right to do it, ran_at the pace. Any server may take the next turn, so a server that dies delays nothing.';
 comment on column switchboard.session_duty.duty is 'presence, providers, health, cleanup.';
 comment on column switchboard.session_duty.ran_at is 'The last turn.';
-comment on column switchboard.session_duty.resumed_at is 'Of presence: when a turn found that nobody had taken one for over 5 s. Silence before that moment is nobody''s fault.';
 insert into switchboard.session_duty (duty) values ('presence'), ('providers'), ('health'), ('cleanup');
 
 create table switchboard.session_provider (
@@ -156,8 +164,11 @@ comment on column switchboard.session_coordination.ended_at is 'When it ended; n
 create index session_coordination_newest on switchboard.session_coordination (company_id, created_at, session_id);
 comment on index switchboard.session_coordination_newest is 'The operators'' list.';
 
-create index session_coordination_open on switchboard.session_coordination (company_id, active_provider) where ended_at is null;
-comment on index switchboard.session_coordination_open is 'Sessions on a provider; what a stream of the company begins with.';
+create index session_coordination_provider on switchboard.session_coordination (company_id, active_provider) where ended_at is null;
+comment on index switchboard.session_coordination_provider is 'How many open sessions are on a provider.';
+
+create index session_coordination_open on switchboard.session_coordination (company_id, created_at, session_id) where ended_at is null;
+comment on index switchboard.session_coordination_open is 'The operators'' list of open sessions, and what a stream of the company begins with: without those that have ended, which are never deleted.';
 
 create index session_coordination_awaiting on switchboard.session_coordination (awaited_until) where awaited_until is not null;
 comment on index switchboard.session_coordination_awaiting is 'Reconnections that may have to be given up.';

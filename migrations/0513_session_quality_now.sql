@@ -11,9 +11,9 @@ select judged.company_id, judged.session_id, judged.epoch, judged.active_provide
 from (
     select session.company_id, session.session_id, session.epoch, session.active_provider, session.quality,
         count(*) filter (where is_sampled) as sampled,
-        count(*) filter (where is_sampled and (is_slow or is_lossy)) as bad,
-        count(*) filter (where is_sampled and is_slow) as slow,
-        count(*) filter (where is_sampled and is_lossy) as lossy,
+        count(*) filter (where is_sampled and is_bad) as bad,
+        coalesce(sum(slow) filter (where is_sampled and is_bad), 0) as slow,
+        coalesce(sum(lossy) filter (where is_sampled and is_bad), 0) as lossy,
         round(avg(health.latency) filter (where is_sampled)) as latency,
         round(avg(health.packet_loss::numeric) filter (where is_sampled), 2) as packet_loss
     from switchboard.session_coordination as session
@@ -23,10 +23,11 @@ from (
         and health.status <> 'DISCONNECTED'
     cross join lateral (
         select coalesce(health.sampled_at > moment.now - interval '30 seconds', false) as is_sampled,
+            -- A sample is bad that is slow, lossy or both.
             coalesce(health.sampled_epoch = session.epoch
-                and switchboard.session_holds(health.slow_samples, false), false) as is_slow,
-            coalesce(health.sampled_epoch = session.epoch
-                and switchboard.session_holds(health.lossy_samples, false), false) as is_lossy
+                and switchboard.session_holds(health.slow_samples | health.lossy_samples, false), false) as is_bad,
+            bit_count(health.slow_samples::integer::bit(5)) as slow,
+            bit_count(health.lossy_samples::integer::bit(5)) as lossy
     ) as sample
     where session.ended_at is null
     group by session.company_id, session.session_id

@@ -113,7 +113,8 @@ begin
         is_video_off = excluded.is_video_off, device_info = excluded.device_info,
         reconnect_attempts = excluded.reconnect_attempts, last_seen = excluded.last_seen;
     insert into session_health (company_id, session_id, user_id, last_ping, status, has_left, connected_at, disconnected_at)
-    values (v_company_id, p_session_id, p_user_id, v_now, session_health_of(v_user.connection_state),
+    values (v_company_id, p_session_id, p_user_id, v_now,
+        case when v_is_old and not v_is_stale then v_health.status else session_health_of(v_user.connection_state) end,
         v_user.connection_state = 'ENDED', case when v_user.connection_state = 'CONNECTED' then v_now end,
         case when v_user.connection_state = 'ENDED' then v_now end)
     on conflict (company_id, session_id, user_id) do update

@@ -74,9 +74,9 @@ begin
                 latency = coalesce(v_latency, latency), packet_loss = coalesce(v_loss, packet_loss),
                 jitter = coalesce(v_jitter, jitter), bandwidth = coalesce(v_bandwidth, bandwidth),
                 video_quality = case when v_is_sample or v_metrics ? 'videoQuality' then
-                    coalesce(upper(v_metrics ->> 'videoQuality'), session_quality(v_latency, v_loss)) else video_quality end,
+                    coalesce(upper(v_metrics ->> 'videoQuality'), session_quality(v_latency, v_loss, v_settings)) else video_quality end,
                 audio_quality = case when v_is_sample or v_metrics ? 'audioQuality' then
-                    coalesce(upper(v_metrics ->> 'audioQuality'), session_quality(v_latency, v_loss)) else audio_quality end,
+                    coalesce(upper(v_metrics ->> 'audioQuality'), session_quality(v_latency, v_loss, v_settings)) else audio_quality end,
                 device_type = coalesce(v_metrics ->> 'deviceType', device_type),
                 network_type = coalesce(v_metrics ->> 'networkType', network_type),
                 browser_info = coalesce(v_metrics ->> 'browserInfo', browser_info),

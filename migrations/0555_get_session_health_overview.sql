@@ -6,6 +6,7 @@ declare
     v_company_id uuid := session_company();
     v_refused    jsonb := '{}';
     v_now        timestamptz := switchboard.now();
+    v_resumed    timestamptz := resumed_at();
     v_stale      interval;
 begin
     if v_company_id is null then
@@ -36,7 +37,7 @@ begin
                 'avgBandwidth', avg(health.bandwidth)::double precision))
         from (
             select session_health.*, row_number() over (order by user_id) as number,
-                greatest(last_ping, session_resumed_at()) as heard
+                greatest(last_ping, v_resumed) as heard
             from session_health
             where company_id = v_company_id and session_id = p_session_id
         ) as health

@@ -6,6 +6,7 @@ declare
     v_company_id uuid := session_company();
     v_refused    jsonb := '{}';
     v_now        timestamptz := switchboard.now();
+    v_resumed    timestamptz := resumed_at();
     v_stale      interval;
 begin
     if v_company_id is null then
@@ -20,7 +21,7 @@ begin
                 and 2 * count(*) filter (where is_stale) >= count(*))
         from (
             select user_id, status = 'DISCONNECTED'
-                or greatest(last_ping, session_resumed_at()) + v_stale <= v_now as is_stale
+                or greatest(last_ping, v_resumed) + v_stale <= v_now as is_stale
             from session_health
             where company_id = v_company_id and session_id = p_session_id and not has_left
         ) as expected

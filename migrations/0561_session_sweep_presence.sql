@@ -1,4 +1,4 @@
-create function switchboard.session_sweep_presence(p_has_lived boolean) returns integer
+create function switchboard.session_sweep_presence() returns integer
     language plpgsql
     set search_path = switchboard, pg_temp
 as $$
@@ -6,7 +6,7 @@ declare
     v_limit    constant integer := 500;
     v_now      timestamptz;
     v_resumed  timestamptz;
-    v_last     timestamptz;
+    v_settings session_settings;
     v_stale    interval;
     v_key      record;
     v_before   session_coordination;
@@ -17,17 +17,18 @@ declare
     v_seen     integer := 0;
     v_swept    integer := 0;
 begin
-    v_last := session_take_turn('presence', '450 milliseconds');
-    if v_last is null then
+    select * into strict v_settings from session_settings;
+    if session_take_turn('presence', v_settings.sweep_every * 0.9) is null then
         return 0;
     end if;
     v_now := switchboard.now();
-    if not p_has_lived and v_last < v_now - interval '5 seconds' then
-        -- All servers were away, or the database was. Nobody could be heard.
-        update session_duty set resumed_at = v_now where duty = 'presence';
+    v_stale := v_settings.stale_after;
+    -- After an outage the first stamp of a server notes its end, in one statement. Before that stamp nobody is judged.
+    perform 1 from service_alive where stamped_at > v_now - interval '5 seconds';
+    if not found then
+        return 0;
     end if;
-    v_resumed := session_resumed_at();
-    select stale_after into strict v_stale from session_settings;
+    v_resumed := coalesce(resumed_at(), '-infinity');
     for v_key in
         select company_id, session_id
         from session_health
@@ -90,7 +91,6 @@ begin
     return v_swept;
 end
 $$;
-comment on function switchboard.session_sweep_presence(boolean) is
-    'Disconnects every participant that has been silent for too long: one event a session. Silence counts from the last ping, or from the end of an outage of all servers or of the database: p_has_lived says that the caller took a turn in the last 5 s by its own clock, so that an old turn is not an outage but a clock that moved. Gives up waiting for participants after a switch. Returns how many were disconnected. Locks: the duty; sessions in the order of their keys, none that is locked; participants.';
-
-revoke execute on function switchboard.session_sweep_presence(boolean) from public;
+comment on function switchboard.session_sweep_presence() is
+    'Disconnects every participant that has been silent for too long: one event a session. Silence counts from the last ping, or from resumed_at(), the end of the last outage of all servers or of the database. Gives up waiting for participants after a switch. Returns how many were disconnected. Locks: the duty; sessions in the order of their keys, none that is locked; participants.';
+revoke execute on function switchboard.session_sweep_presence() from public;

@@ -29,10 +29,13 @@ begin
             v_provider.avoid_until := null;
         end if;
         for v_outcome in
-            update session_provider_outcome
-            set folded = true
-            where company_id = v_key.company_id and provider = v_key.name and not folded
-            returning at, succeeded
+            with outcome as (
+                update session_provider_outcome
+                set folded = true
+                where company_id = v_key.company_id and provider = v_key.name and not folded
+                returning at, session_id, succeeded
+            )
+            select succeeded from outcome order by at, session_id
         loop
             v_folded := v_folded + 1;
             v_provider.score := session_provider_score(v_provider.score, v_outcome.succeeded);

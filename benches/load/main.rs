@@ -21,6 +21,7 @@
 //! | `requests`, `contest` | chat by id, `createChat`, `startChat` |
 //! | `delivery`, `subscriber` | from a commit to the subscribers |
 //! | `log`, `start` | events through the log; start of a process |
+//! | `sessions` | heartbeats, choice and recovery |
 //! | `plain`, `pgbench` | the limits that the server is compared with |
 //! | `http`, `socket`, `process` | clients and child processes |
 //! | `report`, `ratio` | tables, ratios and aims |
@@ -38,6 +39,7 @@ mod process;
 mod ratio;
 mod report;
 mod requests;
+mod sessions;
 mod socket;
 mod stage;
 mod start;
@@ -77,7 +79,10 @@ struct Arguments {
     /// Subscribers that wait for one event
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1_000, 5_000])]
     subscribers: Vec<usize>,
-    /// Only these parts: chat, create, start-chat, delivery, log, cold
+    /// Seconds of heartbeats at the pace of 100,000 participants
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    steady: u32,
+    /// Only these parts: chat, create, start-chat, delivery, log, sessions, cold
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Without `PostGraphile`, which npm installs
@@ -163,6 +168,9 @@ async fn measure_on(arguments: &Arguments, stage: &Stage) -> Result<()> {
     }
     if arguments.wants("log") {
         log::measure(arguments, stage).await?;
+    }
+    if arguments.wants("sessions") {
+        sessions::measure(arguments, stage).await?;
     }
     if arguments.wants("cold") {
         start::measure(arguments, stage).await?;

@@ -28,11 +28,11 @@ const MISS_TIME: i32 = 30;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Demo {
-    /// [`COMPANY_ID`].
+    /// The demo company, always [`COMPANY_ID`].
     pub company_id: Uuid,
-    /// [`WEBSITE_ID`].
+    /// Its website, always [`WEBSITE_ID`].
     pub website_id: Uuid,
-    /// [`PUBLIC_KEY`].
+    /// What its widget logs in with, always [`PUBLIC_KEY`].
     pub public_key: Uuid,
     /// One contract for each agent and shift.
     pub contracts: Vec<DemoContract>,
@@ -44,7 +44,7 @@ pub struct Demo {
 pub struct DemoContract {
     /// Fixed, as all ids of the demo company.
     pub id: Uuid,
-    /// One of [`AGENTS`].
+    /// Whose contract it is, one of [`AGENTS`].
     pub agent_id: Uuid,
     /// The shift: 1, 2 or 3.
     pub session: i32,

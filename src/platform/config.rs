@@ -242,7 +242,7 @@ pub struct GuardSettings {
 /// Who may ask for the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Introspection {
-    /// Nobody.
+    /// Nobody may, whoever asks.
     Off,
     /// The roles service and admin.
     Company,

@@ -5,11 +5,9 @@
 //! server that dies delays nothing, and two never do the same at once. A turn is one transaction, or for health one a
 //! session, and any of them may be lost: the next turn finds the same work.
 //!
-//! An outage of all servers or of the database silences everybody. The turn that comes first after over 5 s without one
-//! notes it, and silence counts from then. A server that has taken a turn lately by its own clock knows that there was
-//! no outage: an old turn then means that the database's clock was moved.
-
-use std::time::{Duration, Instant};
+//! An outage of all servers or of the database silences everybody, so silence counts from
+//! [the end of the last one](crate::platform::service) at the earliest. The first stamp of a server after an outage notes
+//! its end; before that stamp the presence turn judges nobody.
 
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -17,23 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::{SessionSettings, sql};
 use crate::platform::{db::pool, error::Result, task::Task, unit::UnitOfWork};
 
-/// Pause between two looks. A participant is disconnected within a second of being due: this, the pace of the presence
-/// duty (450 ms), and the sweep itself.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A server whose last turn is older cannot say that there was no outage.
-const LIVED: Duration = Duration::from_secs(5);
-
 /// The background tasks of this concept.
 pub(crate) fn tasks(work: &UnitOfWork, settings: &SessionSettings) -> Vec<Task> {
-    let duties = Duties { work: work.clone(), settings: settings.clone(), looked_at: None, is_set: false };
+    let duties = Duties { work: work.clone(), settings: settings.clone(), is_set: false };
     vec![Task::new("sessions", |stop| duties.run(stop))]
 }
 
 struct Duties {
     work: UnitOfWork,
     settings: SessionSettings,
-    /// When this server last looked at presence.
-    looked_at: Option<Instant>,
     /// This server's settings are in the database.
     is_set: bool,
 }
@@ -41,6 +31,9 @@ struct Duties {
 impl Duties {
     async fn run(mut self, stop: CancellationToken) {
         let mut away = false;
+        // A participant is disconnected within a second of being due: this pause, the pace of the presence duty, and the
+        // sweep itself.
+        let pause = self.settings.presence_sweep_every / 2;
         loop {
             match self.look().await {
                 Ok(()) => away = false,
@@ -51,7 +44,7 @@ impl Duties {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -68,9 +61,7 @@ impl Duties {
             sql::use_settings(connection, &self.settings).await?;
             self.is_set = true;
         }
-        let has_lived = self.looked_at.is_some_and(|at| at.elapsed() < LIVED);
-        let swept = sql::sweep_presence(connection, has_lived).await?;
-        self.looked_at = Some(Instant::now());
+        let swept = sql::sweep_presence(connection).await?;
         metrics::counter!("switchboard_session_disconnects_total").increment(swept.unsigned_abs().into());
         sql::fold_providers(connection).await?;
         let ended = sql::clean_up(connection).await?;

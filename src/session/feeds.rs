@@ -3,7 +3,7 @@
 //! Rights do not depend on the record: a participant's session is in its token. So they are checked when the stream is
 //! opened, and the streams listen to that session only.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::Context;
 use futures_util::future::BoxFuture;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     ALERT, PROVIDER, QUALITY, SESSION,
-    record::{AlertRecord, ProviderRecord, QualityRecord, SessionRecord},
+    record::{AlertRecord, ProviderRecord, QualityRecord, SessionRecord, UserRecord},
     sql::{self, Listed},
 };
 use crate::platform::{
@@ -20,7 +20,7 @@ use crate::platform::{
     error::Result,
     event::{Event, Interest, Subject, hub::Scope},
     graphql::{audience::Audience, source::ShownFeed},
-    subscription::{ChangeOperation, Feed, Versioned, project},
+    subscription::{ChangeOperation, Feed, Pace, Versioned, project},
 };
 
 /// Most open sessions with which a stream of the whole company begins.
@@ -33,6 +33,34 @@ pub(super) struct SessionFeed {
     pub(super) principal: Arc<Principal>,
     /// `None`: every session of the company.
     pub(super) session_id: Option<String>,
+    /// The reader selects what participants said of their devices, of which each sees its own only.
+    pub(super) shows_devices: bool,
+}
+
+/// How often a stream of one session sends participants' states.
+struct StatesPace;
+
+impl Pace<Arc<SessionRecord>> for StatesPace {
+    fn every(&self) -> Duration {
+        Duration::from_millis(250)
+    }
+
+    /// Within one epoch. A new epoch, an end and a new beginning are each sent.
+    fn may_wait(&self, sent: &Arc<SessionRecord>, next: &Arc<SessionRecord>) -> bool {
+        (sent.epoch, sent.ended_at, &sent.active_provider) == (next.epoch, next.ended_at, &next.active_provider)
+    }
+
+    /// The session as it is after the newer change, and the participants of both.
+    fn merged(&self, older: &Arc<SessionRecord>, newer: Arc<SessionRecord>) -> Arc<SessionRecord> {
+        let is_of_newer = |user: &&UserRecord| newer.changed_users.iter().any(|other| other.user_id == user.user_id);
+        let mut users: Vec<UserRecord> =
+            older.changed_users.iter().filter(|user| !is_of_newer(user)).cloned().collect();
+        if users.is_empty() {
+            return newer;
+        }
+        users.extend(newer.changed_users.iter().cloned());
+        Arc::new(SessionRecord { changed_users: users, ..SessionRecord::clone(&newer) })
+    }
 }
 
 impl Feed for SessionFeed {
@@ -73,6 +101,12 @@ impl Feed for SessionFeed {
             return Ok(None);
         }
         project(event, |session| Some(Arc::clone(session)), |session: &SessionRecord| session.ended_at.is_none())
+    }
+
+    /// A stream of the whole company is not paced: its cursors are places in the log, so that nothing may be sent after
+    /// what came later.
+    fn pace(&self) -> Option<&'static dyn Pace<Self::Record>> {
+        self.session_id.is_some().then_some(&StatesPace)
     }
 }
 
@@ -206,11 +240,12 @@ impl Feed for ProviderFeed {
     }
 }
 
-/// The caller without what no right of this concept depends on. A participant sees more of itself than of others.
-fn audience(principal: &Principal) -> Audience {
+/// The caller without what no right of this concept depends on: all participants of a session are one audience. Where
+/// their own devices are shown, each is an audience of its own.
+fn audience(principal: &Principal, shows_devices: bool) -> Audience {
     let reduced = match principal.role {
         Role::Participant => Principal {
-            subject: principal.subject.clone(),
+            subject: if shows_devices { principal.subject.clone() } else { String::new() },
             session_id: principal.session_id.clone(),
             ..principal.of_role_alone()
         },
@@ -221,7 +256,7 @@ fn audience(principal: &Principal) -> Audience {
 
 impl ShownFeed for SessionFeed {
     fn audience(&self) -> Audience {
-        audience(&self.principal)
+        audience(&self.principal, self.shows_devices)
     }
 
     /// Rights do not change with the record.
@@ -232,7 +267,7 @@ impl ShownFeed for SessionFeed {
 
 impl ShownFeed for AlertFeed {
     fn audience(&self) -> Audience {
-        audience(&self.principal)
+        audience(&self.principal, false)
     }
 
     /// Rights do not change with the record.
@@ -243,7 +278,7 @@ impl ShownFeed for AlertFeed {
 
 impl ShownFeed for ProviderFeed {
     fn audience(&self) -> Audience {
-        audience(&self.principal)
+        audience(&self.principal, false)
     }
 
     /// Rights do not change with the record.

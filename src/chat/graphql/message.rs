@@ -127,7 +127,7 @@ fn number(argument: &str, cursor: &str) -> Result<i32> {
     number.ok_or_else(|| Error::invalid(argument, "is not a cursor of this list"))
 }
 
-/// Selects messages.
+/// Which messages a list shows.
 #[derive(Debug, Default, InputObject)]
 pub struct MessageCondition {
     /// The messages of this chat; required.

@@ -24,7 +24,7 @@ pub type MessageLists = Derived<(Uuid, Uuid), MessageList>;
 pub struct MessageList {
     /// The chat as it was when the list was read; decides who may see the list.
     pub chat: ChatRecord,
-    /// The messages.
+    /// The messages of the page, in its order.
     pub messages: Vec<Arc<MessageRecord>>,
 }
 
@@ -33,7 +33,7 @@ pub struct MessageList {
 pub struct ReadMessageList {
     /// The chat's company.
     pub company_id: Uuid,
-    /// The chat.
+    /// The chat whose messages are listed.
     pub chat_id: Uuid,
 }
 

@@ -176,7 +176,7 @@ impl Node {
         vec![1, 2]
     }
 
-    /// 20,000 bytes.
+    /// A text of 20,000 bytes.
     async fn long(&self) -> String {
         "x".repeat(20_000)
     }

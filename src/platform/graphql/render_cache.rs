@@ -8,7 +8,8 @@
 //!
 //! A rendering is reused when both keys are equal:
 //! - the [`SelectionKey`]: the same operation of the same cached document, equal variables, an equal [`Audience`];
-//! - the [`MessageKey`]: the same event, the same change operation, cursor and resync flag.
+//! - the [`MessageKey`]: the same event, the same change operation, cursor and resync flag, merged with the same earlier
+//!   events.
 //!
 //! A resolver of a message has no other input: the caller in its context is the audience's, not the subscriber's. So equal
 //! keys give equal text. Rights are checked before, for each subscription by itself: the cache never decides who receives
@@ -44,13 +45,15 @@ struct Metadata {
     operation: ChangeOperation,
     cursor: Cursor,
     resync: bool,
+    since: Option<i32>,
 }
 
 impl MessageKey {
     /// The key of a change, if other subscriptions may show the same change. Moves the event out of `change`.
     pub(super) fn take<R>(change: &mut Change<R>) -> Option<Self> {
         let event = change.event.take()?;
-        let metadata = Metadata { operation: change.operation, cursor: change.cursor.clone(), resync: change.resync };
+        let &mut Change { operation, ref cursor, resync, since, .. } = change;
+        let metadata = Metadata { operation, cursor: cursor.clone(), resync, since };
         Some(Self { event, metadata })
     }
 }

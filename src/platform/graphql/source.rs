@@ -45,7 +45,7 @@ use crate::platform::{
 
 /// The messages of one subscription.
 pub(super) struct Source {
-    /// In order.
+    /// What the stream sends, in its order.
     pub(super) messages: BoxStream<'static, Message>,
     /// What is shown of them, and to whom.
     pub(super) selection: Arc<SelectionKey>,
@@ -242,6 +242,10 @@ where
     let feed = Arc::new(feed);
     let selection = Arc::new(slot.selection.shown_to(feed.audience()));
     let changes = subscription::stream(context.sources(), Arc::clone(&feed), opening);
+    let changes = match feed.pace() {
+        Some(pace) => subscription::paced(pace, changes).boxed().left_stream(),
+        None => changes.right_stream(),
+    };
     let key = Arc::clone(&selection);
     let messages = changes.filter_map(move |change| {
         future::ready(match change {

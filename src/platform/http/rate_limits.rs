@@ -21,7 +21,7 @@ pub(super) struct RateLimits {
 }
 
 impl RateLimits {
-    /// Full buckets.
+    /// Limits that nobody has used any of.
     pub(super) fn new(settings: &RateSettings) -> Self {
         let rate = |at_once, per_second| Rate { at_once, per_second };
         let writes = rate(settings.writes_at_once, settings.writes_per_second);

@@ -113,6 +113,7 @@ impl<F: Feed> Driver<F> {
             cursor: Cursor::At(position.clone()),
             resync: false,
             event: None,
+            since: None,
         });
         Ok(Batch::going_on(changes.collect(), Next::Listen(position)))
     }
@@ -147,7 +148,7 @@ impl<F: Feed> Driver<F> {
                 // No position describes a client that drops here with part of the state.
                 (None, _) => Cursor::Restart,
             };
-            Change { operation, record: Some(record), cursor, resync, event: None }
+            Change { operation, record: Some(record), cursor, resync, event: None, since: None }
         });
         let mut changes: Vec<_> = snapshot.collect();
         if !self.changes_only {
@@ -263,7 +264,14 @@ impl<F: Feed> Driver<F> {
                 Some(subject) => subject.cursor(after, event.version),
                 None => Cursor::At(before.clone()),
             };
-            changes.push(Change { operation, record: Some(record), cursor, resync: false, event: Some(event) });
+            changes.push(Change {
+                operation,
+                record: Some(record),
+                cursor,
+                resync: false,
+                event: Some(event),
+                since: None,
+            });
         }
         Ok(changes)
     }

@@ -19,7 +19,8 @@
 //! A large state is sent [in pages](Listing), and so is a long stretch of the log. Only some streams [read](ReadGate) at
 //! once. Values that are computed from the state are streams of their own kind, see [`derived`].
 //!
-//! A few streams [conflate](Newest): a slow client receives the newest state of one subject and not each change.
+//! A few streams [conflate](Newest): a slow client receives the newest state of one subject and not each change. A few
+//! are [paced](Pace): changes that follow each other closely are sent as one.
 //!
 //! **Failures.** While the database is away, a new stream ends with UNAVAILABLE. An open one is silent and catches up
 //! afterwards; it ends only with an error that a retry cannot mend, or when the client drops it. No connection is held
@@ -31,6 +32,7 @@ mod driver;
 mod gate;
 mod listing;
 mod newest;
+mod paced;
 mod project;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -50,6 +52,7 @@ pub use self::{
     gate::ReadGate,
     listing::{Listing, Loaded},
     newest::Newest,
+    paced::{Pace, paced},
     project::{operation, project},
 };
 use crate::platform::{
@@ -94,12 +97,14 @@ pub struct Change<R> {
     pub resync: bool,
     /// The event behind the message, whose [`RenderCache`](crate::platform::event::RenderCache) is shared with other subscriptions.
     pub event: Option<Arc<Event>>,
+    /// Of a change that stands for several ([`paced`]): the version of the first of them.
+    pub since: Option<i32>,
 }
 
 impl<R> Change<R> {
     /// READY, at which the client has received everything that `cursor` stands for.
     fn ready(cursor: Cursor, resync: bool) -> Self {
-        Self { operation: ChangeOperation::Ready, record: None, cursor, resync, event: None }
+        Self { operation: ChangeOperation::Ready, record: None, cursor, resync, event: None, since: None }
     }
 }
 
@@ -158,6 +163,11 @@ pub trait Feed: Send + Sync + 'static {
     /// True if a slow client receives only the newest state. Only for a stream of one subject; see [`Newest`].
     fn conflates(&self) -> bool {
         false
+    }
+
+    /// How the stream is paced; by default every change is sent by itself. Only for a stream of one subject.
+    fn pace(&self) -> Option<&'static dyn Pace<Self::Record>> {
+        None
     }
 
     /// What `event` means to this client; `None` if it concerns no record that the client may see. [`project`] decides it

@@ -133,7 +133,7 @@ impl<F: Feed> Driver<F> {
                 Err(error) if error.code() == Code::NotFound => {
                     // The subject's version is not visible either, so a resume must begin with the state.
                     let (operation, cursor) = (ChangeOperation::Delete, Cursor::Restart);
-                    let gone = Change { operation, record: None, cursor, resync: false, event: None };
+                    let gone = Change { operation, record: None, cursor, resync: false, event: None, since: None };
                     Batch::going_on(vec![gone], Next::Listen(position))
                 }
                 Err(error) => return Err(error),

@@ -84,8 +84,9 @@ pub struct SessionSubscription;
 
 #[Subscription]
 impl SessionSubscription {
-    /// A session as it is, then every change of it: a choice, a recovery, a participant's state. One that ends is a
-    /// DELETE. Without `sessionId`: every open session of the company, only for its service and admin.
+    /// A session as it is, then its changes: each choice, each recovery, each end, which is a DELETE. The states of
+    /// participants come at most four times a second, the changes of a quarter of a second together. Without `sessionId`:
+    /// every change of every open session of the company, only for its service and admin.
     async fn session_changed(
         &self,
         context: &Context<'_>,
@@ -95,7 +96,10 @@ impl SessionSubscription {
         let principal = context.principal()?;
         let session_id = session_id.map(|id| id.0);
         rights::may_read(principal, session_id.as_deref())?;
-        let feed = SessionFeed { principal: Arc::clone(principal), session_id };
+        let selected = context.look_ahead();
+        let users = [selected.field("record").field("users"), selected.field("changedUsers")];
+        let shows_devices = users.iter().any(|users| users.field("deviceInfo").exists());
+        let feed = SessionFeed { principal: Arc::clone(principal), session_id, shows_devices };
         Ok(source::messages(context, feed, after, |change, record| Some(SessionEvent::new(change, record))))
     }
 

@@ -15,6 +15,6 @@ cross join (select switchboard.now() as now) as moment
 where session.company_id = $1
     and ($2::boolean is null or (session.ended_at is null) = $2)
     and ($3::text is null or session.active_provider = $3)
-    and ($4::timestamptz is null or (session.created_at, session.session_id) < ($4, $5))
+    and (session.created_at, session.session_id) < (coalesce($4::timestamptz, 'infinity'), coalesce($5, ''))
 order by session.created_at desc, session.session_id desc
 limit $6;

@@ -1,7 +1,7 @@
 //! Statements on sessions, each in a file of its own. What changes a session calls the SQL function that decides it.
 
 use serde_json::Value;
-use sqlx::{PgConnection, postgres::types::PgInterval};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::{
     settings::SessionSettings,
     state::UserState,
 };
-use crate::platform::error::{Error, Result};
+use crate::platform::error::Result;
 
 /// Calls `select_session_provider`.
 pub(super) async fn select_session_provider(
@@ -201,17 +201,34 @@ pub(super) async fn list_sessions(
     listed: &Listed<'_>,
     limit: usize,
 ) -> Result<Vec<SessionRecord>> {
-    let sessions = sqlx::query_file_as!(
-        SessionRow,
-        "src/session/sql/list_sessions.sql",
-        company_id,
-        listed.active,
-        listed.provider,
-        listed.before.map(|(at, _)| at),
-        listed.before.map(|(_, session)| session),
-        i64::try_from(limit).unwrap_or(i64::MAX),
-    );
-    Ok(sessions.fetch_all(connection).await?.into_iter().map(SessionRecord::from).collect())
+    let Listed { active, provider, before } = *listed;
+    let (time, session) = before.unzip();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = if active == Some(true) {
+        let open = sqlx::query_file_as!(
+            SessionRow,
+            "src/session/sql/list_open_sessions.sql",
+            company_id,
+            provider,
+            time,
+            session,
+            limit
+        );
+        open.fetch_all(connection).await?
+    } else {
+        let all = sqlx::query_file_as!(
+            SessionRow,
+            "src/session/sql/list_sessions.sql",
+            company_id,
+            active,
+            provider,
+            time,
+            session,
+            limit
+        );
+        all.fetch_all(connection).await?
+    };
+    Ok(rows.into_iter().map(SessionRecord::from).collect())
 }
 
 /// One participant.
@@ -304,28 +321,15 @@ pub(super) async fn find_quality(
     Ok(quality.fetch_optional(connection).await?.map(|row| (row.quality, row.quality_version)))
 }
 
-fn interval(duration: std::time::Duration) -> Result<PgInterval> {
-    PgInterval::try_from(duration).map_err(Error::internal)
-}
-
 /// Writes this server's settings, if they differ.
 pub(super) async fn use_settings(connection: &mut PgConnection, settings: &SessionSettings) -> Result<()> {
-    let write = sqlx::query_file!(
-        "src/session/sql/use_settings.sql",
-        &settings.providers,
-        interval(settings.stale_after)?,
-        interval(settings.health_check_every)?,
-        interval(settings.cleanup_every)?,
-        interval(settings.health_retention)?,
-        settings.automatic_recovery,
-    );
-    write.fetch_one(connection).await?;
+    sqlx::query_file!("src/session/sql/use_settings.sql", settings.columns()).fetch_one(connection).await?;
     Ok(())
 }
 
 /// Disconnects who has been silent for too long. Gives their number.
-pub(super) async fn sweep_presence(connection: &mut PgConnection, has_lived: bool) -> Result<i32> {
-    Ok(sqlx::query_file_scalar!("src/session/sql/sweep_presence.sql", has_lived).fetch_one(connection).await?)
+pub(super) async fn sweep_presence(connection: &mut PgConnection) -> Result<i32> {
+    Ok(sqlx::query_file_scalar!("src/session/sql/sweep_presence.sql").fetch_one(connection).await?)
 }
 
 /// Folds what sessions reported of providers. Gives the number of outcomes.

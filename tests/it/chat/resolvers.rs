@@ -10,7 +10,6 @@ use switchboard::{
     platform::{
         auth::{Authenticator, Caller, Principal},
         clock::Clock,
-        config::AuthSettings,
         error::Error,
         event::Hub,
         unit::UnitOfWork,
@@ -20,22 +19,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::company::Company;
+use crate::support::app;
 
 type ChatSchema = Schema<ChatQuery, ChatMutation, ChatSubscription>;
 
 async fn schema(company: &Company) -> ChatSchema {
     let pool = company.pools[0].clone();
-    let settings = AuthSettings {
-        jwt_secret: None,
-        jwks: None,
-        jwks_refresh: Duration::from_mins(5),
-        jwt_audience: None,
-        jwt_issuer: None,
-        dev: false,
-        consumer_token_ttl: Duration::from_mins(1),
-    };
     let secret = Some("a secret of the tests, over 32 bytes long".to_owned());
-    let authenticator = Authenticator::new(&settings, secret, pool.clone(), Clock::default(), None).await.unwrap();
+    let authenticator = Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), None).await.unwrap();
     // Nobody holds a chat here, so that nobody waits.
     let settings = OperationSettings { operation_wait: Duration::ZERO, operation_lease: Duration::from_secs(30) };
     let work = UnitOfWork::detached(pool.clone());

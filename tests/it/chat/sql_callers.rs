@@ -110,7 +110,7 @@ async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records()
     assert_eq!(registered, known.into_keys().collect());
 }
 
-/// Events of servers that have other keys than append_event would have given them.
+/// Events of servers that have other keys than `append_event` would have given them.
 const OTHER_KEYS: &str = "
     select event.subject_type || ' ' || event.type
     from event

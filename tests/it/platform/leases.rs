@@ -9,7 +9,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use super::events::set_clock;
-use crate::support::cluster::TestDatabase;
+use crate::support::{cluster::TestDatabase, locks::until_waiting};
 
 struct Bench {
     database: TestDatabase,
@@ -120,11 +120,7 @@ async fn a_grant_that_waited_for_the_lock_is_not_born_expired_and_of_many_one_wi
             (granted, now)
         }));
     }
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut bench.connection).await.unwrap() < 10 {
-        tokio::task::yield_now().await;
-    }
+    until_waiting(&mut bench.connection, 10).await;
     // Longer than the lease, by the database's clock.
     sqlx::query("select pg_sleep(0.5)").execute(&mut *held).await.unwrap();
     held.commit().await.unwrap();

@@ -5,21 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{CHANGED, PING, caller, participant, ping, recover, select, state};
+use super::{CHANGED, PING, caller, dice::Dice, participant, ping, recover, select, state};
 use crate::support::{
     app::{Node, TestApp},
     client::Client,
 };
-
-/// A small generator: the same run for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// One user that does this and that; the (epoch, provider) of each answer, in order.
 async fn live(client: &Client, user: &str, seed: u64) -> Vec<(i64, String)> {
@@ -77,7 +67,7 @@ async fn nobody_sees_two_providers_in_one_epoch() {
             assert_eq!(providers.entry(*epoch).or_insert_with(|| provider.clone()), provider, "epoch {epoch}");
         }
     }
-    // The stream was sent every version, every epoch, and nothing that was not committed.
+    // The stream was sent every epoch, and nothing that was not committed.
     let mut sql = caller(&app).await;
     let (epoch, version): (i32, i32) =
         sqlx::query_as("select epoch, version from session_coordination where session_id = 's'")
@@ -88,7 +78,7 @@ async fn nobody_sees_two_providers_in_one_epoch() {
         told.push(heard(&stream.event().await["record"]));
     }
     assert!(epoch > 2, "something happened: {epoch}");
-    assert!(told.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1), "no version is missing");
+    assert!(told.windows(2).all(|pair| pair[1].0 > pair[0].0 && pair[1].1 - pair[0].1 <= 1), "no epoch is missing");
     let epochs: BTreeMap<i64, String> = told.into_iter().map(|(_, epoch, provider)| (epoch, provider)).collect();
     assert_eq!(epochs.len(), usize::try_from(epoch).unwrap(), "every epoch was told");
     for (epoch, provider) in &providers {

@@ -1,7 +1,11 @@
 //! Sessions: everybody on one provider; who is there; how well it goes.
 
+mod ancestor;
+mod chaos;
 mod choice;
+mod dice;
 mod history;
+mod plans;
 mod presence;
 mod providers;
 mod quality;
@@ -9,6 +13,7 @@ mod recovery;
 mod rules;
 mod sql;
 mod states;
+mod streams;
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;

@@ -46,7 +46,7 @@ async fn silence_during_an_outage_of_all_servers_counts_for_nobody() {
     let node = app.node().await;
     state(&node, "s", "ann", "CONNECTED", "none").await;
     node.stop().await;
-    app.advance(3_000).await;
+    app.advance_without_service(3_000).await;
     let node = app.node().await;
     let mut stream = node.subscribe(&service(), CHANGED, json!({ "id": "s" })).await;
     stream.ready().await;

@@ -55,8 +55,11 @@ async fn qualities_have_their_bounds() {
         ("401", "0", "POOR"),
         ("0", "8.1", "POOR"),
         ("null", "8.1", "POOR"),
+        ("null", "0.5", "EXCELLENT"),
     ] {
-        let query = sqlx::AssertSqlSafe(format!("select session_quality({latency}, {loss}::real)"));
+        let query = sqlx::AssertSqlSafe(format!(
+            "select session_quality({latency}, {loss}::real, settings) from session_settings as settings"
+        ));
         let found: String = sqlx::query_scalar(query).fetch_one(&mut sql).await.unwrap();
         assert_eq!(found, quality, "{latency} ms, {loss} %");
     }

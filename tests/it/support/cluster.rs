@@ -210,6 +210,13 @@ impl OwnCluster {
         self.directory.options()
     }
 
+    /// The same as a value of `DATABASE_URL`.
+    pub(crate) fn url(&self) -> String {
+        let options = self.options();
+        let (socket, database) = (options.get_socket().unwrap().display(), options.get_database().unwrap());
+        format!("postgres://{}@localhost:5432/{database}?host={socket}", options.get_username())
+    }
+
     /// `kill -9` of the postmaster. Returns when every session has broken off.
     pub(crate) async fn crash(&mut self) {
         let mut running = self.running.take().expect("it runs");

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod event_path;
 pub(crate) mod invariants;
+pub(crate) mod locks;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod socket;

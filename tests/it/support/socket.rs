@@ -45,6 +45,25 @@ impl Socket {
         Self::open(address, &[("sec-websocket-protocol", protocol)]).await.expect("an open socket")
     }
 
+    /// Opens a socket to a server that may be gone.
+    pub(crate) async fn try_speaking(address: SocketAddr, protocol: &'static str) -> Option<Self> {
+        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.ok()?.ok()?;
+        Some(Self(socket))
+    }
+
+    /// The next text message of a server that may be gone; `None` when it is.
+    pub(crate) async fn try_next(&mut self) -> Option<Value> {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.ok()? {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).ok(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return None,
+            }
+        }
+    }
+
     pub(crate) async fn send(&mut self, text: impl ToString) {
         self.send_raw(Message::text(text.to_string())).await;
     }

@@ -9,16 +9,8 @@ use uuid::Uuid;
 use crate::support::{
     app::{TestApp, visitor},
     chat::{CREATE_RACE, race_input},
+    locks::until_waiting,
 };
-
-/// Waits until a server waits for a lock of this database.
-async fn until_a_server_waits(connection: &mut PgConnection) {
-    let waiting = "select exists (select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid())";
-    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut *connection).await.unwrap() {
-        tokio::task::yield_now().await;
-    }
-}
 
 #[tokio::test]
 async fn after_days_without_a_server_the_first_write_succeeds() {
@@ -30,7 +22,7 @@ async fn after_days_without_a_server_the_first_write_succeeds() {
     let mut starting = pin!(app.node());
     tokio::select! {
         _ = &mut starting => panic!("it listens before the log can take today's events"),
-        () = until_a_server_waits(&mut sql) => {}
+        () = until_waiting(&mut sql, 1) => {}
     }
     sqlx::query("select pg_advisory_unlock_all()").execute(&mut sql).await.unwrap();
     let node = starting.await;

@@ -16,6 +16,7 @@ use crate::support::{
     },
     client::Client,
     invariants,
+    locks::until_waiting,
     process::Process,
 };
 
@@ -172,17 +173,8 @@ async fn hold(app: &TestApp, client: &Client) -> Held {
     let (client, [ada, _]) = (client.clone(), ada_and_ben());
     let request = tokio::spawn(async move { client.try_run(&ada, START_CHAT, json!({ "chat": chat })).await });
     let mut observer = app.sql().await;
-    loop {
-        let waiting: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-        )
-        .fetch_one(&mut observer)
-        .await
-        .unwrap();
-        if waiting > 0 {
-            return Held { holder, request, chat, key };
-        }
-    }
+    until_waiting(&mut observer, 1).await;
+    Held { holder, request, chat, key }
 }
 
 /// Waits until nobody accepts at `address`: the listener closes at the same signal as the sockets, in either order.

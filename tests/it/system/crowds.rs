@@ -14,6 +14,7 @@ use crate::support::{
     app::{Node, TestApp, service, visitor},
     chat::{CREATE_CHAT, CREATE_RACE, chat_input, contract_of, race_input},
     client::{Answer, Client},
+    locks::{until_waiting, waiting},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,22 +31,6 @@ async fn hand_over(connection: &mut PgConnection, contract: Uuid) -> Transaction
         .await
         .unwrap();
     held
-}
-
-/// The server's sessions that wait for a lock.
-async fn waiting(connection: &mut PgConnection) -> i64 {
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock' and application_name = 'switchboard'";
-    sqlx::query_scalar(waiting).fetch_one(connection).await.unwrap()
-}
-
-async fn until_waiting(connection: &mut PgConnection, least: i64) {
-    let enough = async {
-        while waiting(connection).await < least {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, enough).await.expect("they wait");
 }
 
 /// Waits until so many requests are under way in this process's servers.

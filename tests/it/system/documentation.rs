@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::support::app::{TestApp, service};
 
-/// Longest README.
+/// Most lines of the README.
 const README_LINES: usize = 200;
 /// The address in the examples.
 const ADDRESS: &str = "127.0.0.1:4000";

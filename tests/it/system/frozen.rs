@@ -11,6 +11,7 @@ use crate::support::{
     app::{Node, TestApp, visitor},
     chat::{CREATE_RACE, RACE, ada_and_ben, chat_of, race_input},
     client::Client,
+    locks::until_waiting,
     proxy::Proxy,
 };
 
@@ -19,18 +20,6 @@ const CHAT: &str = "query($chat: UUID!) { chat(id: $chat) { id status } }";
 
 async fn report(node: &Client) -> Value {
     reqwest::get(node.url("/ready")).await.unwrap().json().await.unwrap()
-}
-
-/// Waits until so many sessions wait for a lock.
-async fn until_waiting(connection: &mut PgConnection, least: i64) {
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock' and application_name = 'switchboard'";
-    let enough = async {
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *connection).await.unwrap() < least {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, enough).await.expect("they wait");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ use crate::{
     support::{
         app::{TestApp, service},
         client::Client,
+        locks::{until_waiting, waiting},
         process::Process,
     },
 };
@@ -203,14 +204,14 @@ async fn one_callers_lists_wait_for_its_share_of_the_connections_and_nobody_wait
         })
         .collect();
     let mut observer = app.sql().await;
-    waiting(&mut observer, 2).await;
+    until_waiting(&mut observer, 2).await;
     // Others read meanwhile.
     for _ in 0..5 {
         let other = new_visitor();
         let reads = node.fields(&other, "{ currentShift chats { nodes { id } } contracts { id } }", json!({}));
         timeout(PATIENCE, reads).await.unwrap();
     }
-    assert_eq!(blocked(&mut observer).await, 2, "its share, however much it asks for");
+    assert_eq!(waiting(&mut observer).await, 2, "its share, however much it asks for");
     transaction.rollback().await.unwrap();
     for answer in greedy {
         let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
@@ -219,17 +220,3 @@ async fn one_callers_lists_wait_for_its_share_of_the_connections_and_nobody_wait
 }
 
 /// Connections that wait for the lock of a table.
-async fn blocked(connection: &mut PgConnection) -> i64 {
-    let waits = "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'relation'";
-    sqlx::query_scalar(waits).fetch_one(connection).await.unwrap()
-}
-
-async fn waiting(connection: &mut PgConnection, count: i64) {
-    let until = async {
-        while blocked(connection).await < count {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, until).await.unwrap();
-}

@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{LONG, Tower, clear, execute, report, skipped};
-use crate::support::event_path::{PATIENCE, server_options};
+use crate::support::{
+    event_path::{PATIENCE, server_options},
+    locks::until_waiting,
+};
 
 #[tokio::test]
 async fn a_timer_whose_subject_is_locked_is_left_alone_and_the_others_fire_at_once() {
@@ -74,11 +77,7 @@ async fn a_timer_that_is_cleared_or_set_anew_between_the_look_and_the_lock_does_
     execute(&mut transaction, "lock table bell in access exclusive mode").await;
     let scheduler = tower.scheduler(&TimerWaker::default());
     let looking = tokio::spawn(async move { scheduler.tick().await.unwrap() });
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut tower.connection).await.unwrap() < 1 {
-        tokio::task::yield_now().await;
-    }
+    until_waiting(&mut tower.connection, 1).await;
     let company_id = tower.company_id;
     clear(&mut transaction, company_id, "cleared").await;
     timer::set(&mut transaction, &[tower.timer("moved", due_at)]).await.unwrap(); // due as well, but another setting

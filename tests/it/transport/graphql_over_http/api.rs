@@ -18,7 +18,7 @@ use switchboard::{
             token::{Claims, TokenIssuer},
         },
         clock::Clock,
-        config::{AuthSettings, GuardSettings},
+        config::GuardSettings,
         error::{Code, Error, Result},
         graphql::{
             engine::Engine,
@@ -33,7 +33,10 @@ use time::Duration;
 use tokio::{net::TcpListener, sync::watch};
 use uuid::Uuid;
 
-use crate::{support::cluster::TestDatabase, transport::http_server::settings};
+use crate::{
+    support::{app, cluster::TestDatabase},
+    transport::http_server::settings,
+};
 
 const SECRET: &str = "not a secret, 32 bytes at least.";
 pub(super) const JSON: &str = "application/json";
@@ -123,18 +126,9 @@ impl Api {
         let touched = Arc::new(AtomicUsize::new(0));
         let schema = || Schema::build(Root(Query), Mutation(Arc::clone(&touched)), Subscriptions);
         let engine = Engine::new(schema, &Guard::parse_from(["test"]).guard, |request| request);
-        let auth = AuthSettings {
-            jwt_secret: None,
-            jwks: None,
-            jwks_refresh: std::time::Duration::from_mins(5),
-            jwt_audience: None,
-            jwt_issuer: None,
-            dev: false,
-            consumer_token_ttl: std::time::Duration::from_mins(1),
-        };
         let anybody = development.then(|| Arc::new(demo_service()));
         let secret = Some(SECRET.to_owned());
-        let authenticator = Authenticator::new(&auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
+        let authenticator = Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
         let settings = Arc::new(settings(flags));
         let shutdown = Shutdown::default();
         let ((listener, listens), (tasks, failure)) = (watch::channel(true), watch::channel(None));
