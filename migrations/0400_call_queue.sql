@@ -106,6 +106,7 @@ create table switchboard.campaign (
     failed                 integer not null default 0,
     canceled               integer not null default 0,
     skipped                integer not null default 0,
+    is_touched             boolean not null default false,
     version                integer not null default 1,
     inserted_at            timestamptz not null default switchboard.now(),
     updated_at             timestamptz not null default switchboard.now(),
@@ -135,9 +136,12 @@ comment on column switchboard.campaign.completed is 'Items that were reached.';
 comment on column switchboard.campaign.failed is 'Items that failed for good.';
 comment on column switchboard.campaign.canceled is 'Items that were canceled.';
 comment on column switchboard.campaign.skipped is 'Items whose number a dialer refused.';
+comment on column switchboard.campaign.is_touched is 'Its counters were changed by the present transaction, which appends an event before it ends.';
 comment on column switchboard.campaign.version is 'Raised at each event.';
 comment on column switchboard.campaign.inserted_at is 'When it was created.';
 comment on column switchboard.campaign.updated_at is 'When it last changed.';
+create index campaign_touched on switchboard.campaign (company_id) where is_touched;
+comment on index switchboard.campaign_touched is 'Empty outside transactions.';
 create index campaign_user on switchboard.campaign (company_id, user_id, id);
 
 create table switchboard.call_queue_line (
@@ -241,8 +245,10 @@ create unique index call_queue_contact on switchboard.call_queue (company_id, ca
 comment on index switchboard.call_queue_contact is 'One open item for each campaign and contact.';
 create unique index call_queue_call on switchboard.call_queue (company_id, call_id);
 comment on index switchboard.call_queue_call is 'The item of a call.';
-create index call_queue_list on switchboard.call_queue (company_id, user_id, call_type, id);
-comment on index switchboard.call_queue_list is 'Operators'' list of a user''s items.';
+create index call_queue_left on switchboard.call_queue (company_id, user_id, call_type, left_at);
+comment on index switchboard.call_queue_left is 'The order of dispatches, by which violations of priority are counted.';
+create index call_queue_open on switchboard.call_queue (company_id, user_id, id) where status in ('QUEUED', 'PROCESSING');
+comment on index switchboard.call_queue_open is 'Operators'' list of a user''s open items.';
 
 create table switchboard.call_queue_hole (
     company_id uuid     not null,

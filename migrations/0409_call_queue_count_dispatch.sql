@@ -18,7 +18,7 @@ begin
         where company_id = p_item.company_id and id = p_item.line_id
         returning finish into v_tag;
         update campaign
-        set queued = queued - 1, processing = processing + 1
+        set queued = queued - 1, processing = processing + 1, is_touched = true
         where company_id = p_item.company_id and id = p_item.campaign_id;
     end if;
     select n into v_direct from call_queue_line where company_id = p_item.company_id and id = p_user.direct_line;

@@ -61,7 +61,8 @@ begin
         end if;
         if v_item.campaign_id is not null then
             update campaign
-            set processing = processing - 1,
+            set is_touched = true,
+                processing = processing - 1,
                 queued = queued + (v_status = 'QUEUED')::integer,
                 completed = completed + (v_status = 'COMPLETED')::integer,
                 failed = failed + (v_status = 'FAILED')::integer,

@@ -35,7 +35,7 @@ begin
     where company_id = p_company_id and user_id = v_item.user_id;
     if v_item.campaign_id is not null then
         update campaign
-        set queued = queued - 1, canceled = canceled + 1
+        set queued = queued - 1, canceled = canceled + 1, is_touched = true
         where company_id = p_company_id and id = v_item.campaign_id;
     end if;
     perform call_queue_refresh_user(p_company_id, v_item.user_id, v_now);

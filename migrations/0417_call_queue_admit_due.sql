@@ -7,7 +7,6 @@ create function switchboard.call_queue_admit_due(p_company_id uuid, p_most integ
 as $$
 declare
     v_item  call_queue;
-    v_line  call_queue_line;
     v_users text[] := '{}';
     v_user  text;
     v_done  integer := 0;
@@ -15,14 +14,18 @@ declare
 begin
     for v_item in
         select *
-        from call_queue
+        from call_queue as item
         where company_id = p_company_id and status = 'QUEUED' and number is null and not_before <= v_now
+            -- Those that were canceled with their line are written by another timer.
+            and not exists (
+                select 1
+                from call_queue_line as line
+                where line.company_id = p_company_id and line.id = item.line_id and item.requeued_at <= line.canceled_at
+            )
         order by not_before
         limit p_most
     loop
         v_done := v_done + 1;
-        select * into v_line from call_queue_line where company_id = p_company_id and id = v_item.line_id;
-        continue when call_queue_is_canceled(v_item, v_line);
         update call_queue
         set number = call_queue_enter(p_company_id, v_item.line_id), not_before = null, revision = revision + 1
         where company_id = p_company_id and id = v_item.id;
@@ -35,8 +38,13 @@ begin
     update call_slots
     set due_at = (
         select not_before
-        from call_queue
+        from call_queue as item
         where company_id = p_company_id and status = 'QUEUED' and number is null
+            and not exists (
+                select 1
+                from call_queue_line as line
+                where line.company_id = p_company_id and line.id = item.line_id and item.requeued_at <= line.canceled_at
+            )
         order by not_before
         limit 1
     )

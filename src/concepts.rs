@@ -18,7 +18,7 @@ use crate::{
     },
     call_queue::{
         self, CallQueue,
-        graphql::{CallQueueMutation, CallQueueQuery},
+        graphql::{CallQueueMutation, CallQueueQuery, CallQueueSubscription, CampaignMutation, CampaignQuery},
     },
     chat::{
         self, Chats,
@@ -68,15 +68,28 @@ pub fn tasks(work: &UnitOfWork, settings: &Settings) -> Vec<Task> {
 
 /// All queries.
 #[derive(Default, MergedObject)]
-pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery, CallQueueQuery, SessionQuery);
+pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery, CallQueueQuery, CampaignQuery, SessionQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation, OperationMutation, CallMutation, CallQueueMutation, SessionMutation);
+pub struct Mutation(
+    ChatMutation,
+    OperationMutation,
+    CallMutation,
+    CallQueueMutation,
+    CampaignMutation,
+    SessionMutation,
+);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription, OperationSubscription, CallSubscription, SessionSubscription);
+pub struct Subscription(
+    ChatSubscription,
+    OperationSubscription,
+    CallSubscription,
+    CallQueueSubscription,
+    SessionSubscription,
+);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]

@@ -33,6 +33,13 @@ pub enum QueueStatus {
     Skipped,
 }
 
+impl QueueStatus {
+    /// True for an item of which nothing more becomes.
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Queued | Self::Processing)
+    }
+}
+
 /// Why an item may not be dispatched now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, async_graphql::Enum)]
 #[graphql(name = "CallQueueBlock")]

@@ -38,16 +38,21 @@
 //! | --- | --- |
 //! | `slots` | lock, take, free, dispatch: what every verb on slots uses, also those of `call` |
 //! | `initiate`, `cancel`, `limits`, `renew` | the mutations |
-//! | `status`, `item` | queries |
+//! | `status`, `item`, `list`, `live` | queries, streams |
 //! | `wait` | estimates of waiting times, as pure functions |
+//! | `campaign` | campaigns: windows, contacts |
 //! | `timers`, `sweep` | what follows from time |
 //! | `rest` | the façade for older clients |
 
+pub mod campaign;
 mod cancel;
+mod cancel_all;
 pub mod graphql;
 mod initiate;
 mod item;
 mod limits;
+mod list;
+mod live;
 pub mod number;
 mod renew;
 pub mod rest;
@@ -66,9 +71,13 @@ use crate::platform::{
     unit::UnitOfWork,
 };
 
+pub use campaign::{CampaignPatch, CampaignRecord, CampaignStatus, ContactFailure, Enqueued, NewCampaign, NewContact};
 pub use cancel::CancelOutcome;
+pub use cancel_all::{CanceledCount, CanceledLines};
 pub use initiate::{Initiated, NewCall};
 pub use item::{QueueBlock, QueueItem, QueueStatus};
+pub use list::{QueueUser, UserPlace};
+pub use live::QueueHead;
 pub use renew::Renewed;
 pub use settings::CallQueueSettings;
 pub(crate) use sql::calls_of_items;
@@ -84,12 +93,15 @@ pub struct CallQueue {
     work: UnitOfWork,
     initiating: Batches<initiate::Initiate>,
     loaders: item::Loaders,
+    live_items: live::LiveItems,
+    live_queues: live::LiveQueues,
 }
 
 impl CallQueue {
     /// The concept on this database.
     pub fn new(work: UnitOfWork) -> Self {
-        Self { initiating: Batches::new(&work), loaders: item::Loaders::new(&work), work }
+        let (live_items, live_queues) = (live::LiveItems::default(), live::LiveQueues::default());
+        Self { initiating: Batches::new(&work), loaders: item::Loaders::new(&work), live_items, live_queues, work }
     }
 }
 
@@ -97,8 +109,8 @@ impl CallQueue {
 pub fn concept() -> Concept {
     Concept {
         name: "call_queue",
-        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }],
-        timers: timers::handlers(),
+        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, campaign::record::SUBJECT],
+        timers: timers::handlers().into_iter().chain(campaign::handlers()).collect(),
         timers_for_people: &[],
         fields: rights::FIELDS,
     }

@@ -6,7 +6,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{CALL_QUEUE, CancelOutcome, sql, timers};
+use super::{CALL_QUEUE, CancelOutcome, campaign, sql, timers};
 use crate::{
     call::{
         CallRecord,
@@ -66,6 +66,7 @@ pub(crate) async fn dispatch(unit: &mut Unit<'_>, company_id: Uuid) -> Result<()
             unit.changes().count("switchboard_call_queue_dispatched_total", &[("type", label)]);
         }
     }
+    campaign::settle(unit, company_id).await?;
     arm(unit, company_id).await
 }
 
@@ -125,21 +126,44 @@ pub(crate) async fn cancel(
         return Ok(Some(outcome));
     }
     for call in sql::calls_of_item(unit.connection(), company_id, id).await? {
-        let before = CallRecord {
-            status: CallStatus::Queued,
-            end_reason: None,
-            told_reason: None,
-            told_at: None,
-            ended_at: None,
-            generation: 1,
-            version: call.version - 1,
-            ..call.clone()
-        };
-        unit.changes().record(CALL_CANCELED, actor, &call, Some(&before))?;
+        unit.changes().record(CALL_CANCELED, actor, &call, Some(&waiting(&call)))?;
     }
     unit.changes().count("switchboard_call_queue_canceled_total", &[]);
     dispatch(unit, company_id).await?;
     Ok(Some(outcome))
+}
+
+/// Cancels everything that waits in a line; returns how many. Their rows and events are written by a timer, in steps. The
+/// slots are locked.
+pub(crate) async fn cancel_line(unit: &mut Unit<'_>, company_id: Uuid, line_id: Uuid) -> Result<i32> {
+    let canceled = sql::cancel_line(unit.connection(), company_id, line_id).await?;
+    if canceled > 0 {
+        let now = call_sql::now(unit.connection()).await?;
+        unit.changes().timer(company_id, &Subject::new(CALL_QUEUE, line_id), timers::WRITE_CANCELED, None, Some(now));
+    }
+    Ok(canceled)
+}
+
+/// Appends the events of items that were canceled with their line, and whose rows say so now.
+pub(super) async fn canceled(unit: &mut Unit<'_>, company_id: Uuid, call_ids: &[Uuid]) -> Result<()> {
+    for call in sql::calls_of_items(unit.connection(), company_id, call_ids).await? {
+        unit.changes().record(CALL_CANCELED, None, &call, Some(&waiting(&call)))?;
+    }
+    Ok(())
+}
+
+/// The record of a canceled call while it waited.
+fn waiting(call: &CallRecord) -> CallRecord {
+    CallRecord {
+        status: CallStatus::Queued,
+        end_reason: None,
+        told_reason: None,
+        told_at: None,
+        ended_at: None,
+        generation: 1,
+        version: call.version - 1,
+        ..call.clone()
+    }
 }
 
 /// What a verb of `call` finds instead of a call's row.

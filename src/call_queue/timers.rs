@@ -15,7 +15,8 @@ use crate::{
         sql as call_sql,
     },
     platform::{
-        error::Result,
+        error::{Error, Result},
+        event::Subject,
         timer::{self, Handler, HandlerRef, Timer, Tried},
         unit::Unit,
     },
@@ -25,6 +26,10 @@ use crate::{
 pub(super) const DUE: &str = "due";
 /// Purpose of the timer of silent slots.
 pub(super) const LEASE: &str = "lease";
+/// Purpose of the timer by which the items of a canceled line are written.
+pub(super) const WRITE_CANCELED: &str = "write_canceled";
+/// Items that one transaction writes.
+const MOST_WRITTEN: i32 = 500;
 /// Most retries that get their places in one transaction.
 const MOST_ADMITTED: i32 = 500;
 /// Pause before the next look at a silent call that somebody had locked.
@@ -120,7 +125,39 @@ async fn judge(unit: &mut Unit<'_>, mut call: LockedCall, slot: &sql::SilentSlot
     Ok(true)
 }
 
+/// Writes the items that were canceled with their line, 500 in a transaction, outside the lock of the slots.
+struct WriteCanceledTimer;
+
+impl Handler for WriteCanceledTimer {
+    const SUBJECT_TYPE: &'static str = CALL_QUEUE;
+    const PURPOSE: &'static str = WRITE_CANCELED;
+    type Locked = ();
+
+    async fn try_lock(&self, _: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<()>> {
+        // The timer itself is the lock: one server has it.
+        Ok(Tried { locked: (), is_held: timers.iter().map(|_| true).collect() })
+    }
+
+    async fn fire(&self, unit: &mut Unit<'_>, (): (), due: &[Timer]) -> Result<()> {
+        let Some(timer) = due.first() else { return Ok(()) };
+        let now = call_sql::now(unit.connection()).await?;
+        for timer in due {
+            // The others of this transaction come next.
+            let line_id: Uuid = timer.subject_id.parse().map_err(Error::internal)?;
+            unit.changes().timer(timer.company_id, &Subject::new(CALL_QUEUE, line_id), WRITE_CANCELED, None, Some(now));
+        }
+        let line_id: Uuid = timer.subject_id.parse().map_err(Error::internal)?;
+        let written = sql::write_canceled(unit.connection(), timer.company_id, line_id, MOST_WRITTEN).await?;
+        slots::canceled(unit, timer.company_id, &written).await?;
+        if written.len() < usize::try_from(MOST_WRITTEN).unwrap_or(usize::MAX) {
+            let subject = Subject::new(CALL_QUEUE, line_id);
+            unit.changes().timer(timer.company_id, &subject, WRITE_CANCELED, Some(now), None);
+        }
+        Ok(())
+    }
+}
+
 /// What is done when timers of this concept come due.
 pub(super) fn handlers() -> Vec<HandlerRef> {
-    vec![timer::handler(DueTimer), timer::handler(LeaseTimer)]
+    vec![timer::handler(DueTimer), timer::handler(LeaseTimer), timer::handler(WriteCanceledTimer)]
 }

@@ -1,12 +1,20 @@
 //! The call queue's part of the schema.
 
+pub mod campaign;
 pub mod mutation;
 pub mod objects;
 pub mod query;
+pub mod subscription;
 
 use async_graphql::Context;
 
-pub use self::{mutation::CallQueueMutation, objects::CallQueueItem, query::CallQueueQuery};
+pub use self::{
+    campaign::{CampaignMutation, CampaignQuery},
+    mutation::CallQueueMutation,
+    objects::CallQueueItem,
+    query::CallQueueQuery,
+    subscription::CallQueueSubscription,
+};
 use super::CallQueue;
 
 /// What resolvers read from the context.

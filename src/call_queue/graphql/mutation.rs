@@ -5,8 +5,11 @@ use uuid::Uuid;
 
 use super::{CallQueueContextExt as _, CallQueueItem, objects::CallConcurrency};
 use crate::{
-    call::graphql::{Call, mutation::user_data},
-    call_queue::{CancelOutcome, Initiated, NewCall, number},
+    call::{
+        graphql::{Call, mutation::user_data},
+        rules::CallType,
+    },
+    call_queue::{CancelOutcome, CanceledCount, CanceledLines, Initiated, NewCall, number},
     platform::{
         error::{Error, Result},
         graphql::{context::ContextExt as _, directives, scalars::Json},
@@ -112,6 +115,28 @@ pub struct SetCallConcurrencyPayload {
     concurrency: Option<CallConcurrency>,
 }
 
+/// Names lines to cancel.
+#[derive(Debug, InputObject)]
+pub struct CancelQueuedCallsInput {
+    /// Whose lines.
+    user_id: ID,
+    /// Only of this type.
+    call_type: Option<CallType>,
+    /// Only of this campaign.
+    campaign_id: Option<Uuid>,
+    /// How many items wait there, as the caller has seen; CONFLICT if it is another number.
+    expected: i32,
+}
+
+/// The result of `cancelQueuedCalls`.
+#[derive(Debug, SimpleObject)]
+pub struct CancelQueuedCallsPayload {
+    /// Items that waited.
+    canceled: i32,
+    /// Items whose calls have slots; they go on.
+    already_dispatched: i32,
+}
+
 /// Mutations of the queue.
 #[derive(Default)]
 pub struct CallQueueMutation;
@@ -151,6 +176,25 @@ impl CallQueueMutation {
         let principal = context.principal()?;
         let (outcome, item) = Box::pin(context.call_queue().cancel(principal, input.queue_item_id)).await?;
         Ok(CancelQueuedCallPayload { outcome, queue_item: item.into() })
+    }
+
+    /// Takes everything that waits in some lines of a user away at once, if as many wait as expected.
+    async fn cancel_queued_calls(
+        &self,
+        context: &Context<'_>,
+        input: CancelQueuedCallsInput,
+    ) -> Result<CancelQueuedCallsPayload> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let lines = CanceledLines {
+            user_id: input::name("userId", &input.user_id)?,
+            call_type: input.call_type,
+            campaign_id: input.campaign_id,
+            expected: input.expected,
+        };
+        let CanceledCount { canceled, already_dispatched } =
+            Box::pin(context.call_queue().cancel_all(principal, lines)).await?;
+        Ok(CancelQueuedCallsPayload { canceled, already_dispatched })
     }
 
     /// Says that calls are still alive, although nothing new happened to them.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::CallQueueContextExt as _;
 use crate::{
     call::{CallName, graphql::Call, rules::CallType},
-    call_queue::{QueueBlock, QueueItem, QueueStatus, Status},
+    call_queue::{QueueBlock, QueueItem, QueueStatus, QueueUser, Status},
     platform::{
         error::{Error, Result},
         graphql::{context::ContextExt as _, directives, scalars::Datetime},
@@ -181,6 +181,15 @@ impl CallQueueStatus {
         CallTypeStatus { queued: queued_campaign, processing: active_campaign, next: next_campaign }
     }
 
+    /// Campaign calls of the last day that were dispatched while a direct call of the user waited and no campaign of it had
+    /// waited long enough. Stays 0.
+    #[graphql(directive = directives::cost::apply(directives::LIST))]
+    async fn priority_violations(&self, context: &Context<'_>) -> Result<i32> {
+        let queue = context.call_queue();
+        let violations = Box::pin(queue.priority_violations(context.principal()?, &self.user_id)).await?;
+        Ok(count(violations))
+    }
+
     /// How long the user's last 50 dispatched items had waited on average; null if none was dispatched.
     async fn average_wait_seconds(&self) -> Option<f64> {
         self.status.average_wait()
@@ -218,6 +227,34 @@ impl CallTypeStatus {
         let Some(id) = self.next else { return Ok(None) };
         let item = Box::pin(context.call_queue().item(context.principal()?, id)).await?;
         Ok(item.map(CallQueueItem::from))
+    }
+}
+
+/// A user with what waits and what is active.
+#[derive(SimpleObject)]
+pub struct CallQueueUser {
+    /// The user.
+    id: ID,
+    /// The user.
+    user_id: ID,
+    /// What waits and what has slots.
+    status: CallQueueStatus,
+    /// Limits and what they count.
+    concurrency: CallConcurrency,
+    /// When the item was queued that is next; null: none may be dispatched.
+    oldest_queued_at: Option<Datetime>,
+}
+
+impl From<QueueUser> for CallQueueUser {
+    fn from(user: QueueUser) -> Self {
+        let QueueUser { user_id, status, oldest_queued_at } = user;
+        Self {
+            id: user_id.as_str().into(),
+            user_id: user_id.as_str().into(),
+            concurrency: CallConcurrency::new(&user_id, &status),
+            status: CallQueueStatus { user_id, status },
+            oldest_queued_at: oldest_queued_at.map(Datetime::from),
+        }
     }
 }
 

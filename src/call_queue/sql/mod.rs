@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    CallQueueSettings, CancelOutcome, NewCall, QueueItem, Status,
+    CallQueueSettings, CancelOutcome, CanceledLines, NewCall, QueueItem, QueueUser, Status,
     item::{QueueBlock, QueueStatus},
     slots,
 };
@@ -119,6 +119,24 @@ pub(super) async fn cancel(connection: &mut PgConnection, company_id: Uuid, id: 
         Some("ALREADY_ENDED") => Ok(Some(CancelOutcome::AlreadyEnded)),
         Some(other) => Err(Error::internal(format!("call_queue_cancel returned {other}"))),
     }
+}
+
+/// Cancels everything that waits in a line; returns how many. The slots are locked.
+pub(super) async fn cancel_line(connection: &mut PgConnection, company_id: Uuid, line_id: Uuid) -> Result<i32> {
+    Ok(sqlx::query_file_scalar!("src/call_queue/sql/cancel_line.sql", company_id, line_id)
+        .fetch_one(connection)
+        .await?)
+}
+
+/// Writes some of the items that were canceled with their line; returns their calls.
+pub(super) async fn write_canceled(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    line_id: Uuid,
+    most: i32,
+) -> Result<Vec<Uuid>> {
+    let written = sqlx::query_file_scalar!("src/call_queue/sql/write_canceled.sql", company_id, line_id, most);
+    Ok(written.fetch_all(connection).await?)
 }
 
 /// Sets limits. The slots are locked.
@@ -289,4 +307,101 @@ pub(super) async fn use_settings(connection: &mut PgConnection, settings: &CallQ
 /// Companies in which somebody may be dispatched.
 pub(super) async fn companies_waiting(connection: &mut PgConnection) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_file_scalar!("src/call_queue/sql/companies_waiting.sql").fetch_all(connection).await?)
+}
+
+/// The items at the head of a user's lines that may be dispatched: at most `most` of each line. Takes no lock.
+pub(super) async fn head_items(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    user_id: &str,
+    call_type: Option<CallType>,
+    most: usize,
+) -> Result<Vec<Uuid>> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let call_type = call_type.map(type_name);
+    let found = sqlx::query_file_scalar!("src/call_queue/sql/head_items.sql", company_id, user_id, call_type, most);
+    Ok(found.fetch_all(connection).await?)
+}
+
+/// Open items of a user, oldest first. Takes no lock.
+pub(super) async fn list_items(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    user_id: &str,
+    call_type: Option<CallType>,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<Uuid>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let call_type = call_type.map(type_name);
+    let found =
+        sqlx::query_file_scalar!("src/call_queue/sql/list_items.sql", company_id, user_id, call_type, after, limit);
+    Ok(found.fetch_all(connection).await?)
+}
+
+/// A line, and how many items of it wait and have slots.
+pub(super) struct LineToCancel {
+    pub(super) id: Uuid,
+    pub(super) waiting: i32,
+    pub(super) dispatched: i64,
+}
+
+/// Lines of a user. The slots are locked.
+pub(super) async fn lines_to_cancel(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    lines: &CanceledLines,
+) -> Result<Vec<LineToCancel>> {
+    let found = sqlx::query_file_as!(
+        LineToCancel,
+        "src/call_queue/sql/lines_to_cancel.sql",
+        company_id,
+        lines.user_id,
+        lines.call_type.map(type_name),
+        lines.campaign_id,
+    );
+    Ok(found.fetch_all(connection).await?)
+}
+
+/// A type as in the database.
+const fn type_name(call_type: CallType) -> &'static str {
+    match call_type {
+        CallType::Direct => "DIRECT",
+        CallType::Campaign => "CAMPAIGN",
+    }
+}
+
+/// Campaign calls of a user that were dispatched although a direct call waited and none had aged. Takes no lock.
+pub(super) async fn priority_violations(connection: &mut PgConnection, company_id: Uuid, user_id: &str) -> Result<i64> {
+    let found = sqlx::query_file_scalar!("src/call_queue/sql/priority_violations.sql", company_id, user_id);
+    Ok(found.fetch_one(connection).await?)
+}
+
+/// Users, the longest line first. Takes no lock.
+pub(super) async fn list_users(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    after: Option<(i32, &str)>,
+    limit: usize,
+) -> Result<Vec<QueueUser>> {
+    let (queued, user_id) = after.unzip();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = sqlx::query_file!("src/call_queue/sql/list_users.sql", company_id, queued, user_id, limit);
+    let mut users = Vec::new();
+    for row in found.fetch_all(connection).await? {
+        let status = Status {
+            user_limit: row.user_limit,
+            active_direct: row.active_direct,
+            active_campaign: row.active_campaign,
+            queued_direct: row.queued_direct,
+            queued_campaign: row.queued_campaign,
+            system_limit: row.system_limit,
+            system_active: row.system_active,
+            waited_ms: row.waited_ms,
+            next_direct: row.next_direct,
+            next_campaign: row.next_campaign,
+        };
+        users.push(QueueUser { user_id: row.user_id, status, oldest_queued_at: row.oldest_queued_at });
+    }
+    Ok(users)
 }

@@ -1,10 +1,12 @@
 //! The call queue, through the public API of real servers.
 
 mod admission;
+mod campaigns;
 mod leases;
 mod limits;
 mod races;
 mod rest;
+mod streams;
 
 use serde_json::{Value, json};
 

@@ -218,5 +218,3 @@ async fn one_callers_lists_wait_for_its_share_of_the_connections_and_nobody_wait
         assert!(answer.get("errors").is_none(), "it waited, and was not refused: {answer:?}");
     }
 }
-
-/// Connections that wait for the lock of a table.

@@ -48,7 +48,7 @@ const S: &str = "silent";
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-const TABLE: [Row; 76] = [
+const TABLE: [Row; 87] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -130,6 +130,28 @@ const TABLE: [Row; 76] = [
                                                                ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
     ("callConcurrency", "{ callConcurrency(userId: \"u\") { limit } }",
                                                                ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("campaign", "query($chat: UUID!) { campaign(id: $chat) { id } }",
+                                                               ["null", "null", F,      F,      F,      F,      F,      F,      "null", A]),
+    ("createCampaign", "mutation { createCampaign(input: {campaign: {userId: \"u\", agentId: \"a\", name: \"n\"}}) { campaign { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("updateCampaign", "mutation($chat: UUID!) { updateCampaign(input: {id: $chat, patch: {weight: 2}}) { campaign { id } } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("enqueueCampaignCalls", "mutation($chat: UUID!) { enqueueCampaignCalls(input: {campaignId: $chat, contacts: [{contactId: \"c\", phoneNumber: \"+14155552671\"}]}) { enqueued } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("campaigns", "{ campaigns(userId: \"nobody\") { nodes { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("callQueueUsers", "{ callQueueUsers { pageInfo { hasNextPage } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("callQueueItems", "{ callQueueItems(userId: \"nobody\") { nodes { id } } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
+    ("cancelQueuedCalls", "mutation { cancelQueuedCalls(input: {userId: \"nobody\", expected: 0}) { canceled } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("callQueue", "subscription { callQueue(userId: \"nobody\") { operation items { id } } }",
+                                                               ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("callQueueItem", "subscription($chat: UUID!) { callQueueItem(id: $chat) { operation record { id } } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
+    ("campaignStatus", "subscription($chat: UUID!) { campaignStatus(id: $chat) { operation record { id } } }",
+                                                               [N,      N,      F,      F,      F,      F,      F,      F,      N,      A]),
     ("initiateCall", "mutation { initiateCall(input: {userId: \"u\", agentId: \"a\", contactId: \"c\"}) { admission } }",
                                                                ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
     ("cancelQueuedCall", "mutation($chat: UUID!) { cancelQueuedCall(input: {queueItemId: $chat}) { outcome } }",
