@@ -13,13 +13,14 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use listenfd::ListenFd;
 use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     audit::graphql::RequestStart,
-    chat::website::WebsiteOrigins,
+    chat::website::{WebsiteOrigins, WebsiteVisitors},
     concepts::{self, Services},
     demo,
     platform::{
@@ -33,7 +34,7 @@ use crate::{
         http::{self, HttpState, Readiness, Shutdown},
         idempotency,
         service::Service,
-        subscription::{ReadGate, Sources},
+        subscription::{ReadGate, Sources, bookmark::Bookmarks},
         task::{Supervisor, Task},
         timer::{self, TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
@@ -119,6 +120,11 @@ impl App {
             let (work, retention) = (work.clone(), settings.database.idempotency_retention);
             Task::new("idempotency", move |stop| idempotency::run(work, retention, stop))
         });
+        let bookmarks = Bookmarks::new(pool.clone(), server_id);
+        background.push({
+            let bookmarks = bookmarks.clone();
+            Task::new("bookmarks", move |stop| bookmarks.run(stop))
+        });
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));
@@ -126,12 +132,16 @@ impl App {
         let services =
             Services::new(&work, &settings, sources, authenticator.clone(), server_id, shutdown.drain.clone());
         let rest = services.routes();
-        let engine =
-            Engine::new(|| services.schema(), &settings.guard, move |request| request.data(RequestStart::note(&hub)));
+        let engine = Engine::new(
+            || services.schema(),
+            &settings.guard,
+            move |request| request.data(RequestStart::note(&hub)).data(bookmarks.clone()),
+        );
         let state = HttpState {
             engine,
             authenticator,
             origin_policy: Some(Arc::new(WebsiteOrigins::new(pool.clone()))),
+            visitors: Some(Arc::new(WebsiteVisitors::new(work.clone()))),
             settings: Arc::new(settings.http.clone()),
             readiness: Readiness {
                 database: pool.clone(),
@@ -153,11 +163,12 @@ impl App {
         if tokio::time::timeout(settings.database.database_acquire_timeout, log_works).await.is_err() {
             tracing::warn!("the event log cannot be read or written yet; starting all the same");
         }
-        let (listener, address) = listen("SWITCHBOARD_LISTEN", settings.http.listen).await?;
+        let mut passed = ListenFd::from_env();
+        let (listener, address) = listen(&mut passed, "SWITCHBOARD_LISTEN", settings.http.listen).await?;
         let Routers { public, internal } = routers_with(state, rest);
         let (mut metrics_address, mut internal_serving) = (None, None);
         if let (Some(router), Some(wanted)) = (internal, settings.http.metrics_listen) {
-            let (listener, address) = listen("SWITCHBOARD_METRICS_LISTEN", wanted).await?;
+            let (listener, address) = listen(&mut passed, "SWITCHBOARD_METRICS_LISTEN", wanted).await?;
             metrics_address = Some(address);
             internal_serving = Some(AbortOnDropHandle::new(tokio::spawn(axum::serve(listener, router).into_future())));
         }
@@ -197,7 +208,6 @@ impl App {
     }
 }
 
-/// Listens on `address`, which the setting of this name gives.
 /// Refuses settings that are each within their bounds but not together.
 fn check(settings: &Settings) -> Result<()> {
     let listen = settings.http.listen;
@@ -210,9 +220,19 @@ fn check(settings: &Settings) -> Result<()> {
     settings.operation.check(settings.guard.execution_timeout)
 }
 
-async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+/// Listens on the next socket that the process was started with (`LISTEN_FDS`), else on `address`, which the setting of this
+/// name gives. A socket that was passed stays open between two servers: connections wait in it, and none is refused.
+async fn listen(passed: &mut ListenFd, setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |error| Error::invalid(setting, format!("cannot listen on {address}: {error}"));
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let next = (0..passed.len()).find_map(|place| passed.take_tcp_listener(place).transpose());
+    let listener = match next.transpose() {
+        Ok(None) => TcpListener::bind(address).await.map_err(refused)?,
+        Ok(Some(listener)) => {
+            listener.set_nonblocking(true).map_err(Error::internal)?;
+            TcpListener::from_std(listener).map_err(Error::internal)?
+        }
+        Err(error) => return Err(Error::invalid("LISTEN_FDS", format!("needs TCP sockets that listen: {error}"))),
+    };
     let address = listener.local_addr().map_err(Error::internal)?;
     Ok((listener, address))
 }
@@ -247,6 +267,7 @@ fn demo_service() -> Principal {
         company_id: demo::COMPANY_ID,
         role: Role::Service,
         subject: "development".to_owned(),
+        earlier: None,
         website_id: None,
         agent_id: None,
         session_id: None,

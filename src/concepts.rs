@@ -61,6 +61,7 @@ pub fn all() -> Vec<Concept> {
 /// The background tasks of all concepts.
 pub fn tasks(work: &UnitOfWork, settings: &Settings) -> Vec<Task> {
     let mut tasks = operation::tasks(work);
+    tasks.extend(call::tasks(work, &settings.call));
     tasks.extend(call_queue::tasks(work, &settings.call_queue));
     tasks.extend(session::tasks(work, &settings.session));
     tasks
@@ -117,7 +118,13 @@ impl Services {
     ) -> Self {
         let operations =
             Operations::new(work.clone(), settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
-        let calls = Calls::new(work.clone(), sources.hub.clone(), stopping);
+        let calls = Calls::new(
+            work.clone(),
+            settings.call.clone(),
+            settings.operation.operation_lease,
+            sources.hub.clone(),
+            stopping,
+        );
         let call_queue = CallQueue::new(work.clone());
         let chats = Chats::new(work.clone(), settings.chat.clone());
         let audit_trail = AuditTrail::new(work);

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::{
+    call::CallSettings,
     call_queue::CallQueueSettings,
     chat::ChatSettings,
     operation::OperationSettings,
@@ -37,6 +38,9 @@ pub struct Settings {
     /// Coordination of opposite calls.
     #[command(flatten)]
     pub operation: OperationSettings,
+    /// Phone calls.
+    #[command(flatten)]
+    pub call: CallSettings,
     /// Limits, leases and aging of the call queue.
     #[command(flatten)]
     pub call_queue: CallQueueSettings,

@@ -19,6 +19,7 @@
 //! | --- | --- |
 //! | `stage`, `database` | the throw-away Postgres, its databases, and how each server is started |
 //! | `requests`, `contest` | chat by id, `createChat`, `startChat` |
+//! | `operations` | coordination of opposite calls: pairs, hand-overs |
 //! | `delivery`, `subscriber` | from a commit to the subscribers |
 //! | `log`, `start` | events through the log; start of a process |
 //! | `sessions` | heartbeats, choice and recovery |
@@ -33,6 +34,7 @@ mod database;
 mod delivery;
 mod http;
 mod log;
+mod operations;
 mod pgbench;
 mod plain;
 mod process;
@@ -82,7 +84,7 @@ struct Arguments {
     /// Seconds of heartbeats at the pace of 100,000 participants
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     steady: u32,
-    /// Only these parts: chat, create, start-chat, delivery, log, sessions, cold
+    /// Only these parts: chat, create, start-chat, coordinate, delivery, log, sessions, cold
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Without `PostGraphile`, which npm installs
@@ -163,6 +165,9 @@ async fn measure_on(arguments: &Arguments, stage: &Stage) -> Result<()> {
         arguments.rounds, arguments.seconds, arguments.warm
     );
     requests::measure(arguments, stage).await?;
+    if arguments.wants("coordinate") {
+        operations::measure(arguments, stage).await?;
+    }
     if arguments.wants("delivery") {
         delivery::measure(arguments, stage).await?;
     }

@@ -17,7 +17,7 @@ use crate::platform::{
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
     graphql::{audience::Audience, source::ShownFeed},
-    subscription::{ChangeOperation, Feed, Versioned, project},
+    subscription::{ChangeOperation, Feed, Listing, Loaded, Versioned, project},
 };
 
 /// Which calls a stream shows.
@@ -100,17 +100,41 @@ impl Feed for CallFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             let company_id = self.company_id();
-            let calls = match &self.filter.name {
-                Some(name @ CallName::Id(_)) => {
-                    let call = sql::find(connection, company_id, name).await?;
-                    vec![call.ok_or_else(|| Error::not_found("call"))?]
-                }
-                // The provider's name may become known later.
-                Some(name) => sql::find(connection, company_id, name).await?.into_iter().collect(),
-                None => sql::open_calls(connection, company_id, &self.filter).await?,
-            };
-            let shown = calls.into_iter().filter(|call| self.filter.admits(call));
+            let Some(name) = &self.filter.name else { return Ok(Vec::new()) };
+            let call = sql::find(connection, company_id, name).await?;
+            // The provider's name may become known later.
+            if call.is_none() && matches!(name, CallName::Id(_)) {
+                return Err(Error::not_found("call"));
+            }
+            let shown = call.into_iter().filter(|call| self.filter.admits(call));
             Ok(shown.map(|call| Versioned { version: call.version, record: Arc::new(call) }).collect())
+        })
+    }
+
+    /// Every open call that may pass the filter, oldest first.
+    fn listing<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Option<Listing>>> {
+        Box::pin(async move {
+            if self.filter.name.is_some() {
+                return Ok(None);
+            }
+            let rows = sql::open_calls(connection, self.company_id(), &self.filter).await?;
+            Ok(Some(Listing { subject_type: CALL, rows }))
+        })
+    }
+
+    fn load<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        ids: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<Vec<Loaded<Self::Record>>>> {
+        Box::pin(async move {
+            let calls = sql::find_calls(connection, self.company_id(), ids).await?;
+            let loaded = calls.into_iter().map(|call| Loaded {
+                id: call.id,
+                version: call.version,
+                record: self.filter.admits(&call).then(|| Arc::new(call)),
+            });
+            Ok(loaded.collect())
         })
     }
 

@@ -20,7 +20,7 @@ use super::{
     locked::LockedCall,
     operation::Operations,
     record::{CALL, CALL_FINALIZE_REQUESTED, CALL_FINALIZED, CALL_OPERATIONS, CallName, CallRecord},
-    rights, sql,
+    rights,
 };
 use crate::platform::{
     auth::Principal,
@@ -42,13 +42,13 @@ pub enum FinalizeOutcome {
 enum Looked {
     Done(FinalizeOutcome, Box<CallRecord>),
     /// Operations run; look again after this time at the latest.
-    Draining(Duration),
+    Draining(Uuid, Duration),
 }
 
 struct Finalize {
     company_id: Uuid,
     actor: String,
-    id: Uuid,
+    name: CallName,
     /// Longest wait for running operations from now on; `None`: as set before.
     drain: Option<time::Duration>,
 }
@@ -57,12 +57,12 @@ impl Verb for Finalize {
     type Outcome = Looked;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Looked> {
-        let locked = LockedCall::lock_id(unit, self.company_id, self.id).await?;
+        let locked = LockedCall::lock(unit, self.company_id, &self.name).await?;
         look(unit, locked.ok_or_else(|| Error::not_found("call"))?, Some(&self.actor), self.drain).await
     }
 
     fn lines(&self) -> Lines {
-        CallName::Id(self.id).lines(self.company_id, &self.actor)
+        self.name.lines(self.company_id, &self.actor)
     }
 }
 
@@ -86,8 +86,8 @@ async fn look(
     if until > now && operations.is_draining() {
         locked.call.finalize_at = Some(until);
         operations.finish(unit).await?;
-        locked.write(unit, CALL_FINALIZE_REQUESTED, actor).await?;
-        return Ok(Looked::Draining((until - now).unsigned_abs()));
+        let call = locked.write(unit, CALL_FINALIZE_REQUESTED, actor).await?;
+        return Ok(Looked::Draining(call.id, (until - now).unsigned_abs()));
     }
     locked.call.abandoned = operations.abandon(unit, actor).await?;
     locked.call.finalize_at = None;
@@ -120,29 +120,26 @@ impl Calls {
     ) -> Result<(FinalizeOutcome, CallRecord)> {
         rights::require(principal)?;
         let company_id = principal.company_id;
-        let id = match name {
-            CallName::Id(id) => Some(*id),
-            CallName::ControlId(name) => {
-                sql::find_name(&mut *self.work.pool().acquire().await?, company_id, name).await?
-            }
-        };
-        let id = id.ok_or_else(|| Error::not_found("call"))?;
-        let interest = |subject_type| Interest { company_id, subject_type, scope: Scope::Subject(id.to_string()) };
-        // Before the first look, so that no event after it is missed.
-        let subscription = self.hub.subscribe(vec![interest(CALL), interest(CALL_OPERATIONS)]);
+        // The first look is also the first that waits in the call's line, behind what its socket has sent before.
+        let mut watch = None;
         let mut drain = Some(drain);
         loop {
-            let wait = match self.work.run(Finalize { company_id, actor: principal.subject.clone(), id, drain }).await?
-            {
+            let finalize = Finalize { company_id, actor: principal.subject.clone(), name: name.clone(), drain };
+            let (id, wait) = match self.work.run(finalize).await? {
                 Looked::Done(outcome, call) => return Ok((outcome, *call)),
-                Looked::Draining(wait) => wait,
+                Looked::Draining(id, wait) => (id, wait),
             };
             drain = None;
-            let deadline = Instant::now() + wait;
+            let Some(watch) = &mut watch else {
+                let interest =
+                    |subject_type| Interest { company_id, subject_type, scope: Scope::Subject(id.to_string()) };
+                watch = Some(self.hub.watch(vec![interest(CALL), interest(CALL_OPERATIONS)]));
+                // Once more: what happened between the first look and the watch has told nobody.
+                continue;
+            };
             tokio::select! {
                 () = self.stopping.cancelled() => return Err(Error::unavailable("the server is stopping")),
-                _ = subscription.queue().recv() => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                _ = watch.changed_before(Instant::now() + wait) => {}
             }
         }
     }

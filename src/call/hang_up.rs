@@ -1,10 +1,13 @@
 //! `hangUpCall` and `scheduleHangUp`: one hang-up, however many ask for it, now or later.
 
+use std::sync::Arc;
+
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{
     Calls,
+    answer::Answer,
     locked::LockedCall,
     record::{CALL_CANCELED, CALL_HANG_UP_REQUESTED, CALL_HANG_UP_SCHEDULED, CallName, CallRecord},
     report, rights,
@@ -16,7 +19,8 @@ use crate::{
     platform::{
         auth::Principal,
         clock,
-        error::{Error, Result},
+        error::{Code, Error, Result},
+        idempotency::IdempotencyKey,
         unit::{Lines, Unit, Verb},
     },
 };
@@ -26,16 +30,17 @@ struct HangUp {
     actor: String,
     id: Uuid,
     name: CallName,
+    most_parked: i64,
 }
 
 impl Verb for HangUp {
-    type Outcome = (HangUpOutcome, Option<CallRecord>);
+    type Outcome = Answer<HangUpOutcome>;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
         if let CallName::Id(id) = self.name {
             match slots::end_undialled(unit, self.company_id, id, Some(&self.actor)).await? {
-                Some(Undispatched::Canceled(call)) => return Ok((HangUpOutcome::Initiated, Some(call))),
-                Some(Undispatched::Ended(call)) => return Ok((HangUpOutcome::AlreadyEnded, Some(call))),
+                Some(Undispatched::Canceled(call)) => return Ok(Answer::new(HangUpOutcome::Initiated, Some(call))),
+                Some(Undispatched::Ended(call)) => return Ok(Answer::new(HangUpOutcome::AlreadyEnded, Some(call))),
                 None => {}
             }
         }
@@ -45,8 +50,8 @@ impl Verb for HangUp {
                 let Some(id) = sql::lock_name(unit.connection(), self.company_id, name).await? else {
                     let now = sql::now(unit.connection()).await?;
                     let news = ParkedNews { id: self.id, status: None, end_reason: None, occurred_at: now };
-                    report::park(unit, self.company_id, name, &news, now).await?;
-                    return Ok((HangUpOutcome::Parked, None));
+                    report::park(unit, self.company_id, name, &news, now, self.most_parked).await?;
+                    return Ok(Answer::new(HangUpOutcome::Parked, None));
                 };
                 id
             }
@@ -54,7 +59,7 @@ impl Verb for HangUp {
         let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
         let locked = locked.ok_or_else(|| Error::not_found("call"))?;
         let (outcome, call) = hang_up(unit, locked, Some(&self.actor)).await?;
-        Ok((outcome, Some(call)))
+        Ok(Answer::new(outcome, Some(call)))
     }
 
     fn lines(&self) -> Lines {
@@ -95,7 +100,7 @@ impl Verb for Schedule {
         let locked = LockedCall::lock(unit, self.company_id, &self.name).await?;
         let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
         let call = &mut locked.call;
-        if matches!(call.status, CallStatus::Queued | CallStatus::Reserved) && !call.dialing {
+        if !call.is_dialled() {
             return Err(Error::conflict("the call was not dialled yet"));
         }
         if call.status.is_over() {
@@ -120,12 +125,28 @@ impl Calls {
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND` for an unknown id; `RATE_LIMITED` when too much is
-    /// parked.
+    /// parked; `IDEMPOTENCY_MISMATCH` for a command that was given with another reason.
     #[tracing::instrument(name = "call.hang_up", skip_all)]
-    pub async fn hang_up(&self, principal: &Principal, name: CallName) -> Result<(HangUpOutcome, Option<CallRecord>)> {
+    pub async fn hang_up(
+        &self,
+        principal: &Principal,
+        name: CallName,
+        reason: &str,
+        command_id: Option<&str>,
+    ) -> Result<(HangUpOutcome, Option<Arc<CallRecord>>)> {
         rights::require(principal)?;
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
-        self.work.run(HangUp { company_id, actor, id: clock::new_id(), name }).await
+        // A command is of the call, so that another dialer may repeat it.
+        let new_key = |key| IdempotencyKey::new(company_id, &name.owner(), "hangUpCall", key, &reason);
+        let key = command_id.map(new_key).transpose()?;
+        let most_parked = self.settings.call_news;
+        let hang_up = HangUp { company_id, actor, id: clock::new_id(), name, most_parked };
+        self.answered(company_id, key, hang_up).await.map_err(|error| match error.code() {
+            Code::IdempotencyMismatch => {
+                Error::new(Code::IdempotencyMismatch, "commandId: this command was given with another reason")
+            }
+            _ => error,
+        })
     }
 
     /// Hangs a call up later. Replaces the earlier time; `None` cancels it, zero means now. On a call that ends nothing is

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{
     Calls,
-    append::CallMessage,
+    append::{CallMessage, MessageWindow},
+    loaders::CallList,
     operation::Operation,
     record::{CallName, CallRecord},
     rights,
@@ -16,12 +17,13 @@ use super::{
 };
 use crate::platform::{
     auth::Principal,
-    error::Result,
+    batch::Reading,
+    error::{Error, Result},
     graphql::page::{Page, Place},
 };
 
 /// Which calls are listed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct CallSearch {
     /// Only of this user.
     pub user_id: Option<String>,
@@ -32,7 +34,7 @@ pub struct CallSearch {
 }
 
 /// The place of a call in lists: newest first.
-pub(super) fn place(call: &CallRecord) -> Place {
+pub(super) fn place(call: &Arc<CallRecord>) -> Place {
     Place { at: OffsetDateTime::UNIX_EPOCH, id: call.id }
 }
 
@@ -46,9 +48,7 @@ impl Calls {
         let company_id = principal.company_id;
         let id = match name {
             CallName::Id(id) => Some(*id),
-            CallName::ControlId(name) => {
-                sql::find_name(&mut *self.work.pool().acquire().await?, company_id, name).await?
-            }
+            CallName::ControlId(name) => self.loaders.call_of_name(company_id, name).await?,
         };
         match id {
             Some(id) => self.loaders.call(company_id, id).await,
@@ -71,15 +71,16 @@ impl Calls {
     /// `FORBIDDEN` for others than the company's servers.
     pub async fn list(
         &self,
+        reading: &Reading,
         principal: &Principal,
-        search: &CallSearch,
+        search: CallSearch,
         after: Option<Place>,
         size: usize,
-    ) -> Result<Page<CallRecord>> {
+    ) -> Result<Page<Arc<CallRecord>>> {
         rights::require(principal)?;
-        let mut connection = self.work.pool().acquire().await?;
         let before = after.map(|place| place.id);
-        let found = sql::list(&mut connection, principal.company_id, search, before, size + 1).await?;
+        let list = CallList { company_id: principal.company_id, search, before, limit: size + 1 };
+        let found = self.loaders.list(reading, list).await?;
         Ok(Page::forward(found, size, after.is_some()))
     }
 
@@ -96,21 +97,26 @@ impl Calls {
         Ok((call.as_ref().map(|call| call.id), rules::inactive(call.as_deref())))
     }
 
-    /// Messages of one call with numbers between `window`, both excluded: the first `limit`, or, backward, the last ones,
-    /// newest first.
+    /// One message of a transcript.
+    pub(super) async fn message(&self, company_id: Uuid, call_id: Uuid, number: i32) -> Result<CallMessage> {
+        let mut connection = self.work.pool().acquire().await?;
+        let window = MessageWindow { after: number - 1, before: number + 1, newest_first: false, limit: 1 };
+        let found = sql::messages(&mut connection, company_id, &[call_id], &window).await?.pop();
+        found.ok_or_else(|| Error::internal("a message that was written is gone"))
+    }
+
+    /// A window of one call's messages, in the window's order.
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
-    pub async fn messages(
+    pub(super) async fn messages(
         &self,
+        reading: &Reading,
         principal: &Principal,
         call_id: Uuid,
-        window: (i32, i32),
-        is_backward: bool,
-        limit: usize,
-    ) -> Result<Vec<CallMessage>> {
+        window: MessageWindow,
+    ) -> Result<Vec<Arc<CallMessage>>> {
         rights::require(principal)?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::messages(&mut connection, principal.company_id, call_id, window, is_backward, limit).await
+        self.loaders.messages(reading, principal.company_id, call_id, window).await
     }
 }

@@ -29,8 +29,9 @@
 //! | `register`, `report`, `hang_up`, `append`, `finalize` | the mutations |
 //! | `operation` | who dials, hangs up, speaks, streams, transfers |
 //! | `list`, `feeds` | queries, streams |
-//! | `timers` | what follows from time |
+//! | `timers`, `prune` | what follows from time |
 
+mod answer;
 mod append;
 mod feeds;
 mod finalize;
@@ -40,31 +41,40 @@ mod list;
 mod loaders;
 pub(crate) mod locked;
 mod operation;
+mod prune;
 pub(crate) mod record;
 mod register;
 mod report;
 pub mod rights;
 pub mod rules;
+mod settings;
 pub(crate) mod sql;
 mod timers;
 
+use time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::{concept::Concept, event::Hub, unit::UnitOfWork};
+use crate::platform::{batch::Batches, concept::Concept, event::Hub, task::Task, unit::UnitOfWork};
 pub use append::{CallMessage, NewCallMessage};
 pub use feeds::{CallFeed, CallFilter, Work};
 pub use finalize::FinalizeOutcome;
 pub use list::CallSearch;
 pub use operation::{Completed, CompletedOperation, NewOperation, Operation, OperationState};
+pub use prune::prune;
 pub use record::{CALL, CALL_MESSAGES, CALL_OPERATIONS, CallName, CallRecord};
 pub use register::NewCall;
 pub use report::{Report, ReportOutcome};
+pub use settings::CallSettings;
 
 /// The mutations and reads of this concept. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Calls {
     work: UnitOfWork,
+    settings: CallSettings,
+    /// Lease of an operation that names none.
+    lease: Duration,
     loaders: loaders::Loaders,
+    appends: Batches<append::AppendMessage>,
     /// Wakes whoever waits for running operations.
     hub: Hub,
     /// Cancelled when the server begins to drain: whoever waits then leaves.
@@ -72,9 +82,30 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// The concept on this database. `stopping` is cancelled when the server begins to drain.
-    pub fn new(work: UnitOfWork, hub: Hub, stopping: CancellationToken) -> Self {
-        Self { loaders: loaders::Loaders::new(&work), work, hub, stopping }
+    /// The concept on this database. `lease` is that of an operation that names none; `stopping` is cancelled when the server
+    /// begins to drain.
+    pub fn new(
+        work: UnitOfWork,
+        settings: CallSettings,
+        lease: std::time::Duration,
+        hub: Hub,
+        stopping: CancellationToken,
+    ) -> Self {
+        let appends = Batches::new(&work);
+        Self {
+            loaders: loaders::Loaders::new(&work),
+            appends,
+            work,
+            lease: lease.try_into().unwrap_or(Duration::MAX),
+            settings,
+            hub,
+            stopping,
+        }
+    }
+
+    /// Lease of an operation that names none.
+    fn lease(&self) -> Duration {
+        self.lease
     }
 }
 
@@ -87,4 +118,10 @@ pub fn concept() -> Concept {
         timers_for_people: &[],
         fields: rights::FIELDS,
     }
+}
+
+/// The background tasks of this concept.
+pub fn tasks(work: &UnitOfWork, settings: &CallSettings) -> Vec<Task> {
+    let (work, retention) = (work.clone(), settings.call_news_retention);
+    vec![Task::new("call_prune", move |stop| prune::run(work, retention, stop))]
 }

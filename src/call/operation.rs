@@ -37,9 +37,6 @@ use crate::{
     },
 };
 
-/// How long after a completed hang-up the end must be reported, else somebody must hang up again.
-const END_REPORTED_WITHIN: Duration = Duration::seconds(10);
-
 /// What has become of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -186,7 +183,8 @@ impl Operations {
             state: operation.state,
         };
         let subject = Subject::new(CALL_OPERATIONS, self.call_id);
-        let event = NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?;
+        let event =
+            NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?.scoped_by(&[])?;
         unit.changes().event(event.scoped_by(&[])?);
         self.list.retain(|known| known.id != operation.id);
         self.list.push(operation);
@@ -225,12 +223,19 @@ struct Begin {
 impl Begin {
     /// The caller asks again for what it has begun.
     fn again(&self, own: &Operation, locked: &LockedCall) -> Result<Option<Operation>> {
+        // "Already over" is an outcome, also for a request that is finished.
+        let may_go_on = match self.new.kind {
+            OperationKind::HangUp => locked.call.has_hang_up(),
+            _ => !locked.call.status.is_over(),
+        };
+        if !may_go_on {
+            return Ok(None);
+        }
         if own.kind != self.new.kind || own.state != OperationState::Running {
             return Err(Error::conflict("this requestId is finished, or of another kind"));
         }
-        let is_over = locked.call.status.is_over() && own.kind != OperationKind::HangUp;
         let expires_at = own.expires_at.max(locked.now + self.new.lease);
-        Ok((!is_over).then(|| Operation { expires_at, ..own.clone() }))
+        Ok(Some(Operation { expires_at, ..own.clone() }))
     }
 
     async fn begin(
@@ -331,6 +336,8 @@ struct Complete {
     principal: String,
     actor: String,
     done: CompletedOperation,
+    /// How long after a completed hang-up the end must be reported.
+    hang_up_time: std::time::Duration,
 }
 
 impl Complete {
@@ -358,7 +365,7 @@ impl Complete {
             }
             OperationKind::HangUp => {
                 call.hanging_up = false;
-                call.hung_up_until = self.done.succeeded.then_some(locked.now + END_REPORTED_WITHIN);
+                call.hung_up_until = self.done.succeeded.then_some(locked.now + self.hang_up_time);
             }
             _ => {}
         }
@@ -417,6 +424,7 @@ impl Calls {
     pub async fn complete_operation(&self, principal: &Principal, done: CompletedOperation) -> Result<Completed> {
         rights::require(principal)?;
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
-        self.work.run(Complete { company_id, principal: rights::name(principal), actor, done }).await
+        let (principal, hang_up_time) = (rights::name(principal), self.settings.hang_up_time);
+        self.work.run(Complete { company_id, principal, actor, done, hang_up_time }).await
     }
 }

@@ -175,15 +175,38 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
+    /// The bytes that it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [&self.call_control_id, &self.phone_number, &self.contact_id, &self.contact_name];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let user_data = self.user_data.as_ref().map_or(0, |data| data.to_string().len());
+        size_of::<Self>() + texts + self.user_id.len() + self.agent_id.len() + user_data
+    }
+
     /// True if the call waits for somebody to dial it.
     pub fn is_to_dial(&self) -> bool {
         self.status == CallStatus::Reserved && self.call_control_id.is_none() && !self.dialing
     }
 
+    /// True if somebody dials or has dialled the call, or it began at the provider.
+    pub fn is_dialled(&self) -> bool {
+        self.dialing || self.dialed || self.call_control_id.is_some() || self.status > CallStatus::Reserved
+    }
+
+    /// True if the call has ended because nothing was heard of it. The provider may know better.
+    pub fn is_given_up(&self) -> bool {
+        self.status == CallStatus::Ended && self.end_reason == Some(EndReason::LeaseExpired)
+    }
+
+    /// True if a dialer may hang the call up, or does, or has done it.
+    pub fn has_hang_up(&self) -> bool {
+        self.pending_hang_up && (self.status == CallStatus::Ending || self.is_given_up())
+    }
+
     /// True if the call waits for somebody to hang it up, or to say whether it is alive.
     pub fn is_to_hang_up(&self) -> bool {
-        self.status != CallStatus::Ended
-            && (self.asked || self.pending_hang_up && !self.hanging_up && self.hung_up_until.is_none())
+        let is_asked = self.asked && self.status != CallStatus::Ended;
+        is_asked || self.has_hang_up() && !self.hanging_up && self.hung_up_until.is_none()
     }
 }
 
@@ -222,7 +245,7 @@ impl Record for CallRecord {
 }
 
 /// What names a call in a request: exactly one of the two.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum CallName {
     /// Our id.
     Id(Uuid),
@@ -232,11 +255,26 @@ pub enum CallName {
 
 impl CallName {
     /// Where a verb on this call waits before it takes a connection; `caller`: the claim `sub`.
+    ///
+    /// Verbs wait there in the order in which they came. So news, messages and all else that one socket sends about one
+    /// call without waiting take effect in its order, if the socket names the call in one way.
     pub(super) fn lines(&self, company_id: Uuid, caller: &str) -> Lines {
-        let subject = match self {
-            Self::Id(id) => Some((company_id, *id)),
-            Self::ControlId(_) => None,
-        };
-        Lines { subject, caller: Some((company_id, caller.to_owned())) }
+        Lines { subject: Some((company_id, self.lane())), caller: Some((company_id, caller.to_owned())) }
+    }
+
+    /// Stands for the call in this process: the same for the same name.
+    pub(super) fn lane(&self) -> Uuid {
+        match self {
+            Self::Id(id) => *id,
+            Self::ControlId(name) => Lines::id_of(&["call", name]),
+        }
+    }
+
+    /// As the owner of idempotency keys that are of a call and not of a caller.
+    pub(super) fn owner(&self) -> String {
+        match self {
+            Self::Id(id) => format!("call:{id}"),
+            Self::ControlId(name) => format!("name:{name}"),
+        }
     }
 }

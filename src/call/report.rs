@@ -7,12 +7,15 @@
 //! News, hang-ups and the assignment of a name insert the name's row on conflict do nothing and then lock it. Without that
 //! lock, news that finds no call would park beside an assignment that sees no news, for ever.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{
     Calls,
+    answer::Answer,
     locked::LockedCall,
     record::{CALL_REPORTED, CallName, CallRecord},
     rights,
@@ -25,12 +28,11 @@ use crate::{
         auth::Principal,
         clock,
         error::{Code, Error, Result},
+        idempotency::IdempotencyKey,
         unit::{Lines, Unit, Verb},
     },
 };
 
-/// Most news that is parked for one company.
-const MOST_PARKED: i64 = 10_000;
 /// News from further in the future counts as news of that moment: the reporter's clock is wrong.
 const CLOCK_TOLERANCE: Duration = Duration::minutes(5);
 
@@ -47,7 +49,7 @@ pub enum ReportOutcome {
 }
 
 /// News of a call. Its fields are within their bounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The call.
     pub name: CallName,
@@ -58,6 +60,7 @@ pub struct Report {
     /// The provider's name for it, from now on.
     pub assign_call_control_id: Option<String>,
     /// When it happened; `None`: now.
+    #[serde(with = "time::serde::rfc3339::option")]
     pub occurred_at: Option<OffsetDateTime>,
 }
 
@@ -66,6 +69,7 @@ struct Tell {
     actor: String,
     id: Uuid,
     report: Report,
+    most_parked: i64,
 }
 
 impl Tell {
@@ -78,7 +82,7 @@ impl Tell {
         let now = sql::now(unit.connection()).await?;
         let (status, end_reason) = (Some(self.report.status), self.report.end_reason);
         let news = ParkedNews { id: self.id, status, end_reason, occurred_at: self.occurred_at(now) };
-        park(unit, self.company_id, name, &news, now).await
+        park(unit, self.company_id, name, &news, now, self.most_parked).await
     }
 
     /// Gives the call its first name; the name is locked.
@@ -106,7 +110,7 @@ impl Tell {
 }
 
 impl Verb for Tell {
-    type Outcome = (ReportOutcome, Option<CallRecord>);
+    type Outcome = Answer<ReportOutcome>;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
         let Report { name, status, end_reason, assign_call_control_id, .. } = &self.report;
@@ -131,17 +135,17 @@ impl Verb for Tell {
             CallName::Id(id) => *id,
             CallName::ControlId(name) => match call_of(name) {
                 Some(id) => id,
-                None if !is_new(*status) => return Ok((ReportOutcome::Stale, None)),
+                None if !is_new(*status) => return Ok(Answer::new(ReportOutcome::Stale, None)),
                 None => {
                     self.park(unit, name).await?;
-                    return Ok((ReportOutcome::Parked, None));
+                    return Ok(Answer::new(ReportOutcome::Parked, None));
                 }
             },
         };
         if *status == CallStatus::Ended {
             match slots::end_queued(unit, self.company_id, id, Some(&self.actor)).await? {
-                Some(Undispatched::Canceled(call)) => return Ok((ReportOutcome::Applied, Some(call))),
-                Some(Undispatched::Ended(call)) => return Ok((ReportOutcome::Stale, Some(call))),
+                Some(Undispatched::Canceled(call)) => return Ok(Answer::new(ReportOutcome::Applied, Some(call))),
+                Some(Undispatched::Ended(call)) => return Ok(Answer::new(ReportOutcome::Stale, Some(call))),
                 None => {}
             }
         }
@@ -155,13 +159,14 @@ impl Verb for Tell {
         }
         let news = News { status: *status, end_reason: *end_reason, occurred_at: self.occurred_at(locked.now) };
         rules::merge(&mut locked.call, &news);
+        rules::hear_again(&mut locked.call, &news);
         // Whatever was reported: somebody has the call in view.
         slots::renew(unit, &mut locked).await?;
         let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
         let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
         unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);
         let call = locked.write(unit, CALL_REPORTED, Some(&self.actor)).await?;
-        Ok((outcome, Some(call)))
+        Ok(Answer::new(outcome, Some(call)))
     }
 
     fn lines(&self) -> Lines {
@@ -176,8 +181,9 @@ pub(super) async fn park(
     name: &str,
     news: &ParkedNews,
     now: OffsetDateTime,
+    most: i64,
 ) -> Result<()> {
-    if !sql::park_news(unit.connection(), company_id, name, news, now, MOST_PARKED).await? {
+    if !sql::park_news(unit.connection(), company_id, name, news, now, most).await? {
         return Err(Error::new(Code::RateLimited, "too much news of calls that are not known"));
     }
     unit.mark_changed();
@@ -211,11 +217,19 @@ impl Calls {
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND` for an unknown id; `CONFLICT` for a second name, a name
-    /// in use, and progress of a call that is still queued; `RATE_LIMITED` when too much is parked.
+    /// in use, and progress of a call that is still queued; `RATE_LIMITED` when too much is parked; `IDEMPOTENCY_MISMATCH`.
     #[tracing::instrument(name = "call.report", skip_all)]
-    pub async fn report(&self, principal: &Principal, report: Report) -> Result<(ReportOutcome, Option<CallRecord>)> {
+    pub async fn report(
+        &self,
+        principal: &Principal,
+        report: Report,
+        key: Option<&str>,
+    ) -> Result<(ReportOutcome, Option<Arc<CallRecord>>)> {
         rights::require(principal)?;
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
-        self.work.run(Tell { company_id, actor, id: clock::new_id(), report }).await
+        let new_key = |key| IdempotencyKey::new(company_id, &rights::name(principal), "updateCallStatus", key, &report);
+        let key = key.map(new_key).transpose()?;
+        let most_parked = self.settings.call_news;
+        self.answered(company_id, key, Tell { company_id, actor, id: clock::new_id(), report, most_parked }).await
     }
 }

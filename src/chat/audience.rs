@@ -16,9 +16,7 @@ impl Viewer {
         match self {
             Self::Known(principal) => Audience::of(Caller::Known(Arc::new(reduced(principal)))),
             Self::HoldsChatId { company_id, chat_id } => Audience::of_anonymous(format!("chat {company_id} {chat_id}")),
-            Self::FromAddress { company_id, address } => {
-                Audience::of_anonymous(format!("address {company_id} {address}"))
-            }
+            Self::PinnedTo { company_id, key } => Audience::of_anonymous(format!("race {company_id} {key}")),
             Self::Public { company_id } => Audience::of_anonymous(format!("public {company_id}")),
         }
     }
@@ -28,7 +26,10 @@ impl Viewer {
 fn reduced(principal: &Principal) -> Principal {
     let (website_id, agent_id, nobody) = (principal.website_id, principal.agent_id, principal.of_role_alone());
     match principal.role {
-        Role::Consumer => Principal { subject: principal.subject.clone(), website_id, ..nobody },
+        Role::Consumer => {
+            let (subject, earlier) = (principal.subject.clone(), principal.earlier.clone());
+            Principal { subject, earlier, website_id, ..nobody }
+        }
         Role::Agent => Principal { agent_id, ..nobody },
         Role::Participant | Role::Service | Role::Admin => nobody,
     }
@@ -64,6 +65,7 @@ mod tests {
             company_id: id(company),
             role,
             subject: subject.to_string(),
+            earlier: None,
             website_id: website.map(id),
             agent_id: agent.map(id),
             session_id: other.then(|| "session".to_owned()),
@@ -110,14 +112,12 @@ mod tests {
     }
 
     fn viewers() -> impl Strategy<Value = Viewer> {
-        let ids = (0..2u8, 6..8u8).prop_map(|(company, other)| (id(company), id(other), [10, 0, 0, other]));
+        let ids = (0..2u8, 7..9u8).prop_map(|(company, other)| (id(company), id(other)));
         let known = principals().prop_map(|principal| Viewer::Known(Arc::new(principal)));
         prop_oneof![
             6 => known,
-            1 => ids.clone().prop_map(|(company_id, chat_id, _)| Viewer::HoldsChatId { company_id, chat_id }),
-            1 => ids.clone().prop_map(|(company_id, _, address)| {
-                Viewer::FromAddress { company_id, address: std::net::IpAddr::from(address).into() }
-            }),
+            1 => ids.clone().prop_map(|(company_id, chat_id)| Viewer::HoldsChatId { company_id, chat_id }),
+            1 => ids.clone().prop_map(|(company_id, key)| Viewer::PinnedTo { company_id, key }),
             1 => ids.prop_map(|(company_id, ..)| Viewer::Public { company_id }),
         ]
     }

@@ -98,7 +98,7 @@ pub(super) fn open_or_join(
 ) -> Result<()> {
     let now = decision.now();
     match decision.race() {
-        Some(race) if principal.role == Role::Consumer && principal.subject != race.record.owner => {
+        Some(race) if principal.role == Role::Consumer && !principal.is_called(&race.record.owner) => {
             Err(Error::conflict("this key is another visitor's"))
         }
         Some(race) if race.record.website_id != website_id => {
@@ -228,7 +228,23 @@ fn new_chat(
 }
 
 impl Chats {
-    /// Offers the customer's request to one contract.
+    /// Cancels the races in which a visitor still waits that asks a new question: deployed widgets never send their cancel.
+    ///
+    /// Before the new race is opened, so that a crash in between leaves nothing that the visitor does not want. Two
+    /// questions at the same moment leave each other alone.
+    async fn withdraw_older(&self, principal: &Principal, key: Uuid) -> Result<()> {
+        let (Role::Consumer, Some(website_id)) = (principal.role, principal.website_id) else { return Ok(()) };
+        for name in [Some(&principal.subject), principal.earlier.as_ref()].into_iter().flatten() {
+            let waiting = self.loaders.waiting_races(principal.company_id, (name.clone(), website_id, key)).await?;
+            for older in waiting {
+                // One that an agent has just started stays.
+                Box::pin(self.cancel_race(principal, older)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers the customer's request to one contract. A visitor that asks a new question leaves its older ones.
     ///
     /// # Errors
     /// `FORBIDDEN` for agents and participants; `NOT_FOUND` for a contract that is not there or (to a visitor) another
@@ -237,10 +253,12 @@ impl Chats {
     #[tracing::instrument(name = "chat.create", skip_all, fields(contract.id = %new.contract_id))]
     pub async fn create_chat(&self, principal: &Principal, new: NewChat) -> Result<ChatRecord> {
         rights::may(principal, Action::AskForChat)?;
+        // Made here, so that a repeat after a lost connection finds the race.
+        let key = new.key.unwrap_or_else(clock::new_id);
+        self.withdraw_older(principal, key).await?;
         let call = CreateChat {
             principal: principal.clone(),
-            // Made here, so that a repeat after a lost connection finds the race.
-            key: new.key.unwrap_or_else(clock::new_id),
+            key,
             contract_id: new.contract_id,
             request: new.request,
             expires_in: self.race_cap(),

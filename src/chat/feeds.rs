@@ -10,16 +10,16 @@ use uuid::Uuid;
 
 use super::{
     CHAT, Chats, RACE,
-    filter::{ChatFilter, OwnChats, own_chats},
+    filter::{ChatFilter, own_chats},
     record::{ChatRecord, Race, RaceRecord},
     rights::{self, Viewer},
-    rules::CloseReason,
+    rules::{ChatStatus, CloseReason},
     sql,
 };
 use crate::platform::{
     auth::{Principal, Role},
     error::{Error, Result},
-    event::{Event, Interest, Subject, hub::Scope},
+    event::{self, Event, Interest, Subject, hub::Scope},
     graphql::{audience::Audience, source::ShownFeed},
     subscription::{ChangeOperation, Feed, Listing, Loaded, Newest, Versioned, project},
 };
@@ -35,17 +35,22 @@ pub(super) async fn sees_chat_now(viewer: &Viewer, context: &Context<'_>, chat_i
 }
 
 /// Where a stream of the reader's chats listens: no wider than what it may see.
-fn own_scope(viewer: &Viewer) -> Option<Scope> {
+fn own_scopes(viewer: &Viewer) -> Vec<Scope> {
     match viewer {
         Viewer::Known(principal) => match principal.role {
-            Role::Consumer => Some(Scope::Field("visitor", principal.subject.clone())),
-            Role::Agent => principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())),
-            Role::Participant => None,
-            Role::Service | Role::Admin => Some(Scope::All),
+            Role::Consumer => {
+                let names = [Some(&principal.subject), principal.earlier.as_ref()];
+                names.into_iter().flatten().map(|name| Scope::Field("visitor", name.clone())).collect()
+            }
+            Role::Agent => {
+                principal.agent_id.map(|agent| Scope::Field("agentId", agent.to_string())).into_iter().collect()
+            }
+            Role::Participant => Vec::new(),
+            Role::Service | Role::Admin => vec![Scope::All],
         },
-        Viewer::HoldsChatId { chat_id, .. } => Some(Scope::Subject(chat_id.to_string())),
-        Viewer::FromAddress { address, .. } => Some(Scope::Field("createdFrom", address.to_string())),
-        Viewer::Public { .. } => None,
+        Viewer::HoldsChatId { chat_id, .. } => vec![Scope::Subject(chat_id.to_string())],
+        Viewer::PinnedTo { key, .. } => vec![Scope::Field("key", key.to_string())],
+        Viewer::Public { .. } => Vec::new(),
     }
 }
 
@@ -88,9 +93,13 @@ impl Feed for ChatFeed {
             _ => None,
         };
         // A participant listens to nothing, whatever it names.
-        let own = own_scope(&self.viewer);
-        let scope = own.map(|own| scope.unwrap_or(own));
-        scope.map(|scope| Interest { company_id: self.company_id(), subject_type: CHAT, scope }).into_iter().collect()
+        let own = own_scopes(&self.viewer);
+        let scopes = match scope {
+            Some(scope) if !own.is_empty() => vec![scope],
+            _ => own,
+        };
+        let interest = |scope| Interest { company_id: self.company_id(), subject_type: CHAT, scope };
+        scopes.into_iter().map(interest).collect()
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -121,10 +130,12 @@ impl Feed for ChatFeed {
                 return Ok(None);
             }
             let mut rows = Vec::new();
-            if own_scope(&self.viewer).is_some() {
+            if !own_scopes(&self.viewer).is_empty() {
                 let own = own_chats(&self.viewer);
-                let limit = FINISHED_IN_SNAPSHOT;
-                rows = sql::listed_chats(connection, self.company_id(), &self.filter, &own, limit).await?;
+                for own in [own.of_earlier(&self.viewer), Some(own)].into_iter().flatten() {
+                    let limit = FINISHED_IN_SNAPSHOT;
+                    rows.extend(sql::listed_chats(connection, self.company_id(), &self.filter, &own, limit).await?);
+                }
             }
             Ok(Some(Listing { subject_type: CHAT, rows }))
         })
@@ -234,14 +245,22 @@ impl Feed for WidgetFeed {
                 return Ok(Vec::new());
             }
             let company_id = self.company_id();
-            let started = match own_chats(&self.0.viewer) {
-                OwnChats { visitor: Some(visitor), website_id: Some(website_id), .. } => {
-                    sql::newest_started_chat_of_visitor(connection, company_id, &visitor, website_id).await?
+            let started = match &self.0.viewer {
+                Viewer::Known(principal) => match principal.website_id {
+                    Some(website_id) => {
+                        let names = [Some(&principal.subject), principal.earlier.as_ref()];
+                        let names: Vec<String> = names.into_iter().flatten().cloned().collect();
+                        // A plan made on an empty table must not scan it when it has grown.
+                        event::prefer_indexes(connection).await?;
+                        sql::newest_started_chat_of_visitor(connection, company_id, &names, website_id).await?
+                    }
+                    None => None,
+                },
+                Viewer::PinnedTo { key, .. } => {
+                    let chats = sql::chats_of_races(connection, company_id, &[*key]).await?;
+                    chats.into_iter().find(|chat| chat.status == ChatStatus::Started)
                 }
-                OwnChats { created_from: Some(address), .. } => {
-                    sql::newest_started_chat_from_address(connection, company_id, address).await?
-                }
-                OwnChats { .. } => None,
+                Viewer::HoldsChatId { .. } | Viewer::Public { .. } => None,
             };
             Ok(started.into_iter().filter(|chat| self.0.shows(chat)).map(Arc::new).collect())
         })

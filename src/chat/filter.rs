@@ -1,6 +1,5 @@
 //! Which chats a list or a stream asks for, and to which of them the viewer's rights restrict it.
 
-use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{record::ChatRecord, rights::Viewer, rules::ChatStatus};
@@ -49,11 +48,18 @@ pub(super) struct OwnChats {
     pub(super) website_id: Option<Uuid>,
     /// Chats that are offered to this agent.
     pub(super) agent_id: Option<Uuid>,
-    /// Chats that were created from this remote address.
-    pub(super) created_from: Option<IpNet>,
 }
 
-/// To whose chats a reader's rights restrict a list.
+impl OwnChats {
+    /// The same for a visitor's other name, if it has one.
+    pub(super) fn of_earlier(&self, viewer: &Viewer) -> Option<Self> {
+        let Viewer::Known(principal) = viewer else { return None };
+        let earlier = principal.earlier.clone().filter(|_| self.visitor.is_some())?;
+        Some(Self { visitor: Some(earlier), ..self.clone() })
+    }
+}
+
+/// To whose chats a reader's rights restrict a list. A visitor may have [another name](OwnChats::of_earlier).
 pub(super) fn own_chats(viewer: &Viewer) -> OwnChats {
     match viewer {
         Viewer::Known(principal) => match principal.role {
@@ -65,7 +71,7 @@ pub(super) fn own_chats(viewer: &Viewer) -> OwnChats {
             Role::Agent => OwnChats { agent_id: principal.agent_id, ..OwnChats::default() },
             Role::Participant | Role::Service | Role::Admin => OwnChats::default(),
         },
-        Viewer::FromAddress { address, .. } => OwnChats { created_from: Some(*address), ..OwnChats::default() },
-        Viewer::HoldsChatId { .. } | Viewer::Public { .. } => OwnChats::default(),
+        // Those of one chat or race: the stream's filter names it.
+        Viewer::HoldsChatId { .. } | Viewer::PinnedTo { .. } | Viewer::Public { .. } => OwnChats::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! Finding chats and races: by id, by key, in lists, and the chat whose id a caller without a token knows.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use ipnet::IpNet;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::{
     rights::{self, Viewer},
 };
 use crate::platform::{
-    auth::{Caller, Principal, Role},
+    auth::{Caller, Credential, Principal, Role, Visit},
     batch::Reading,
     error::{Error, Result},
     graphql::page::{Page, Place},
@@ -52,9 +52,16 @@ impl Chats {
         if !sees_some {
             return Ok(Page { items: Vec::new(), behind: after.is_some(), ahead: false });
         }
-        let own = own_chats(&Viewer::from(Arc::clone(principal)));
-        let list = ChatList { company_id: principal.company_id, own, search, after, limit: size + 1 };
-        let found = self.loaders.chats(reading, list).await?;
+        let viewer = Viewer::from(Arc::clone(principal));
+        let own = own_chats(&viewer);
+        let earlier = own.of_earlier(&viewer);
+        let list = |own, search| ChatList { company_id: principal.company_id, own, search, after, limit: size + 1 };
+        let mut found = self.loaders.chats(reading, list(own, search.clone())).await?;
+        if let Some(own) = earlier {
+            found.extend(self.loaders.chats(reading, list(own, search)).await?);
+            found.sort_by_key(|chat| Reverse((chat.inserted_at, chat.id)));
+            found.truncate(size + 1);
+        }
         Ok(Page::forward(found, size, after.is_some()))
     }
 
@@ -62,13 +69,25 @@ impl Chats {
     /// Ids that are not known are then counted and limited by the address, so that nobody can try many.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a credential that is not valid; `RATE_LIMITED` after too many unknown ids without one.
+    /// `UNAUTHENTICATED` for a credential that is not valid; `RATE_LIMITED` after too many unknown ids without one;
+    /// `FORBIDDEN` for a page whose origin the chat's website does not list.
     pub async fn chat_of_caller(
         &self,
         caller: &Caller,
         address: Option<IpNet>,
+        visit: &Visit,
         id: Uuid,
     ) -> Result<Option<(Viewer, ChatRecord)>> {
+        // A browser that names itself by a key may also know the id of a chat from before.
+        if let Caller::Known(principal) = caller
+            && principal.credential == Credential::VisitorKey
+        {
+            let own = self.loaders.chat(principal.company_id, id).await?;
+            if let Some(own) = own.filter(|chat| rights::sees_chat(principal, chat)) {
+                return Ok(Some((Viewer::Known(Arc::clone(principal)), own)));
+            }
+            return Box::pin(self.chat_of_caller(&Caller::Anonymous, address, visit, id)).await;
+        }
         let (viewer, chat) = match caller {
             Caller::Anonymous => {
                 let guess = self.guesses.begin(address.map(|address| address.addr()))?;
@@ -79,6 +98,7 @@ impl Chats {
                     guess.right();
                 }
                 let Some(chat) = found? else { return Ok(None) };
+                self.admit_page(visit, chat.company_id, chat.website_id).await?;
                 (Viewer::HoldsChatId { company_id: chat.company_id, chat_id: id }, chat)
             }
             caller => {
@@ -98,8 +118,38 @@ impl Chats {
         &self,
         caller: &Caller,
         address: Option<IpNet>,
+        visit: &Visit,
         id: Uuid,
     ) -> Result<(Viewer, ChatRecord)> {
-        self.chat_of_caller(caller, address, id).await?.ok_or_else(|| Error::not_found("chat"))
+        self.chat_of_caller(caller, address, visit, id).await?.ok_or_else(|| Error::not_found("chat"))
+    }
+
+    /// As whom the caller acts in this chat: with a credential as itself; without one, where widgets are allowed, as the
+    /// customer of the chat whose id it knows.
+    ///
+    /// # Errors
+    /// Those of [`Chats::viewer_of_chat`]; `UNAUTHENTICATED` without a credential where widgets are not allowed.
+    pub(super) async fn customer_of_chat(
+        &self,
+        caller: &Caller,
+        address: Option<IpNet>,
+        visit: &Visit,
+        id: Uuid,
+    ) -> Result<Arc<Principal>> {
+        match caller {
+            Caller::Known(principal) if principal.credential != Credential::VisitorKey => Ok(Arc::clone(principal)),
+            Caller::Refused(_) | Caller::Unavailable(_) => caller.principal().cloned(),
+            Caller::Anonymous if !self.settings.anonymous_widgets => caller.principal().cloned(),
+            Caller::Known(_) | Caller::Anonymous => {
+                let (viewer, chat) = self.viewer_of_chat(caller, address, visit, id).await?;
+                Ok(match viewer {
+                    Viewer::Known(principal) => principal,
+                    _ if self.settings.anonymous_widgets => {
+                        Arc::new(Principal::visitor(chat.company_id, chat.website_id, chat.visitor))
+                    }
+                    _ => return Err(Error::not_found("chat")),
+                })
+            }
+        }
     }
 }

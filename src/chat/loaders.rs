@@ -15,7 +15,7 @@ use super::{
     filter::{ChatSearch, OwnChats},
     message::{self, MessageRecord, MessageWindow},
     record::{ChatRecord, RaceRecord},
-    sql,
+    sql::{self, Question},
     website::{self, WebsiteRecord},
 };
 use crate::platform::{
@@ -62,6 +62,9 @@ pub struct Loaders {
     contracts_with_chat: Reads<(Uuid, String, Uuid), Uuid, ()>,
     contract_lists: Reads<ContractList, (), Vec<Arc<ContractRecord>>>,
     agents: Reads<Uuid, Uuid, AgentRecord>,
+    waiting_races: Reads<Uuid, Question, Vec<Uuid>>,
+    /// By id alone, of any company.
+    websites_by_id: Reads<(), Uuid, WebsiteRecord>,
     races: Reads<Uuid, Uuid, RaceRecord>,
     chats: Reads<Uuid, Uuid, ChatRecord>,
     /// By id alone, of any company.
@@ -152,6 +155,23 @@ impl Loaders {
                 async move { Ok(keyed(contract::sql::find_agents(connection, company_id, ids).await?, |agent| agent.id)) }
                     .boxed()
             }),
+            waiting_races: Reads::records("waiting_race", pool(), |connection, company_id, questions| {
+                async move {
+                    let mut found: HashMap<Question, Vec<Uuid>> = HashMap::new();
+                    let websites: HashMap<Uuid, Uuid> =
+                        questions.iter().map(|(_, website, key)| (*key, *website)).collect();
+                    for (visitor, asked, key) in sql::waiting_races(connection, company_id, questions).await? {
+                        let website = websites.get(&asked).copied().unwrap_or_default();
+                        found.entry((visitor, website, asked)).or_default().push(key);
+                    }
+                    Ok(found)
+                }
+                .boxed()
+            }),
+            websites_by_id: Reads::records("website_by_id", pool(), |connection, (), ids| {
+                async move { Ok(keyed(website::sql::find_by_ids(connection, ids).await?, |website| website.id)) }
+                    .boxed()
+            }),
             races: Reads::records("race", pool(), |connection, company_id, keys| {
                 async move { Ok(keyed(sql::find_races(connection, company_id, keys).await?, |race| race.key)) }.boxed()
             }),
@@ -210,6 +230,16 @@ impl Loaders {
     /// The website of a public key, of whatever company.
     pub(super) async fn website_of_key(&self, public_key: Uuid) -> Result<Option<WebsiteRecord>> {
         self.websites_by_key.get((), public_key).await
+    }
+
+    /// One website of whatever company.
+    pub(super) async fn website_by_id(&self, id: Uuid) -> Result<Option<WebsiteRecord>> {
+        self.websites_by_id.get((), id).await
+    }
+
+    /// The other races in which the visitor of a question waits, if the question opens a race that is not there yet.
+    pub(super) async fn waiting_races(&self, company_id: Uuid, question: Question) -> Result<Vec<Uuid>> {
+        Ok(self.waiting_races.get(company_id, question).await?.unwrap_or_default())
     }
 
     /// True if the agent has a contract with the website.

@@ -36,6 +36,7 @@
 //! | `rules` | the state machine, as pure functions |
 //! | `decision`, `verb` | how every mutation of a race is decided and written |
 //! | `rights`, `audience` | which roles may do what, which records a caller sees; callers that are shown the same |
+//! | `widget` | callers without a token: what they prove instead |
 //! | `filter`, `feeds`, `list`, `loaders` | what is asked for, streams, lists, reads by id |
 //! | `message`, `contract`, `website` | the smaller concepts beside the race |
 //! | `sql`, `graphql` | every statement; types, resolvers, the names that deployed widgets use |
@@ -67,6 +68,7 @@ mod timers;
 mod update;
 mod verb;
 pub mod website;
+mod widget;
 
 use std::sync::Arc;
 
@@ -96,6 +98,8 @@ pub struct Chats {
     loaders: Loaders,
     message_lists: message::MessageLists,
     calls: Calls,
+    origins: website::WebsiteOrigins,
+    visitors: website::WebsiteVisitors,
     /// Limits how many unknown chat ids a caller without a credential may name.
     guesses: Arc<GuessLimit>,
 }
@@ -129,12 +133,9 @@ impl Chats {
         let guesses = Rate { at_once: settings.guesses_at_once, per_second: settings.guesses_per_second };
         let guesses = Arc::new(GuessLimit::new("guesses", guesses));
         let message_lists = message::MessageLists::default();
-        Self { loaders: Loaders::new(&work), message_lists, work, settings, calls, guesses }
-    }
-
-    /// True if callers without a token may subscribe to `chatChanged`.
-    pub fn allows_anonymous_widgets(&self) -> bool {
-        self.settings.anonymous_widgets
+        let origins = website::WebsiteOrigins::new(work.pool().clone());
+        let visitors = website::WebsiteVisitors::new(work.clone());
+        Self { loaders: Loaders::new(&work), message_lists, work, settings, calls, origins, visitors, guesses }
     }
 
     /// Reads by id for resolvers.

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{
@@ -75,7 +74,7 @@ impl Action {
 /// Who reaches each root field of this concept.
 pub const FIELDS: &[RootField] = &[
     ("Query.currentShift", Access::Credential),
-    ("Query.website", Access::Credential),
+    ("Query.website", Access::CredentialOrWidget),
     ("Query.contract", Access::Credential),
     ("Query.contracts", Access::Credential),
     ("Query.chat", Access::Anyone),
@@ -86,15 +85,15 @@ pub const FIELDS: &[RootField] = &[
     ("Mutation.createWebsite", Access::Roles(Action::Administer.roles())),
     ("Mutation.createContract", Access::Roles(Action::Administer.roles())),
     ("Mutation.updateContract", Access::Roles(Action::Administer.roles())),
-    ("Mutation.createChat", Access::Roles(Action::AskForChat.roles())),
+    ("Mutation.createChat", Access::RolesOrWidget(Action::AskForChat.roles())),
     ("Mutation.createChatRace", Access::Roles(Action::AskForChat.roles())),
     ("Mutation.startChat", Access::Roles(Action::StartChat.roles())),
-    ("Mutation.endChat", Access::Roles(Action::EndChat.roles())),
-    ("Mutation.updateChat", Access::Roles(Action::UpdateChat.roles())),
+    ("Mutation.endChat", Access::RolesOrWidget(Action::EndChat.roles())),
+    ("Mutation.updateChat", Access::RolesOrWidget(Action::UpdateChat.roles())),
     ("Mutation.updateChatMissed", Access::Roles(Action::UpdateChat.roles())),
     ("Mutation.cancelChatRace", Access::Roles(Action::CancelRace.roles())),
-    ("Mutation.createMessage", Access::Roles(Action::WriteMessage.roles())),
-    ("Mutation.createRate", Access::Roles(Action::RateChat.roles())),
+    ("Mutation.createMessage", Access::RolesOrWidget(Action::WriteMessage.roles())),
+    ("Mutation.createRate", Access::RolesOrWidget(Action::RateChat.roles())),
     ("Subscription.chatStatus", Access::Credential),
     ("Subscription.chatRace", Access::Credential),
     ("Subscription.messageAdded", Access::Anyone),
@@ -102,8 +101,7 @@ pub const FIELDS: &[RootField] = &[
     ("Subscription.chat", Access::Anyone),
     ("Subscription.messages", Access::Anyone),
     ("Subscription.onMessageAdded", Access::Anyone),
-    // Without a credential only where anonymous widgets are allowed.
-    ("Subscription.chatChanged", Access::Anyone),
+    ("Subscription.chatChanged", Access::CredentialOrWidget),
     ("Subscription.contractChanged", Access::Anyone),
 ];
 
@@ -133,12 +131,13 @@ pub enum Viewer {
         /// The only chat that it sees.
         chat_id: Uuid,
     },
-    /// A caller without one, where anonymous widgets are allowed: sees the chats that were created from its address.
-    FromAddress {
-        /// The company of the contract that it named.
+    /// A caller without one, where anonymous widgets are allowed: its socket is pinned to one race, and it sees the chats of
+    /// that race.
+    PinnedTo {
+        /// The race's company.
         company_id: Uuid,
-        /// The remote address of its connection.
-        address: IpNet,
+        /// The race's key.
+        key: Uuid,
     },
     /// A caller without one: sees the public fields of a company's contracts.
     Public {
@@ -158,9 +157,9 @@ impl Viewer {
     pub fn company_id(&self) -> Uuid {
         match self {
             Self::Known(principal) => principal.company_id,
-            Self::HoldsChatId { company_id, .. }
-            | Self::FromAddress { company_id, .. }
-            | Self::Public { company_id } => *company_id,
+            Self::HoldsChatId { company_id, .. } | Self::PinnedTo { company_id, .. } | Self::Public { company_id } => {
+                *company_id
+            }
         }
     }
 
@@ -169,9 +168,7 @@ impl Viewer {
         match self {
             Self::Known(principal) => sees_chat(principal, chat),
             Self::HoldsChatId { company_id, chat_id } => *company_id == chat.company_id && *chat_id == chat.id,
-            Self::FromAddress { company_id, address } => {
-                *company_id == chat.company_id && chat.created_from == Some(*address)
-            }
+            Self::PinnedTo { company_id, key } => *company_id == chat.company_id && *key == chat.key,
             Self::Public { .. } => false,
         }
     }
@@ -183,7 +180,7 @@ impl Viewer {
             Self::HoldsChatId { company_id, chat_id } => {
                 *company_id == message.company_id && *chat_id == message.chat_id
             }
-            Self::FromAddress { .. } | Self::Public { .. } => false,
+            Self::PinnedTo { .. } | Self::Public { .. } => false,
         }
     }
 
@@ -211,7 +208,7 @@ impl Viewer {
     pub fn is_visitor(&self) -> bool {
         match self {
             Self::Known(principal) => principal.role == Role::Consumer,
-            Self::HoldsChatId { .. } | Self::FromAddress { .. } | Self::Public { .. } => true,
+            Self::HoldsChatId { .. } | Self::PinnedTo { .. } | Self::Public { .. } => true,
         }
     }
 }
@@ -228,7 +225,7 @@ struct Parties<'a> {
 fn is_party(principal: &Principal, parties: &Parties<'_>) -> bool {
     principal.company_id == parties.company_id
         && match principal.role {
-            Role::Consumer => principal.subject == parties.visitor && principal.website_id == Some(parties.website_id),
+            Role::Consumer => principal.is_called(parties.visitor) && principal.website_id == Some(parties.website_id),
             Role::Agent => principal.agent_id.is_some() && principal.agent_id == parties.agent_id,
             Role::Participant => false,
             Role::Service | Role::Admin => true,
@@ -251,7 +248,7 @@ pub fn sees_message(principal: &Principal, message: &MessageRecord) -> bool {
 pub fn sees_race(principal: &Principal, race: &RaceRecord) -> bool {
     principal.company_id == race.company_id
         && match principal.role {
-            Role::Consumer => principal.subject == race.owner && principal.website_id == Some(race.website_id),
+            Role::Consumer => principal.is_called(&race.owner) && principal.website_id == Some(race.website_id),
             Role::Agent => principal.agent_id.is_some_and(|agent| race.agent_ids.contains(&agent)),
             Role::Participant => false,
             Role::Service | Role::Admin => true,

@@ -20,7 +20,7 @@ pub struct ChatSettings {
     /// reopen; 0s turns this off
     #[arg(long, env = "SWITCHBOARD_REOFFER_GRACE", default_value = "30s", value_parser = duration(0..=3_600_000))]
     pub reoffer_grace: Duration,
-    /// Lets widgets without a token subscribe to chatChanged, for chats requested from their own address; always on in
+    /// Lets widgets without a token see their website, use a chat whose id they know, and follow chatChanged; always on in
     /// development mode
     #[arg(long, env = "SWITCHBOARD_ANONYMOUS_WIDGETS", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub anonymous_widgets: bool,

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A change of a chat; its bounds are checked. What is absent stays.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChatPatch {
     /// STARTED or FINISHED; a chat never becomes active by a patch.
     pub status: Option<ChatStatus>,

@@ -5,7 +5,6 @@ use super::{
     line::{LineKey, LockedLine},
     rights,
     rules::CallType,
-    sql,
 };
 use crate::platform::{
     auth::Principal,
@@ -40,12 +39,11 @@ impl Verb for Complete {
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<bool> {
         let name = rights::name(&self.principal);
-        // A line that nobody ever entered is not created for this.
-        if !sql::line_exists(unit.connection(), &self.key).await? {
-            return Ok(false);
-        }
         let Completion { call_type, request_id, succeeded, .. } = &self.completion;
-        let mut locked = LockedLine::lock(unit, &self.key, (&name, request_id), true).await?;
+        // A line that nobody ever entered is not created for this.
+        let Some(mut locked) = LockedLine::lock_known(unit, &self.key, (&name, request_id), true).await? else {
+            return Ok(false);
+        };
         let completed = rights::sees(&self.principal, locked.parties.as_ref())
             && locked.draft.complete(&name, request_id, *call_type, self.token, *succeeded);
         locked.write(unit, None).await?;
@@ -55,7 +53,7 @@ impl Verb for Complete {
     }
 
     fn lines(&self) -> Lines {
-        self.key.lines(&self.principal)
+        self.key.lines(&self.principal.subject)
     }
 }
 

@@ -1,34 +1,29 @@
 //! `coordinateChatCall`: enters a chat's line, and waits there if an opposite call holds it.
 //!
 //! ```text
-//! subscribe to this attempt's events ─► arrive (transaction) ─┬─ granted ─────────────────────────────► reply
-//!                                                            └─ waiting: no connection, no lock
-//!      event …Hold_Complete of this attempt ─► claim the grant (transaction) ─────────────────────────► reply
+//! watch this attempt's events ─► arrive (transaction) ─┬─ granted ─────────────────────────────► reply
+//!                                                      └─ waiting: no connection, no lock
+//!      event …Hold_Complete of this attempt ─► claim the grant (transaction) ─────────────────► reply
 //!      time passed, caller gone, server stops ─► leave (transaction)
 //! ```
 //! The transaction that releases the line grants it to the first waiter and appends the waiter's event, which wakes the
-//! waiter's server. Each waiter listens for events of its own attempt only, so a release wakes one waiter, however many
-//! there are. A time-out that crosses the grant finds the grant and returns it. A caller that is gone leaves a grant
-//! unclaimed; it is kept for a repeat for a few seconds, then released as failed.
+//! waiter's server (`wait.rs`). Each waiter listens for events of its own attempt only, so a release wakes one waiter,
+//! however many there are. A time-out that crosses the grant finds the grant and returns it.
 
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::{
     Operations,
     line::{LineKey, LockedLine},
-    record::{OPERATION, WAITER},
     rights,
-    rules::{self, Arrival, CallType, Grant, Look, Request, Settled},
+    rules::{Arrival, CallType, Grant, Look, Request, Settled},
     sql,
 };
 use crate::platform::{
     auth::Principal,
     clock,
-    error::{Error, Result},
-    event::{Interest, hub::Scope},
-    unit::{Lines, Unit, UnitOfWork, Verb},
+    error::Result,
+    unit::{Lines, Unit, Verb},
 };
 
 /// A call of `coordinateChatCall`. Its fields are within their bounds.
@@ -47,10 +42,10 @@ pub struct NewRequest {
 }
 
 /// Enters the line.
-struct Arrive {
-    key: LineKey,
-    principal: Principal,
-    request: Request,
+pub(super) struct Arrive {
+    pub(super) key: LineKey,
+    pub(super) principal: Principal,
+    pub(super) request: Request,
 }
 
 impl Verb for Arrive {
@@ -84,15 +79,15 @@ impl Verb for Arrive {
     }
 
     fn lines(&self) -> Lines {
-        self.key.lines(&self.principal)
+        self.key.lines(&self.principal.subject)
     }
 }
 
 /// Looks what became of a waiter.
-struct Settle {
-    key: LineKey,
-    request: Request,
-    look: Look,
+pub(super) struct Settle {
+    pub(super) key: LineKey,
+    pub(super) request: Request,
+    pub(super) look: Look,
 }
 
 impl Verb for Settle {
@@ -101,7 +96,11 @@ impl Verb for Settle {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Settled> {
         let caller = (self.request.principal.as_str(), self.request.request_id.as_str());
         let mut locked = LockedLine::lock(unit, &self.key, caller, false).await?;
-        let waiter = sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?;
+        let waiter = if locked.draft.is_held_by(&self.request) {
+            None
+        } else {
+            sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?
+        };
         let settled = locked.draft.settle(&self.request, waiter, self.look);
         locked.write(unit, Some(&self.request)).await?;
         let label = match (&settled, self.look) {
@@ -113,35 +112,10 @@ impl Verb for Settle {
         unit.changes().count("switchboard_operation_waits_total", &[("outcome", label)]);
         Ok(settled)
     }
-}
 
-/// A waiter whose caller may go away: dropped before it was settled, it leaves the line.
-struct Place {
-    work: UnitOfWork,
-    key: LineKey,
-    request: Request,
-    is_settled: bool,
-}
-
-impl Place {
-    async fn look(&mut self, look: Look) -> Result<Settled> {
-        let settle = Settle { key: self.key.clone(), request: self.request.clone(), look };
-        let settled = self.work.run(settle).await?;
-        self.is_settled = settled != Settled::Waiting;
-        Ok(settled)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.is_settled {
-            return;
-        }
-        let (work, key, request) = (self.work.clone(), self.key.clone(), self.request.clone());
-        // If this fails, the line gives the place up when its time has passed.
-        tokio::spawn(async move {
-            let _ = work.run(Settle { key, request, look: Look::Abandon }).await;
-        });
+    fn lines(&self) -> Lines {
+        // Of no caller: a grant is claimed also while its caller's other calls hold all the caller's places.
+        Lines { caller: None, ..self.key.lines(&self.request.actor) }
     }
 }
 
@@ -192,37 +166,6 @@ impl Operations {
             wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
             server_id: self.server_id,
             waits_for_same_type: true,
-        }
-    }
-
-    /// Enters a line; waits if it is held.
-    pub(super) async fn enter(&self, principal: &Principal, key: LineKey, request: Request) -> Result<Grant> {
-        let scope = Scope::Field(WAITER, request.attempt.to_string());
-        let interest = Interest { company_id: key.company_id, subject_type: OPERATION, scope };
-        // Before the request arrives, so that its grant is not missed.
-        let subscription = self.hub.subscribe(vec![interest]);
-        let arrive = Arrive { key: key.clone(), principal: principal.clone(), request: request.clone() };
-        let arrived = self.work.run(arrive).await??;
-        if let Arrival::Granted(grant) = arrived {
-            return Ok(grant);
-        }
-        let deadline = Instant::now() + Duration::from_millis(request.wait_ms.unsigned_abs().into());
-        let mut place = Place { work: self.work.clone(), key, request, is_settled: false };
-        loop {
-            let look = tokio::select! {
-                () = self.stopping.cancelled() => {
-                    place.look(Look::Abandon).await?;
-                    return Err(Error::unavailable("the server is stopping"));
-                }
-                _ = subscription.queue().recv() => Look::Claim,
-                () = tokio::time::sleep_until(deadline) => Look::TimeOut,
-            };
-            match place.look(look).await? {
-                Settled::Granted(grant) => return Ok(grant),
-                Settled::Waiting => {}
-                Settled::TakenOver => return Err(rules::taken_over()),
-                Settled::Gone => return Err(rules::wait_timeout()),
-            }
         }
     }
 }

@@ -9,12 +9,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    record::{Hold, OPERATION, Parties, REAP, WAITER, event_type},
+    record::{Hold, OPERATION, Parties, REAP, TAKEN_OVER, WAITER, event_type},
     rules::{Draft, Known, Line, Request},
     sql,
 };
 use crate::platform::{
-    auth::Principal,
     error::Result,
     event::{NewEvent, Subject},
     unit::{Lines, Unit},
@@ -39,9 +38,10 @@ impl LineKey {
         Self { company_id, chat_id, uuid }
     }
 
-    /// Where a verb on this line waits before it takes a connection.
-    pub(super) fn lines(&self, principal: &Principal) -> Lines {
-        Lines { subject: self.uuid.map(|id| (self.company_id, id)), caller: Some(principal.name()) }
+    /// Where a verb on this line waits before it takes a connection; `caller`: the claim `sub`.
+    pub(super) fn lines(&self, caller: &str) -> Lines {
+        let id = self.uuid.unwrap_or_else(|| Lines::id_of(&["operation", &self.chat_id]));
+        Lines { subject: Some((self.company_id, id)), caller: Some((self.company_id, caller.to_owned())) }
     }
 }
 
@@ -66,8 +66,8 @@ pub(super) struct LockedLine<'a> {
 }
 
 impl<'a> LockedLine<'a> {
-    /// Locks and reads a line, and one request of it. `may_release`: the verb may release the line although its holder
-    /// lives.
+    /// Locks and reads a line, and one request of it; creates a line that nobody ever entered. `may_release`: the verb may
+    /// release the line although its holder lives.
     pub(super) async fn lock(
         unit: &mut Unit<'_>,
         key: &'a LineKey,
@@ -75,6 +75,28 @@ impl<'a> LockedLine<'a> {
         may_release: bool,
     ) -> Result<Self> {
         sql::lock(unit.connection(), key).await?;
+        Self::read(unit, key, (principal, request_id), may_release).await
+    }
+
+    /// As [`LockedLine::lock`]; `None` for a line that nobody ever entered.
+    pub(super) async fn lock_known(
+        unit: &mut Unit<'_>,
+        key: &'a LineKey,
+        request: (&str, &str),
+        may_release: bool,
+    ) -> Result<Option<Self>> {
+        if !sql::lock_known(unit.connection(), key).await? {
+            return Ok(None);
+        }
+        Self::read(unit, key, request, may_release).await.map(Some)
+    }
+
+    async fn read(
+        unit: &mut Unit<'_>,
+        key: &'a LineKey,
+        (principal, request_id): (&str, &str),
+        may_release: bool,
+    ) -> Result<Self> {
         let Read { now, version, line, parties, known } =
             sql::read(unit.connection(), key, principal, request_id).await?;
         let next = if line.waiting > 0 && (may_release || line.is_to_reap(now)) {
@@ -90,7 +112,7 @@ impl<'a> LockedLine<'a> {
     /// Writes what was decided: rows, the timer, events. `request` is the caller's, if it has one.
     pub(super) async fn write(self, unit: &mut Unit<'_>, request: Option<&Request>) -> Result<()> {
         let Self { key, before, version, parties, draft, .. } = self;
-        let is_changed = draft.line != before || draft.taken_over || !draft.finished.is_empty();
+        let is_changed = draft.line != before || draft.taken_over.is_some() || !draft.finished.is_empty();
         if !is_changed {
             return Ok(());
         }
@@ -101,6 +123,12 @@ impl<'a> LockedLine<'a> {
             let event_type = event_type(event.waiter.call_type, event.phase);
             let (subject, actor) = (Subject::new(OPERATION, &key.chat_id), Some(event.waiter.actor.as_str()));
             let event = NewEvent::new(key.company_id, subject, raised, event_type, actor, &hold, None)?;
+            unit.changes().event(event.scoped_by(&[WAITER])?);
+        }
+        if let (Some(older), Some(request)) = (draft.taken_over, request) {
+            let told = Hold::taken_over(key.company_id, &key.chat_id, older, &request.request_id, draft.now);
+            let (subject, actor) = (Subject::new(OPERATION, older), Some(request.actor.as_str()));
+            let event = NewEvent::new(key.company_id, subject, 1, TAKEN_OVER, actor, &told, None)?;
             unit.changes().event(event.scoped_by(&[WAITER])?);
         }
         let subject = Subject::new(OPERATION, &key.chat_id);

@@ -31,6 +31,7 @@
 //! | `rules` | the line as a pure state machine |
 //! | `line` | lock, read, write, for every verb |
 //! | `coordinate`, `complete` | a mutation each |
+//! | `wait` | a call in the line, and how it leaves |
 //! | `pass` | how `startChat` and `endChat` meet the line |
 //! | `timers`, `prune` | what follows from time |
 //! | `record`, `feeds` | the events of a line and their stream |
@@ -48,6 +49,7 @@ pub mod rules;
 mod settings;
 mod sql;
 mod timers;
+mod wait;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -63,6 +65,7 @@ pub use coordinate::NewRequest;
 pub use feeds::CoordinationFeed;
 pub use line::LineKey;
 pub use pass::{GrantToken, Pass};
+pub use prune::prune;
 pub use record::{Hold, OPERATION};
 pub use settings::OperationSettings;
 pub use sql::{HolderRow, holders};

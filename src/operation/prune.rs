@@ -44,7 +44,7 @@ pub(super) async fn run(work: UnitOfWork, stop: CancellationToken) {
 ///
 /// # Errors
 /// `UNAVAILABLE`.
-pub(super) async fn prune(work: &UnitOfWork) -> Result<()> {
+pub async fn prune(work: &UnitOfWork) -> Result<()> {
     while work.run(Prune).await? >= AT_ONCE.unsigned_abs() {}
     Ok(())
 }

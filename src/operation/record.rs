@@ -13,6 +13,10 @@ pub(super) const REAP: &str = "reap";
 /// The field of [`Hold`] by which a waiter listens for its own events.
 pub(super) const WAITER: &str = "waiter";
 
+/// The event by which a call learns that a later call of its request waits in its place. Its subject is the older attempt
+/// and not the chat: a hold goes on, and its chat's events show it once.
+pub(super) const TAKEN_OVER: &str = "CoordinationHold_TakenOver";
+
 /// Every event type of the subject.
 pub(super) const EVENT_TYPES: &[&str] = &[
     "StartChatCoordinationHold_Start",
@@ -21,6 +25,7 @@ pub(super) const EVENT_TYPES: &[&str] = &[
     "EndChatCoordinationHold_Start",
     "EndChatCoordinationHold_Complete",
     "EndChatCoordinationHold_Failed",
+    TAKEN_OVER,
 ];
 
 /// The event type of a hold.
@@ -67,8 +72,8 @@ pub struct Hold {
     pub opposite_call_type: String,
     /// How long the call has waited; null when it begins to wait.
     pub elapsed_time_in_milliseconds: Option<i32>,
-    /// The attempt that waits, by which its server is woken.
-    pub waiter: Uuid,
+    /// The attempt whose server is woken; null when it begins to wait.
+    pub waiter: Option<Uuid>,
     /// Who may see the chat; null for a chat elsewhere.
     pub parties: Option<Parties>,
     /// Database time, read under the line's lock.
@@ -77,6 +82,29 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// The record of [`TAKEN_OVER`]: `older` waits no longer.
+    pub(super) fn taken_over(
+        company_id: Uuid,
+        chat_id: &str,
+        older: Uuid,
+        request_id: &str,
+        occurred_at: OffsetDateTime,
+    ) -> Self {
+        Self {
+            company_id,
+            chat_id: chat_id.to_owned(),
+            version: 1,
+            event: TAKEN_OVER.to_owned(),
+            request_id: request_id.to_owned(),
+            hold_reason: "A later call of this request waits in its place".to_owned(),
+            opposite_call_type: String::new(),
+            elapsed_time_in_milliseconds: None,
+            waiter: Some(older),
+            parties: None,
+            occurred_at,
+        }
+    }
+
     /// The record of an event.
     pub(super) fn new(
         company_id: Uuid,
@@ -96,7 +124,7 @@ impl Hold {
             hold_reason: reason.clone(),
             opposite_call_type: waiter.opposite.name().to_owned(),
             elapsed_time_in_milliseconds: (*phase != Phase::Start).then_some(*elapsed_ms),
-            waiter: waiter.attempt,
+            waiter: (*phase != Phase::Start).then_some(waiter.attempt),
             parties: parties.cloned(),
             occurred_at,
         }

@@ -30,11 +30,10 @@ impl Handler for ReapTimer {
     async fn fire(&self, unit: &mut Unit<'_>, (): (), due: &[Timer]) -> Result<()> {
         for timer in due {
             let key = LineKey::new(timer.company_id, &timer.subject_id);
-            if !sql::line_exists(unit.connection(), &key).await? {
-                continue;
-            }
             // Reaps by itself, and sets the timer for the next holder. What it locks is locked already.
-            LockedLine::lock(unit, &key, ("", ""), false).await?.write(unit, None).await?;
+            if let Some(line) = LockedLine::lock_known(unit, &key, ("", ""), false).await? {
+                line.write(unit, None).await?;
+            }
         }
         Ok(())
     }

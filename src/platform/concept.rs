@@ -42,6 +42,10 @@ pub enum Access {
     Credential,
     /// Callers of these roles; others get `FORBIDDEN`.
     Roles(&'static [Role]),
+    /// As [`Access::Credential`]; also widgets without one, where the settings allow them.
+    CredentialOrWidget,
+    /// As [`Access::Roles`]; also widgets without a credential, where the settings allow them.
+    RolesOrWidget(&'static [Role]),
 }
 
 impl Access {

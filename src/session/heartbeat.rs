@@ -104,6 +104,9 @@ impl Sessions {
     ) -> Result<OffsetDateTime> {
         rights::may_report(principal, &session_id, &user_id)?;
         let (company_id, caller) = (principal.company_id, principal.subject.clone());
-        self.heartbeats.run(Heartbeat { company_id, caller, session: session_id, user: user_id }).await
+        let heard = self.heartbeats.run(Heartbeat { company_id, caller, session: session_id, user: user_id }).await;
+        let outcome = heard.as_ref().map_or_else(|error| error.code().as_str(), |_| "heard");
+        metrics::counter!("switchboard_session_heartbeats_total", "outcome" => outcome).increment(1);
+        heard
     }
 }

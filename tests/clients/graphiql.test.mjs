@@ -4,13 +4,14 @@
 
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
+import { FLAGS, browserProgram } from './browser.mjs';
 import { startServer } from './server.mjs';
 
 const COMPANY = '5b000000-0000-7000-8000-000000000001';
@@ -18,31 +19,9 @@ const WEBSITE = '5b000000-0000-7000-8000-000000000002';
 /** A debug server, a first load of the editor and other tests share the machine. */
 const PATIENCE = 60_000;
 
-function browserProgram() {
-  const folders = (process.env.PATH ?? '').split(path.delimiter);
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'microsoft-edge'];
-  const mac = ['Google Chrome', 'Chromium'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
-  const all = [process.env.CHROME_BIN, ...names.flatMap((name) => folders.map((at) => path.join(at, name))), ...mac];
-  return all.find((program) => program && existsSync(program));
-}
-
 const program = browserProgram();
 const foreign = process.env.SWITCHBOARD_URL ? 'SWITCHBOARD_URL names a server whose secret is not ours' : false;
 const skip = program ? false : 'no Chromium, Chrome or Edge here (`apt-get install chromium`, or set CHROME_BIN)';
-
-/** Resolves to no name but the machine's own, so that nothing outside can answer even if it were asked. */
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--disable-dev-shm-usage',
-  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-];
 
 function serviceToken(secret) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');

@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const BINARY = path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'debug', 'switchboard');
+export const BINARY = path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'debug', 'switchboard');
 /** A first start creates a database cluster. */
 const START_TIME = 60_000;
 const STOP_TIME = 15_000;
@@ -72,6 +72,12 @@ async function run(settings) {
     throw error;
   }
 }
+
+/** Runs commands of the binary with these settings; each answers what it prints. */
+export const commandOf =
+  (settings) =>
+  async (...words) =>
+    (await promisify(execFile)(BINARY, words, { env: { ...process.env, ...settings } })).stdout.trim();
 
 /**
  * @param {Record<string, string>} settings environment variables besides the defaults

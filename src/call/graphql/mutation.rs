@@ -33,8 +33,6 @@ const LONGEST_DELAY_MS: i32 = 86_400_000;
 const DRAIN_MS: i32 = 5_000;
 /// Longest drain, in milliseconds.
 const LONGEST_DRAIN_MS: i32 = 20_000;
-/// Lease of an operation that names none, in milliseconds.
-const LEASE_MS: i32 = 30_000;
 /// Leases that may be asked for, in milliseconds.
 const LEASES_MS: std::ops::RangeInclusive<i32> = 100..=600_000;
 /// Most bytes of a call's user data.
@@ -91,6 +89,8 @@ pub struct UpdateCallStatusInput {
     assign_call_control_id: Option<String>,
     /// When it happened; default: now. By this time reports that arrive in any order give the same call.
     occurred_at: Option<Datetime>,
+    /// A repeat with the same key gets the first outcome; 1 to 200 characters, kept for a day.
+    idempotency_key: Option<String>,
 }
 
 /// The result of `updateCallStatus`.
@@ -111,6 +111,9 @@ pub struct HangUpCallInput {
     call_control_id: Option<String>,
     /// Why, for people; 1 to 200 characters.
     reason: String,
+    /// The caller's name for this command to this call; a repeat, by whomever, gets the first outcome. 1 to 200 characters,
+    /// kept for a day.
+    command_id: Option<String>,
 }
 
 /// The result of `hangUpCall`.
@@ -155,7 +158,7 @@ pub struct BeginCallOperationInput {
     kind: OperationKind,
     /// The caller's name for it, 1 to 200 characters. A repeat gets the same operation, its lease renewed.
     request_id: String,
-    /// Length of the lease, 100 to 600000; default 30000.
+    /// Length of the lease, 100 to 600000. Default: the setting `SWITCHBOARD_OPERATION_LEASE`.
     lease_ms: Option<i32>,
 }
 
@@ -199,6 +202,8 @@ pub struct AppendCallMessageInput {
     role: String,
     /// What was said; 1 to 10,000 characters.
     text: String,
+    /// A repeat with the same key gets the message that the first one wrote; 1 to 200 characters, kept for a day.
+    idempotency_key: Option<String>,
 }
 
 /// The result of `appendCallMessage`.
@@ -267,16 +272,19 @@ impl CallMutation {
             assign_call_control_id: maybe("assignCallControlId", input.assign_call_control_id)?,
             occurred_at: input.occurred_at.map(Into::into),
         };
-        let (outcome, call) = Box::pin(context.calls().report(context.principal()?, report)).await?;
+        let key = input.idempotency_key.as_deref();
+        let (outcome, call) = Box::pin(context.calls().report(context.principal()?, report, key)).await?;
         Ok(UpdateCallStatusPayload { outcome, call: call.map(Call::from) })
     }
 
     /// Asks for a call to be hung up. Of any number of requests one begins it; a dialer that sees the call on
     /// `callHangUps` then hangs it up.
     async fn hang_up_call(&self, context: &Context<'_>, input: HangUpCallInput) -> Result<HangUpCallPayload> {
-        input::name("reason", &input.reason)?;
+        let reason = input::name("reason", &input.reason)?;
+        let command_id = input.command_id.map(|id| input::name("commandId", &id)).transpose()?;
         let name = name(input.call_id, input.call_control_id)?;
-        let (outcome, call) = Box::pin(context.calls().hang_up(context.principal()?, name)).await?;
+        let hang_up = context.calls().hang_up(context.principal()?, name, &reason, command_id.as_deref());
+        let (outcome, call) = Box::pin(hang_up).await?;
         Ok(HangUpCallPayload { outcome, call: call.map(Call::from) })
     }
 
@@ -302,8 +310,7 @@ impl CallMutation {
         context: &Context<'_>,
         input: BeginCallOperationInput,
     ) -> Result<BeginCallOperationPayload> {
-        let lease_ms = input.lease_ms.unwrap_or(LEASE_MS);
-        if !LEASES_MS.contains(&lease_ms) {
+        if input.lease_ms.is_some_and(|lease| !LEASES_MS.contains(&lease)) {
             let (low, high) = (LEASES_MS.start(), LEASES_MS.end());
             return Err(Error::invalid("leaseMs", format_args!("must be {low} to {high}")));
         }
@@ -311,7 +318,7 @@ impl CallMutation {
             name: name(input.call_id, input.call_control_id)?,
             kind: input.kind,
             request_id: input::name("requestId", &input.request_id)?,
-            lease: Duration::milliseconds(lease_ms.into()),
+            lease: input.lease_ms.map_or(context.calls().lease(), |lease| Duration::milliseconds(lease.into())),
         };
         let (outcome, operation) = Box::pin(context.calls().begin_operation(context.principal()?, new)).await?;
         Ok(BeginCallOperationPayload {
@@ -347,8 +354,9 @@ impl CallMutation {
             role: input::name("role", &input.role)?,
             text: input::text("text", &input.text)?,
         };
-        let message = Box::pin(context.calls().append(context.principal()?, new)).await?;
-        Ok(AppendCallMessagePayload { message: message.into() })
+        let key = input.idempotency_key.as_deref();
+        let message = Box::pin(context.calls().append(context.principal()?, new, key)).await?;
+        Ok(AppendCallMessagePayload { message: (&message).into() })
     }
 
     /// Closes the transcript of a call that ends, after its running operations, at most `drainMs` later.

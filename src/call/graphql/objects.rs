@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::CallContextExt as _;
 use crate::{
     call::{
-        self, CallRecord, Operation, rights,
+        self, CallRecord, Operation,
+        append::MessageWindow,
+        rights,
         rules::{CallStatus, CallType, EndReason, work::OperationKind},
     },
     call_queue::graphql::{CallQueueContextExt as _, CallQueueItem},
@@ -247,10 +249,11 @@ pub struct CallMessage {
     inserted_at: Datetime,
 }
 
-impl From<call::CallMessage> for CallMessage {
-    fn from(message: call::CallMessage) -> Self {
+impl From<&call::CallMessage> for CallMessage {
+    fn from(message: &call::CallMessage) -> Self {
         let call::CallMessage { id, call_id, role, text, inserted_at, .. } = message;
-        Self { id, call_id, role, text, inserted_at: inserted_at.into() }
+        let (id, call_id, role, text) = (*id, *call_id, role.clone(), text.clone());
+        Self { id, call_id, role, text, inserted_at: (*inserted_at).into() }
     }
 }
 
@@ -274,15 +277,17 @@ async fn messages(
     let is_backward = last.is_some();
     let size = if is_backward { page::size("last", last)? } else { page::size("first", first)? };
     let (after, before) = (number("after", after)?, number("before", before)?);
-    let window = (after.unwrap_or(0), before.unwrap_or(i32::MAX));
-    let found = context.calls().messages(context.principal()?, call.id, window, is_backward, size + 1).await?;
+    let (after_number, before_number) = (after.unwrap_or(0), before.unwrap_or(i32::MAX));
+    let window =
+        MessageWindow { after: after_number, before: before_number, newest_first: is_backward, limit: size + 1 };
+    let found = context.calls().messages(&context.reading(), context.principal()?, call.id, window).await?;
     let page = if is_backward {
         Page::backward(found, size, before.is_some())
     } else {
         Page::forward(found, size, after.is_some())
     };
     let mut connection = Connection::new(page.behind, page.ahead);
-    let edge = |message: call::CallMessage| Edge::new(message.number.to_string(), message.into());
+    let edge = |message: Arc<call::CallMessage>| Edge::new(message.number.to_string(), (&*message).into());
     connection.edges = page.items.into_iter().map(edge).collect();
     Ok(connection)
 }

@@ -77,7 +77,7 @@ impl CallQuery {
         let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?;
         let user_id = user_id.map(|id| super::own_id("userId", &id)).transpose()?;
         let search = CallSearch { user_id, campaign_id, status };
-        let found = context.calls().list(context.principal()?, &search, after, size).await?;
+        let found = context.calls().list(&context.reading(), context.principal()?, search, after, size).await?;
         Ok(found.into_connection(place, Call::from))
     }
 }

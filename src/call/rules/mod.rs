@@ -12,7 +12,10 @@
 //!   COMPLETED if the call is ever known to have been answered, else as FAILED.
 //!
 //! Each of these is a minimum or a maximum, so any permutation with repeats of the same news gives the same call. After
-//! it was finalized nothing changes any more.
+//! it was finalized only its status moves on: a call that has ended by then keeps everything.
+//!
+//! One thing is not merged, because it depends on what was told after the call had been given up ([`hear_again`]): a call
+//! that ended `LEASE_EXPIRED` and is heard of later lives, so somebody must hang it up.
 
 pub mod work;
 
@@ -138,7 +141,8 @@ fn keep_earliest(time: &mut Option<OffsetDateTime>, other: OffsetDateTime) {
 
 /// Merges `news` into the call. The caller raises the version if the record is then another one.
 pub fn merge(call: &mut CallRecord, news: &News) {
-    if call.finalized_at.is_some() || news.status <= CallStatus::Reserved {
+    let is_closed = call.finalized_at.is_some() && call.status == CallStatus::Ended;
+    if is_closed || news.status <= CallStatus::Reserved {
         return;
     }
     let &News { status, end_reason, occurred_at } = news;
@@ -184,6 +188,15 @@ fn settle_end(call: &mut CallRecord) {
     (call.ended_at, call.end_reason) = (end.map(|end| end.0), end.map(|end| end.1));
 }
 
+/// A call that was given up lives after all: somebody must hang it up, again if it was hung up before.
+pub fn hear_again(call: &mut CallRecord, news: &News) {
+    let is_live = matches!(news.status, CallStatus::Ringing | CallStatus::InProgress);
+    if is_live && call.is_given_up() && call.ended_at.is_some_and(|ended_at| ended_at < news.occurred_at) {
+        call.pending_hang_up = true;
+        call.hung_up_until = call.hung_up_until.filter(|until| news.occurred_at <= *until);
+    }
+}
+
 /// What became of asking to hang a call up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, async_graphql::Enum)]
 pub enum HangUpOutcome {
@@ -201,7 +214,7 @@ pub enum HangUpOutcome {
 pub fn hang_up(call: &mut CallRecord, now: OffsetDateTime) -> HangUpOutcome {
     match call.status {
         CallStatus::Ended => HangUpOutcome::AlreadyEnded,
-        CallStatus::Queued | CallStatus::Reserved if !call.dialing && call.call_control_id.is_none() => {
+        CallStatus::Queued | CallStatus::Reserved if !call.is_dialled() => {
             let end = News { status: CallStatus::Ended, end_reason: Some(EndReason::Canceled), occurred_at: now };
             merge(call, &end);
             HangUpOutcome::Initiated

@@ -115,12 +115,30 @@ proptest! {
     }
 
     #[test]
-    fn a_finalized_call_keeps_everything(all in prop::collection::vec(news(), 1..8), late in news()) {
+    fn a_finalized_call_that_has_ended_keeps_everything(all in prop::collection::vec(news(), 1..8), late in news()) {
         let mut call = merged(&all);
         call.finalized_at = Some(at(10));
         let before = call.clone();
         merge(&mut call, &late);
-        prop_assert_eq!(call, before);
+        if before.status == CallStatus::Ended {
+            prop_assert_eq!(call, before);
+        } else {
+            prop_assert_eq!(call.status, before.status.max(late.status), "its status still moves on");
+        }
+    }
+
+    #[test]
+    fn only_a_call_that_was_given_up_is_hung_up_because_it_is_heard_of_again(
+        all in prop::collection::vec(news(), 1..8), late in news()
+    ) {
+        let mut call = merged(&all);
+        let before = call.clone();
+        hear_again(&mut call, &late);
+        let is_live = matches!(late.status, CallStatus::Ringing | CallStatus::InProgress);
+        let is_later = before.ended_at.is_some_and(|ended_at| ended_at < late.occurred_at);
+        prop_assert_eq!(call.pending_hang_up, before.is_given_up() && is_live && is_later);
+        prop_assert_eq!(call.is_to_hang_up(), call.pending_hang_up);
+        prop_assert_eq!((call.status, call.end_reason), (before.status, before.end_reason));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | DIAL | RESERVED: begun; QUEUED: CONFLICT | running | over | over |
 //! | `HANG_UP` | CONFLICT | CONFLICT | pending: begun; else CONFLICT | over |
 //!
-//! One of a kind runs at a time.
+//! One of a kind runs at a time. `HANG_UP` may also begin on a call that was given up (`LEASE_EXPIRED`) and is heard of again.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,12 +70,12 @@ pub enum BeginOutcome {
 /// `CONFLICT` if the call is not that far.
 pub fn begin(call: &CallRecord, kind: OperationKind, is_running: bool) -> Result<BeginOutcome> {
     let begun = if is_running { BeginOutcome::AlreadyRunning } else { BeginOutcome::Begun };
-    let is_dialled = call.dialing || call.dialed || call.call_control_id.is_some();
+    let is_dialled = call.is_dialled();
     match (kind, call.status) {
-        (_, CallStatus::Ended) => Ok(BeginOutcome::CallEnded),
-        (OperationKind::HangUp, CallStatus::Ending) if call.pending_hang_up => {
+        (OperationKind::HangUp, _) if call.has_hang_up() => {
             Ok(if call.hung_up_until.is_some() { BeginOutcome::AlreadyRunning } else { begun })
         }
+        (_, CallStatus::Ended) => Ok(BeginOutcome::CallEnded),
         (OperationKind::HangUp, _) => Err(Error::conflict("nobody has asked to hang this call up")),
         (_, CallStatus::Ending) => Ok(BeginOutcome::CallEnded),
         (OperationKind::Dial, CallStatus::Queued) => Err(Error::conflict("the call has no slot yet")),

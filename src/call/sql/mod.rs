@@ -1,19 +1,25 @@
 //! Statements on calls, each in a file of its own.
 
-use std::collections::HashSet;
+mod transcript;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    append::CallMessage,
-    feeds::CallFilter,
+    feeds::{CallFilter, Work},
     list::CallSearch,
     operation::{Operation, OperationState},
     record::{CallName, CallRecord},
     rules::{CallStatus, CallType, EndReason, work::OperationKind},
 };
+pub(super) use transcript::{Transcript, known_messages, lock_transcripts, messages, transcripts, write_messages};
+
 use crate::{
     call_queue,
     platform::error::{Error, Result},
@@ -106,8 +112,22 @@ pub(super) async fn find_name(connection: &mut PgConnection, company_id: Uuid, n
     Ok(found.fetch_optional(connection).await?)
 }
 
-/// Locks a name, known or not; returns its call.
+/// The calls of these names. Takes no lock: a call keeps its name.
+pub(super) async fn find_names(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    names: &[String],
+) -> Result<HashMap<String, Uuid>> {
+    let found = sqlx::query_file!("src/call/sql/find_names.sql", company_id, names);
+    Ok(found.fetch_all(connection).await?.into_iter().map(|name| (name.name, name.call_id)).collect())
+}
+
+/// The call of a name. A name that no call has is locked, known or not; one that a call has needs no lock, because the call
+/// keeps it.
 pub(super) async fn lock_name(connection: &mut PgConnection, company_id: Uuid, name: &str) -> Result<Option<Uuid>> {
+    if let Some(call_id) = find_name(&mut *connection, company_id, name).await? {
+        return Ok(Some(call_id));
+    }
     for _ in 0..3 {
         sqlx::query_file!("src/call/sql/insert_name.sql", company_id, name).execute(&mut *connection).await?;
         let locked = sqlx::query_file_scalar!("src/call/sql/lock_name.sql", company_id, name);
@@ -167,6 +187,34 @@ pub(super) async fn take_news(connection: &mut PgConnection, company_id: Uuid, n
     let mut taken = taken.fetch_all(connection).await?;
     taken.sort_unstable_by_key(|news| news.id);
     Ok(taken)
+}
+
+/// Names of companies, one beside each company.
+type Names = (Vec<Uuid>, Vec<String>);
+
+/// Deletes the oldest parked news that is older than `retention`, at most `limit`; returns the name of each. Waits for
+/// nobody.
+pub(super) async fn prune_news(connection: &mut PgConnection, retention: Duration, limit: i64) -> Result<Names> {
+    let deleted = sqlx::query_file!("src/call/sql/prune_news.sql", retention.as_secs_f64(), limit);
+    let deleted = deleted.fetch_all(connection).await?;
+    Ok(deleted.into_iter().map(|news| (news.company_id, news.call_control_id)).unzip())
+}
+
+/// Locks those of these names that no call has and that nobody else has locked.
+pub(super) async fn lock_unused_names(
+    connection: &mut PgConnection,
+    companies: &[Uuid],
+    names: &[String],
+) -> Result<Names> {
+    let locked =
+        sqlx::query_file!("src/call/sql/lock_unused_names.sql", companies, names).fetch_all(connection).await?;
+    Ok(locked.into_iter().map(|name| (name.company_id, name.call_control_id)).unzip())
+}
+
+/// Deletes those of these names, which are locked, that no call has and that have no news.
+pub(super) async fn delete_names(connection: &mut PgConnection, companies: &[Uuid], names: &[String]) -> Result<()> {
+    sqlx::query_file!("src/call/sql/delete_names.sql", companies, names).execute(connection).await?;
+    Ok(())
 }
 
 /// Inserts a call.
@@ -235,20 +283,20 @@ pub(super) async fn update_call(connection: &mut PgConnection, call: &CallRecord
     Ok(())
 }
 
-/// The calls of a stream's present state: those that have not ended, oldest first. Takes no lock.
+/// The calls of a stream's present state, oldest first: id and version. Takes no lock.
 pub(super) async fn open_calls(
     connection: &mut PgConnection,
     company_id: Uuid,
     filter: &CallFilter,
-) -> Result<Vec<CallRecord>> {
-    let calls = sqlx::query_file_as!(
-        CallRecord,
+) -> Result<Vec<(Uuid, i32)>> {
+    let calls = sqlx::query_file!(
         "src/call/sql/open_calls.sql",
         company_id,
         filter.user_id.as_deref(),
         filter.campaign_id,
+        filter.waits_for == Some(Work::HangUp),
     );
-    Ok(calls.fetch_all(connection).await?)
+    Ok(calls.fetch_all(connection).await?.into_iter().map(|call| (call.id, call.version)).collect())
 }
 
 /// The operations that run on a call, which is locked, and one request's own: (principal, request).
@@ -321,51 +369,6 @@ pub(super) async fn call_of_operation(
 ) -> Result<Option<Uuid>> {
     let found = sqlx::query_file_scalar!("src/call/sql/call_of_operation.sql", company_id, id);
     Ok(found.fetch_optional(connection).await?)
-}
-
-/// Counts one more message of a locked call; returns its number.
-pub(super) async fn next_message_number(connection: &mut PgConnection, company_id: Uuid, call_id: Uuid) -> Result<i32> {
-    let number = sqlx::query_file_scalar!("src/call/sql/next_message_number.sql", company_id, call_id);
-    Ok(number.fetch_one(connection).await?)
-}
-
-/// Inserts a message of a locked call.
-pub(super) async fn insert_message(connection: &mut PgConnection, message: &CallMessage) -> Result<()> {
-    sqlx::query_file!(
-        "src/call/sql/insert_message.sql",
-        message.company_id,
-        message.call_id,
-        message.number,
-        message.id,
-        message.role,
-        message.text,
-        message.inserted_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Messages of some calls: of each at most `limit`, in their order, behind `after` or, backward, before `before`.
-pub(super) async fn messages(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_id: Uuid,
-    window: (i32, i32),
-    is_backward: bool,
-    limit: usize,
-) -> Result<Vec<CallMessage>> {
-    let messages = sqlx::query_file_as!(
-        CallMessage,
-        "src/call/sql/messages.sql",
-        company_id,
-        call_id,
-        window.0,
-        window.1,
-        is_backward,
-        i64::try_from(limit).unwrap_or(i64::MAX),
-    );
-    Ok(messages.fetch_all(connection).await?)
 }
 
 /// The operations that run on these calls. Takes no lock.

@@ -68,13 +68,27 @@ impl Chats {
         Ok(found.iter().filter_map(|contract| viewer.shown_with_chat(contract)).collect())
     }
 
-    /// The company of a contract, for widgets without a token.
+    /// The company and the website of a contract, for widgets without a token.
     ///
     /// # Errors
     /// `NOT_FOUND` for an unknown contract.
-    pub async fn company_of_contract(&self, id: Uuid) -> Result<Uuid> {
-        let company = sql::company_of(&mut *self.work.pool().acquire().await?, id).await?;
-        company.ok_or_else(|| Error::not_found("contract"))
+    pub async fn website_of_contract(&self, id: Uuid) -> Result<(Uuid, Uuid)> {
+        let website = sql::website_of(&mut *self.work.pool().acquire().await?, id).await?;
+        website.ok_or_else(|| Error::not_found("contract"))
+    }
+
+    /// The active contracts of a website that match `filter`, as everybody may see them.
+    pub async fn public_contracts(
+        &self,
+        reading: &Reading,
+        website: (Uuid, Uuid),
+        filter: ContractFilter,
+    ) -> Result<Vec<Arc<ContractRecord>>> {
+        let (company_id, website_id) = website;
+        let own = OwnContracts { website_id: Some(website_id), ..OwnContracts::default() };
+        let list = ContractList { company_id, filter, own, limit: MOST };
+        let viewer = Viewer::Public { company_id };
+        Ok(self.loaders.contracts(reading, list).await?.iter().filter_map(|contract| viewer.shown(contract)).collect())
     }
 
     /// The present shift, by the database's clock.

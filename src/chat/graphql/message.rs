@@ -211,7 +211,8 @@ impl MessageQuery {
         order_by: Option<Vec<MessagesOrderBy>>,
     ) -> Result<Vec<Message>> {
         let (chat_id, order) = chat_and_order(condition, order_by)?;
-        let (_, chat) = context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id).await?;
+        let found = context.chat_of_caller(chat_id).await?;
+        let (_, chat) = found.ok_or_else(|| Error::not_found("chat"))?;
         let mut newest = context.chats().loaders().messages(&context.reading(), &chat, MessageWindow::NEWEST).await?;
         if order == MessagesOrderBy::InsertedAtAsc {
             newest.reverse();
@@ -229,7 +230,9 @@ impl MessageMutation {
     /// Writes a message into a started chat. The headline is the first message already: a customer's first message that
     /// repeats it returns that message.
     async fn create_message(&self, context: &Context<'_>, input: CreateMessageInput) -> Result<CreateMessagePayload> {
-        let message = context.chats().create_message(context.principal()?, input.message.checked()?).await?;
+        let new = input.message.checked()?;
+        let customer = context.customer_of_chat(new.chat_id).await?;
+        let message = context.chats().create_message(&customer, new).await?;
         Ok(CreateMessagePayload { message: message.into() })
     }
 }
@@ -248,8 +251,7 @@ impl MessageSubscription {
         chat_id: Uuid,
         after: Option<Cursor>,
     ) -> Result<SourceRegistered<StreamEvent<Message>>> {
-        let (viewer, _) =
-            Box::pin(context.chats().viewer_of_chat(context.caller(), context.client_address(), chat_id)).await?;
+        let viewer = context.viewer_of_chat(chat_id).await?;
         Ok(source::events(context, MessageFeed { viewer, chat_id }, after))
     }
 }

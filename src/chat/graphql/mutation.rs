@@ -1,5 +1,7 @@
 //! The mutations of chats and races in the API.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use crate::{
     },
     operation::{graphql::ChatCallGrantInput, rules::CallType},
     platform::{
+        auth::{Caller, Credential, Principal},
         error::{Error, Result},
         graphql::{context::ContextExt as _, scalars::InternetAddress},
         input,
@@ -248,6 +251,24 @@ pub struct CreateRatePayload {
     rate: Rate,
 }
 
+/// The customer who asks for a chat of this contract: with a token as itself; with nothing but the key of a browser as the
+/// visitor that the key stands for on the contract's website.
+async fn asking(context: &Context<'_>, contract_id: Uuid) -> Result<Arc<Principal>> {
+    let visit = context.visit();
+    let (caller, chats) = (context.caller(), context.chats());
+    let has_token = matches!(caller, Caller::Known(principal) if principal.credential != Credential::VisitorKey
+        && principal.credential != Credential::Development);
+    match visit.key {
+        Some(key) if !has_token && !matches!(caller, Caller::Refused(_) | Caller::Unavailable(_)) => {
+            chats.allow_widget(caller)?;
+            let (company_id, website_id) = Box::pin(chats.website_of_contract(contract_id)).await?;
+            chats.admit_page(&visit, company_id, website_id).await?;
+            Ok(Arc::new(chats.visitor_of_key(key, company_id, website_id).await?))
+        }
+        _ => Ok(Arc::clone(context.principal()?)),
+    }
+}
+
 /// Mutations of chats and races.
 #[derive(Default)]
 pub struct RaceMutation;
@@ -259,7 +280,8 @@ impl RaceMutation {
     async fn create_chat(&self, context: &Context<'_>, input: CreateChatInput) -> Result<CreateChatPayload> {
         let ChatInput { customer_name, headline, contract_id, ip_address, key } = input.chat;
         let request = request(context, "chat.", &headline, &customer_name, ip_address)?;
-        let chat = context.chats().create_chat(context.principal()?, NewChat { contract_id, key, request }).await?;
+        let customer = asking(context, contract_id).await?;
+        let chat = context.chats().create_chat(&customer, NewChat { contract_id, key, request }).await?;
         Ok(CreateChatPayload { chat: chat.into() })
     }
 
@@ -288,7 +310,8 @@ impl RaceMutation {
     /// Ends a started chat, or withdraws an offer: the customer leaves, or the agent declines. A chat that is FINISHED
     /// is returned unchanged.
     async fn end_chat(&self, context: &Context<'_>, input: EndChatInput) -> Result<EndChatPayload> {
-        let (chats, principal, id) = (context.chats(), context.principal()?, input.chat_id);
+        let (chats, id) = (context.chats(), input.chat_id);
+        let principal = &context.customer_of_chat(id).await?;
         let grant = input.grant.map(Into::into);
         let run = |pass| chats.end_with(principal, id, pass);
         let turn = context.operations().in_turn(principal, id, CallType::EndChat, grant, run);
@@ -310,7 +333,10 @@ impl RaceMutation {
     /// FINISHED follows `endChat`. `missed: true` flags a chat whose `missAt` has passed, and changes nothing before.
     /// Headline and customer name may change until an agent has started the chat.
     async fn update_chat(&self, context: &Context<'_>, input: UpdateChatInput) -> Result<UpdateChatPayload> {
-        let (chats, principal, id, patch) = (context.chats(), context.principal()?, input.id, input.patch.checked()?);
+        let (chats, id, patch) = (context.chats(), input.id, input.patch.checked()?);
+        // Without a token a widget may end the chat and change nothing else.
+        let is_end = chat::ChatPatch { status: Some(ChatStatus::Finished), ..chat::ChatPatch::default() } == patch;
+        let principal = &if is_end { context.customer_of_chat(id).await? } else { Arc::clone(context.principal()?) };
         let chat = match patch.status.and_then(chat::line_of) {
             None if input.grant.is_some() => {
                 return Err(Error::invalid("grant", "only with a patch to STARTED or FINISHED"));
@@ -340,7 +366,8 @@ impl RaceMutation {
     async fn create_rate(&self, context: &Context<'_>, input: CreateRateInput) -> Result<CreateRatePayload> {
         let RateInput { chat_id, rating } = input.rate;
         let rating = input::rating("rate.rating", rating)?;
-        let chat = context.chats().rate(context.principal()?, chat_id, rating).await?;
+        let customer = context.customer_of_chat(chat_id).await?;
+        let chat = context.chats().rate(&customer, chat_id, rating).await?;
         Ok(CreateRatePayload { rate: Rate { id: chat.id, chat_id: chat.id, rating: chat.rating.unwrap_or(rating) } })
     }
 }

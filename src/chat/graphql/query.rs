@@ -32,11 +32,7 @@ impl RaceQuery {
     /// id.
     #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn chat(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Chat>> {
-        Ok(context
-            .chats()
-            .chat_of_caller(context.caller(), context.client_address(), id)
-            .await?
-            .map(|(_, chat)| Chat::from(chat)))
+        Ok(context.chat_of_caller(id).await?.map(|(_, chat)| Chat::from(chat)))
     }
 
     /// The chats that the caller may see and that match the arguments, newest first.

@@ -8,9 +8,9 @@ use super::{
     contract::{self, Contract, ContractCondition},
 };
 use crate::{
-    chat::website::{NewWebsite, WebsiteRecord, visitor},
+    chat::website::{NewWebsite, WebsiteRecord},
     platform::{
-        auth::Authenticator,
+        auth::{Authenticator, Caller},
         error::Result,
         graphql::{context::ContextExt as _, directives},
         input,
@@ -56,7 +56,13 @@ impl Website {
         }
         let condition = ContractCondition { website_id: Some(self.0.id), ..condition };
         let reading = context.reading();
-        let contracts = context.chats().contracts(&reading, context.principal()?, condition.into()).await?;
+        let contracts = match context.caller() {
+            Caller::Anonymous => {
+                let website = (self.0.company_id, self.0.id);
+                context.chats().public_contracts(&reading, website, condition.into()).await?
+            }
+            caller => context.chats().contracts(&reading, caller.principal()?, condition.into()).await?,
+        };
         Ok(contracts.into_iter().map(Contract::from).collect())
     }
 }
@@ -122,10 +128,15 @@ pub struct WebsiteQuery;
 
 #[Object]
 impl WebsiteQuery {
-    /// One website. A visitor sees its own, an agent those that it has a contract with.
+    /// One website. A visitor sees its own, an agent those that it has a contract with; a widget without a token, where it
+    /// is allowed, that of its page.
     #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn website(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Website>> {
-        Ok(context.chats().website(context.principal()?, id).await?.map(Website))
+        let website = match context.caller() {
+            caller @ Caller::Anonymous => context.chats().public_website(caller, &context.visit(), id).await?,
+            caller => context.chats().website(caller.principal()?, id).await?,
+        };
+        Ok(website.map(Website))
     }
 }
 
@@ -139,7 +150,7 @@ impl WebsiteMutation {
     /// calls with a valid token of the same website keeps its identity.
     async fn consumer_login(&self, context: &Context<'_>, input: ConsumerLoginInput) -> Result<ConsumerLoginPayload> {
         let website = context.chats().website_of_key(input.public_key).await?;
-        let visitor = visitor(context.caller(), &website);
+        let visitor = context.chats().visitor_of_login(context.caller(), &context.visit(), &website).await?;
         let authenticator = context.data_unchecked::<Authenticator>();
         let jwt_token = authenticator.issue_consumer(website.company_id, website.id, &visitor)?;
         Ok(ConsumerLoginPayload { jwt_token })

@@ -3,8 +3,8 @@
 --
 -- $1 company
 -- $2 key, $3 contract, $4 status: the filter; null matches all
--- $5 visitor, $6 website, $7 agent, $8 remote address: what the caller's rights narrow it to; null matches all
--- $9 limit: the finished chats fill the list up to it
+-- $5 visitor, $6 website, $7 agent: what the caller's rights narrow it to; null matches all
+-- $8 limit: the finished chats fill the list up to it
 with
 unfinished as materialized (
     select chat.id, chat.version, chat.inserted_at
@@ -16,7 +16,6 @@ unfinished as materialized (
         and ($5::text is null or chat.visitor = $5)
         and ($6::uuid is null or chat.website_id = $6)
         and ($7::uuid is null or chat.agent_id = $7)
-        and ($8::inet is null or chat.created_from = $8)
 ),
 finished as (
     select chat.id, chat.version, chat.inserted_at
@@ -28,9 +27,8 @@ finished as (
         and ($5::text is null or chat.visitor = $5)
         and ($6::uuid is null or chat.website_id = $6)
         and ($7::uuid is null or chat.agent_id = $7)
-        and ($8::inet is null or chat.created_from = $8)
     order by chat.inserted_at desc
-    limit greatest($9 - (select count(*) from unfinished), 0)
+    limit greatest($8 - (select count(*) from unfinished), 0)
 )
 select id as "id!", version as "version!"
 from (select * from unfinished union all select * from finished) as listed

@@ -4,7 +4,7 @@ pub(super) mod races;
 mod write;
 
 use ipnet::IpNet;
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, postgres::types::PgInterval, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,7 +14,12 @@ use super::{
     record::{ChatRecord, Failure, RaceRecord},
     rules::{ChatStatus, CloseReason, RaceState},
 };
-use crate::platform::{error::Result, graphql::page::Place};
+use crate::platform::{
+    error::{Error, Result},
+    event::Cursor,
+    graphql::page::Place,
+    subscription::bookmark::Bookmarks,
+};
 
 /// The database's time.
 pub(super) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
@@ -130,28 +135,71 @@ pub(super) async fn list_chats(
 pub(super) async fn newest_started_chat_of_visitor(
     connection: &mut PgConnection,
     company_id: Uuid,
-    visitor: &str,
+    names: &[String],
     website_id: Uuid,
 ) -> Result<Option<ChatRecord>> {
     let chat = sqlx::query_file_as!(
         ChatRecord,
         "src/chat/sql/newest_started_chat_of_visitor.sql",
         company_id,
-        visitor,
+        names,
         website_id
     );
     Ok(chat.fetch_optional(connection).await?)
 }
 
-/// The started chat of the newest race that is not over of those from this address, if that race has been won.
-pub(super) async fn newest_started_chat_from_address(
+/// A question of a visitor on a website: the visitor, the website, the key of its race.
+pub(super) type Question = (String, Uuid, Uuid);
+
+/// The races in which the visitors wait whose `questions` open a race that is not there yet, each with the visitor and the
+/// key of the question.
+pub(super) async fn waiting_races(
     connection: &mut PgConnection,
     company_id: Uuid,
-    address: IpNet,
-) -> Result<Option<ChatRecord>> {
-    let chat =
-        sqlx::query_file_as!(ChatRecord, "src/chat/sql/newest_started_chat_from_address.sql", company_id, address);
-    Ok(chat.fetch_optional(connection).await?)
+    questions: &[Question],
+) -> Result<Vec<(String, Uuid, Uuid)>> {
+    let visitors: Vec<&str> = questions.iter().map(|(visitor, ..)| visitor.as_str()).collect();
+    let websites: Vec<Uuid> = questions.iter().map(|(_, website, _)| *website).collect();
+    let keys: Vec<Uuid> = questions.iter().map(|(.., key)| *key).collect();
+    let races = sqlx::query_file!("src/chat/sql/waiting_races.sql", company_id, &visitors as &[&str], &websites, &keys);
+    Ok(races.fetch_all(connection).await?.into_iter().map(|row| (row.visitor, row.asked_key, row.key)).collect())
+}
+
+/// Where a widget without a token asked from, and what its stream of changes names.
+pub(super) struct Asked {
+    pub(super) company_id: Uuid,
+    pub(super) address: IpNet,
+    pub(super) contract_id: Uuid,
+}
+
+/// Deletes the pins of streams that will not come back, to the open races of this address and contract.
+pub(super) async fn delete_dead_pins(connection: &mut PgConnection, asked: &Asked, id: &[u8]) -> Result<()> {
+    let kept = PgInterval::try_from(Bookmarks::kept()).map_err(|why| Error::internal(why.to_string()))?;
+    let Asked { company_id, address, contract_id } = asked;
+    let delete =
+        sqlx::query_file!("src/chat/sql/delete_dead_pins.sql", company_id, *address as IpNet, contract_id, id, kept);
+    delete.execute(connection).await?;
+    Ok(())
+}
+
+/// Pins the stream of this row to the only open race of this address and contract that no stream is pinned to.
+pub(super) async fn pin_race(
+    connection: &mut PgConnection,
+    asked: &Asked,
+    id: &[u8],
+    server_id: Uuid,
+) -> Result<Option<Uuid>> {
+    let Asked { company_id, address, contract_id } = asked;
+    let pin = sqlx::query_file_scalar!(
+        "src/chat/sql/pin_race.sql",
+        company_id,
+        *address as IpNet,
+        contract_id,
+        id,
+        server_id,
+        Cursor::Restart.to_string()
+    );
+    Ok(pin.fetch_optional(connection).await?)
 }
 
 /// The ids and versions of the unfinished chats that pass a stream's filter, and of the newest finished ones up to
@@ -172,7 +220,6 @@ pub(super) async fn listed_chats(
         own.visitor,
         own.website_id,
         own.agent_id,
-        own.created_from,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
     let rows = rows.fetch_all(connection).await?;

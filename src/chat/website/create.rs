@@ -9,7 +9,7 @@ use crate::{
         rights::{self, Action},
     },
     platform::{
-        auth::{Caller, Principal, Role},
+        auth::{Caller, Principal, Role, Visit},
         clock,
         error::{Error, Result},
         unit::{Lines, Unit, Verb},
@@ -79,6 +79,36 @@ impl Chats {
         if sees { self.loaders.website(company_id, id).await } else { Ok(None) }
     }
 
+    /// The website as everybody may see it, for a widget without a token.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` where widgets are not allowed, `FORBIDDEN` for a page of an origin that the website does not list.
+    pub(in crate::chat) async fn public_website(
+        &self,
+        caller: &Caller,
+        visit: &Visit,
+        id: Uuid,
+    ) -> Result<Option<WebsiteRecord>> {
+        self.allow_widget(caller)?;
+        let Some(website) = self.loaders.website_by_id(id).await? else { return Ok(None) };
+        self.admit_page(visit, website.company_id, website.id).await?;
+        Ok(Some(website))
+    }
+
+    /// The visitor of a website that logs in: by the key of its browser, if it has one, the same as without the token.
+    pub(in crate::chat) async fn visitor_of_login(
+        &self,
+        caller: &Caller,
+        visit: &Visit,
+        website: &WebsiteRecord,
+    ) -> Result<String> {
+        let named = visitor(caller, website);
+        match visit.key {
+            Some(key) => self.visitors.tie(website.company_id, website.id, key, Some(&named)).await,
+            None => Ok(named),
+        }
+    }
+
     /// Creates a website with a new public key.
     ///
     /// # Errors
@@ -116,6 +146,7 @@ mod tests {
                 company_id,
                 role,
                 subject: sub.to_owned(),
+                earlier: None,
                 website_id: Some(website_id),
                 agent_id: None,
                 session_id: None,

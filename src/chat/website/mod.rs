@@ -3,11 +3,12 @@
 mod create;
 mod origins;
 pub(super) mod sql;
+mod visitors;
 
 use uuid::Uuid;
 
-pub(super) use create::visitor;
 pub use origins::WebsiteOrigins;
+pub use visitors::WebsiteVisitors;
 
 /// A site on which the widget is embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]

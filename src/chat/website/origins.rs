@@ -28,8 +28,11 @@ const REMEMBERED: usize = 1_000;
 /// Longest origin that is looked up, in bytes. No browser sends a longer one.
 const LONGEST: usize = 300;
 
-/// The companies that list an origin, and when that was read.
-type Known = (Arc<[Uuid]>, Instant);
+/// The websites that list an origin, each with its company before it.
+type Websites = Arc<[(Uuid, Uuid)]>;
+
+/// The websites that list an origin, and when that was read.
+type Known = (Websites, Instant);
 
 /// The origins that the websites of all companies list. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,38 +47,37 @@ impl WebsiteOrigins {
         Self { pool, known: Arc::new(Cache::new(REMEMBERED)) }
     }
 
-    /// The companies of which a website lists `origin`, which is in lower case. While the database is away, only cached
-    /// origins have any.
-    pub async fn companies_of(&self, origin: &str) -> Arc<[Uuid]> {
+    /// The websites that list `origin`, which is in lower case. While the database is away, only cached origins have any.
+    pub async fn websites_of(&self, origin: &str) -> Websites {
         let known = self.known.get(origin);
-        if let Some((companies, at)) = &known
-            && at.elapsed() < if companies.is_empty() { UNLISTED_KEPT } else { LISTED_KEPT }
+        if let Some((websites, at)) = &known
+            && at.elapsed() < if websites.is_empty() { UNLISTED_KEPT } else { LISTED_KEPT }
         {
-            return Arc::clone(companies);
+            return Arc::clone(websites);
         }
         if origin.len() > LONGEST || !origin.contains("://") {
             return Arc::default();
         }
         match self.ask(origin).await {
-            Ok(companies) => {
-                let companies: Arc<[Uuid]> = companies.into();
-                self.known.insert(origin.to_owned(), (Arc::clone(&companies), Instant::now()));
-                companies
+            Ok(websites) => {
+                let websites: Websites = websites.into();
+                self.known.insert(origin.to_owned(), (Arc::clone(&websites), Instant::now()));
+                websites
             }
             Err(error) => {
                 error.log("website.origins");
-                known.map(|(companies, _)| companies).unwrap_or_default()
+                known.map(|(websites, _)| websites).unwrap_or_default()
             }
         }
     }
 
-    async fn ask(&self, origin: &str) -> Result<Vec<Uuid>> {
-        within(LOOKUP_TIME, async { sql::companies_of_origin(&mut *self.pool.acquire().await?, origin).await }).await
+    async fn ask(&self, origin: &str) -> Result<Vec<(Uuid, Uuid)>> {
+        within(LOOKUP_TIME, async { sql::websites_of_origin(&mut *self.pool.acquire().await?, origin).await }).await
     }
 }
 
 impl OriginPolicy for WebsiteOrigins {
     fn companies<'a>(&'a self, origin: &'a str) -> BoxFuture<'a, Arc<[Uuid]>> {
-        self.companies_of(origin).boxed()
+        async move { self.websites_of(origin).await.iter().map(|(company, _)| *company).collect() }.boxed()
     }
 }

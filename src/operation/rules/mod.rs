@@ -296,8 +296,8 @@ pub struct Draft {
     pub left: Vec<i64>,
     /// A new waiter.
     pub entered: Option<Waiter>,
-    /// A waiter's place goes to this attempt.
-    pub taken_over: bool,
+    /// The attempt whose place goes to the present one: its call is told.
+    pub taken_over: Option<Uuid>,
     /// Requests that are finished.
     pub finished: Vec<Finished>,
     /// Somebody was granted the line.
@@ -316,7 +316,7 @@ impl Draft {
     /// A draft of `line` as it was read.
     pub fn new(now: OffsetDateTime, line: Line, next: VecDeque<Waiter>) -> Self {
         let (events, left, finished) = (Vec::new(), Vec::new(), Vec::new());
-        Self { now, line, next, events, left, entered: None, taken_over: false, finished, granted: false }
+        Self { now, line, next, events, left, entered: None, taken_over: None, finished, granted: false }
     }
 
     /// Takes the line from a holder that is dead, and hands it over. Every step begins with this.
@@ -411,8 +411,8 @@ impl Draft {
         match known {
             Known::Finished => return Err(finished()),
             Known::Waiting { call_type, .. } if call_type != request.call_type => return Err(another_type(call_type)),
-            Known::Waiting { place, .. } if !self.left.contains(&place) => {
-                self.taken_over = true;
+            Known::Waiting { place, attempt, .. } if !self.left.contains(&place) => {
+                self.taken_over = Some(attempt);
                 return Ok(Arrival::Waiting);
             }
             Known::Waiting { .. } | Known::New => {}
@@ -465,6 +465,11 @@ impl Draft {
         self.entered = Some(waiter);
     }
 
+    /// True if the request holds the line.
+    pub fn is_held_by(&self, request: &Request) -> bool {
+        self.line.holder.as_ref().is_some_and(|holder| holder.is_request(request))
+    }
+
     /// A call of `request` that waited looks what became of it; `waiter` is the request's row if it waits.
     pub fn settle(&mut self, request: &Request, waiter: Option<Waiter>, look: Look) -> Settled {
         let token = self.line.last_token;
@@ -472,9 +477,11 @@ impl Draft {
             if holder.attempt != request.attempt {
                 return Settled::TakenOver;
             }
-            if look != Look::Abandon {
-                holder.claim_by = None;
-            }
+            // Nobody has heard of a grant whose caller is gone: it is kept for a repeat.
+            holder.claim_by = match look {
+                Look::Abandon => Some(holder.claim_by.unwrap_or(self.now + CLAIMED_WITHIN)),
+                Look::Claim | Look::TimeOut => None,
+            };
             return Settled::Granted(as_grant(holder, token));
         }
         let Some(waiter) = waiter.filter(|waiter| !self.left.contains(&waiter.place)) else { return Settled::Gone };

@@ -28,16 +28,21 @@ pub struct HolderRow {
     pub token: i64,
 }
 
-/// Locks the race of a chat of ours; of any other id nothing. Then locks the line.
-pub(super) async fn lock(connection: &mut PgConnection, key: &LineKey) -> Result<()> {
+/// Locks the race of a chat of ours; of any other id nothing. Then locks the line; false if nobody ever entered it.
+pub(super) async fn lock_known(connection: &mut PgConnection, key: &LineKey) -> Result<bool> {
     if let Some(id) = key.uuid {
         sqlx::query_file!("src/operation/sql/lock_race.sql", key.company_id, id)
             .fetch_optional(&mut *connection)
             .await?;
     }
+    let locked = sqlx::query_file!("src/operation/sql/lock_line.sql", key.company_id, key.chat_id);
+    Ok(locked.fetch_optional(connection).await?.is_some())
+}
+
+/// Locks what [`lock_known`] locks; a line that nobody ever entered is created.
+pub(super) async fn lock(connection: &mut PgConnection, key: &LineKey) -> Result<()> {
     for _ in 0..3 {
-        let locked = sqlx::query_file!("src/operation/sql/lock_line.sql", key.company_id, key.chat_id);
-        if locked.fetch_optional(&mut *connection).await?.is_some() {
+        if lock_known(connection, key).await? {
             return Ok(());
         }
         sqlx::query_file!("src/operation/sql/insert_line.sql", key.company_id, key.chat_id)
@@ -139,29 +144,12 @@ pub(super) async fn write(
     request: Option<&Request>,
 ) -> Result<()> {
     let (company_id, chat_id) = (key.company_id, &key.chat_id);
-    if !draft.left.is_empty() {
-        sqlx::query_file!("src/operation/sql/delete_waiters.sql", company_id, chat_id, &draft.left)
-            .execute(&mut *connection)
-            .await?;
-    }
-    if !draft.finished.is_empty() {
-        let finished = &draft.finished;
-        sqlx::query_file!(
-            "src/operation/sql/remember_requests.sql",
-            company_id,
-            chat_id,
-            &finished.iter().map(|it| it.principal.as_str()).collect::<Vec<_>>() as &[&str],
-            &finished.iter().map(|it| it.request_id.as_str()).collect::<Vec<_>>() as &[&str],
-            &finished.iter().map(|it| it.call_type.as_str()).collect::<Vec<_>>() as &[&str],
-            &finished.iter().map(|it| it.forget_at).collect::<Vec<_>>(),
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
+    // Before a request of the same name waits anew.
+    write_line(connection, key, draft, version).await?;
     if let Some(waiter) = &draft.entered {
         insert_waiter(connection, key, waiter, version).await?;
     }
-    if let Some(request) = request.filter(|_| draft.taken_over) {
+    if let Some(request) = request.filter(|_| draft.taken_over.is_some()) {
         sqlx::query_file!(
             "src/operation/sql/take_over_place.sql",
             company_id,
@@ -176,7 +164,6 @@ pub(super) async fn write(
         .execute(&mut *connection)
         .await?;
     }
-    write_line(connection, key, draft, version).await?;
     if let Some(id) = key.uuid.filter(|_| draft.granted) {
         sqlx::query_file!("src/operation/sql/raise_race_revision.sql", company_id, id).execute(connection).await?;
     }
@@ -208,7 +195,7 @@ async fn insert_waiter(connection: &mut PgConnection, key: &LineKey, waiter: &Wa
 }
 
 async fn write_line(connection: &mut PgConnection, key: &LineKey, draft: &Draft, version: i32) -> Result<()> {
-    let (line, holder) = (&draft.line, draft.line.holder.as_ref());
+    let (line, holder, finished) = (&draft.line, draft.line.holder.as_ref(), &draft.finished);
     sqlx::query_file!(
         "src/operation/sql/write_line.sql",
         key.company_id,
@@ -229,6 +216,11 @@ async fn write_line(connection: &mut PgConnection, key: &LineKey, draft: &Draft,
         holder.and_then(|holder| holder.claim_by),
         holder.map_or(0, |holder| holder.held_for_ms),
         draft.now,
+        &draft.left,
+        &finished.iter().map(|it| it.principal.as_str()).collect::<Vec<_>>() as &[&str],
+        &finished.iter().map(|it| it.request_id.as_str()).collect::<Vec<_>>() as &[&str],
+        &finished.iter().map(|it| it.call_type.as_str()).collect::<Vec<_>>() as &[&str],
+        &finished.iter().map(|it| it.forget_at).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;
@@ -265,12 +257,6 @@ pub(super) async fn chat_parties(connection: &mut PgConnection, key: &LineKey) -
 pub async fn holders(connection: &mut PgConnection, company_id: Uuid, chat_ids: &[String]) -> Result<Vec<HolderRow>> {
     let holders = sqlx::query_file_as!(HolderRow, "src/operation/sql/holders.sql", company_id, chat_ids);
     Ok(holders.fetch_all(connection).await?)
-}
-
-/// True if the line was ever entered. Takes no lock.
-pub(super) async fn line_exists(connection: &mut PgConnection, key: &LineKey) -> Result<bool> {
-    let exists = sqlx::query_file_scalar!("src/operation/sql/line_exists.sql", key.company_id, key.chat_id);
-    Ok(exists.fetch_one(connection).await?)
 }
 
 /// Deletes at most `limit` finished requests that need not be remembered any more; returns how many.

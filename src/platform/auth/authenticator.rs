@@ -126,7 +126,7 @@ impl Authenticator {
                 self.shared.clock.sleep_until(expires_at).await;
                 "token expired".to_owned()
             }
-            (Credential::Token, None) | (Credential::Development, _) => pending().await,
+            (Credential::Token, None) | (Credential::VisitorKey | Credential::Development, _) => pending().await,
         }
     }
 

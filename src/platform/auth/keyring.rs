@@ -160,6 +160,7 @@ fn verdict(company_id: Uuid, id: Uuid, row: Option<sql::SecretRow>) -> Verdict {
         company_id,
         role,
         subject: id.to_string(),
+        earlier: None,
         website_id: None,
         agent_id: None,
         session_id: None,

@@ -39,7 +39,9 @@ mod sql;
 #[cfg(test)]
 mod tests;
 pub mod token;
+mod visit;
 
 pub use authenticator::Authenticator;
 pub use jwks::install_tls_provider;
 pub use principal::{Caller, ClientAddress, Credential, Principal, Role};
+pub use visit::{PageOrigin, Visit, VisitorKey, VisitorKeys};

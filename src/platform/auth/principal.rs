@@ -43,6 +43,8 @@ pub enum Credential {
     Token,
     /// An API key; valid until it is revoked.
     ApiKey(Uuid),
+    /// The key of a browser, which stands for a visitor without a token; never ends. See [`VisitorKey`](super::VisitorKey).
+    VisitorKey,
     /// None: in development mode anonymous callers on loopback act as the demo company's service.
     Development,
 }
@@ -57,6 +59,9 @@ pub struct Principal {
     /// `sub` of the token: the visitor, agent user, participant or server user. For a token without `sub` the agent's
     /// id or the role's name, for an API key the key's id.
     pub subject: String,
+    /// The visitor that a consumer's token names, where its browser's key stands for another one: it still sees that
+    /// visitor's chats, and asks for new ones as `subject`.
+    pub earlier: Option<String>,
     /// A consumer's website (claim `user_id`).
     pub website_id: Option<Uuid>,
     /// An agent's id (claim `agent_id`).
@@ -70,6 +75,26 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// A visitor of a website whose token or key is without an end.
+    pub fn visitor(company_id: Uuid, website_id: Uuid, visitor: String) -> Self {
+        Self {
+            company_id,
+            role: Role::Consumer,
+            subject: visitor,
+            earlier: None,
+            website_id: Some(website_id),
+            agent_id: None,
+            session_id: None,
+            expires_at: None,
+            credential: Credential::VisitorKey,
+        }
+    }
+
+    /// True if `visitor` is the caller's name, or was.
+    pub fn is_called(&self, visitor: &str) -> bool {
+        self.subject == visitor || self.earlier.as_deref() == Some(visitor)
+    }
+
     /// True for roles that act for the whole company.
     pub fn is_company(&self) -> bool {
         matches!(self.role, Role::Service | Role::Admin)
@@ -87,6 +112,7 @@ impl Principal {
             company_id: self.company_id,
             role: self.role,
             subject: String::new(),
+            earlier: None,
             website_id: None,
             agent_id: None,
             session_id: None,

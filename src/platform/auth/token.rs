@@ -307,6 +307,7 @@ pub(super) fn principal(claims: Arrived, realm: &Realm, now: OffsetDateTime) -> 
         company_id,
         role,
         subject: role.as_str().to_owned(),
+        earlier: None,
         website_id: None,
         agent_id: None,
         session_id: None,

@@ -38,6 +38,7 @@ mod render_cache;
 pub mod response;
 pub mod scalars;
 pub mod shown;
+pub mod socket;
 pub mod source;
 pub mod stream_event;
 mod types;

@@ -38,9 +38,13 @@ use super::{
     stream_event::StreamEvent,
 };
 use crate::platform::{
+    clock,
     error::Result,
     event::Cursor,
-    subscription::{self, Change, ChangeOperation, Feed, Opening},
+    subscription::{
+        self, Change, ChangeOperation, Feed, Opening, Sources,
+        bookmark::{Bookmark, OpenBookmark},
+    },
 };
 
 /// The messages of one subscription.
@@ -184,13 +188,52 @@ where
     shared(context, feed, opening, |change, record| Some(StreamEvent::<T>::new(change, record)))
 }
 
-/// Registers the changes of `feed` from now on.
-pub fn changes<T, F>(context: &Context<'_>, feed: F) -> SourceRegistered<StreamEvent<T>>
+/// Registers the changes of `feed` from now on, or from where `bookmark` says.
+pub fn changes<T, F>(context: &Context<'_>, feed: F, bookmark: Arc<Bookmark>) -> SourceRegistered<StreamEvent<T>>
 where
     F: ShownFeed,
     T: ObjectType + From<F::Record> + 'static,
 {
-    shared(context, feed, Opening::Changes, |change, record| Some(StreamEvent::<T>::new(change, record)))
+    let opening = bookmark.since().cloned().map_or(Opening::Changes, Opening::Missed);
+    let slot = SourceSlot::of(context);
+    let selection = Arc::new(slot.selection.shown_to(feed.audience()));
+    let bookmark = Some(Arc::new(OpenBookmark(bookmark)));
+    let messages =
+        stream_messages(context.sources(), &selection, feed, opening, bookmark, change_message::<T, F>).boxed();
+    slot.put(selection, messages);
+    SourceRegistered(PhantomData)
+}
+
+/// Registers the changes of feeds that come one after the other, each as it is opened; `bookmark` keeps the place of all.
+/// The messages are executed for this subscription alone.
+pub fn changes_of_all<T, F>(
+    context: &Context<'_>,
+    feeds: impl Stream<Item = (F, Opening)> + Send + 'static,
+    bookmark: Arc<Bookmark>,
+) -> SourceRegistered<StreamEvent<T>>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+{
+    let slot = SourceSlot::of(context);
+    let alone = Audience::of_anonymous(clock::new_random_id().to_string());
+    let selection = Arc::new(slot.selection.shown_to(alone));
+    let (sources, key, bookmark) =
+        (context.sources().clone(), Arc::clone(&selection), Some(Arc::new(OpenBookmark(bookmark))));
+    let messages = feeds.flat_map_unordered(None, move |(feed, opening)| {
+        stream_messages(&sources, &key, feed, opening, bookmark.clone(), change_message::<T, F>).boxed()
+    });
+    slot.put(selection, messages.boxed());
+    SourceRegistered(PhantomData)
+}
+
+/// The message of a stream of changes only, which has no READY.
+fn change_message<T, F>(change: Change<F::Record>, record: Option<Shown<T>>) -> Option<StreamEvent<T>>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+{
+    (change.operation != ChangeOperation::Ready).then(|| StreamEvent::<T>::new(change, record))
 }
 
 /// Registers the states of the one subject of `feed`: null once the caller may not see it any more.
@@ -239,22 +282,44 @@ where
     U: OutputType + 'static,
 {
     let slot = SourceSlot::of(context);
-    let feed = Arc::new(feed);
     let selection = Arc::new(slot.selection.shown_to(feed.audience()));
-    let changes = subscription::stream(context.sources(), Arc::clone(&feed), opening);
+    let messages = stream_messages(context.sources(), &selection, feed, opening, None, message).boxed();
+    slot.put(selection, messages);
+    SourceRegistered(PhantomData)
+}
+
+/// The messages of a feed, shown as `selection` says; `bookmark` notes how far they were taken.
+fn stream_messages<T, U, F>(
+    sources: &Sources,
+    selection: &Arc<SelectionKey>,
+    feed: F,
+    opening: Opening,
+    bookmark: Option<Arc<OpenBookmark>>,
+    message: MakeMessage<F, T, U>,
+) -> impl Stream<Item = Message> + Send + use<T, U, F>
+where
+    F: ShownFeed,
+    T: ObjectType + From<F::Record> + 'static,
+    U: OutputType + 'static,
+{
+    let (feed, selection) = (Arc::new(feed), Arc::clone(selection));
+    let changes = subscription::stream(sources, Arc::clone(&feed), opening);
     let changes = match feed.pace() {
         Some(pace) => subscription::paced(pace, changes).boxed().left_stream(),
         None => changes.right_stream(),
     };
-    let key = Arc::clone(&selection);
-    let messages = changes.filter_map(move |change| {
+    changes.filter_map(move |change| {
+        if let (Some(bookmark), Ok(change)) = (&bookmark, &change) {
+            match change.operation {
+                ChangeOperation::Ready => bookmark.0.began(change.cursor.clone()),
+                _ => bookmark.0.taken(change.cursor.clone()),
+            }
+        }
         future::ready(match change {
-            Ok(change) => shared_message(&key, &feed, change, message),
+            Ok(change) => shared_message(&selection, &feed, change, message),
             Err(error) => Some(Message::Unrendered(RootValue(Arc::new(Result::<U>::Err(error))), None)),
         })
-    });
-    slot.put(selection, messages.boxed());
-    SourceRegistered(PhantomData)
+    })
 }
 
 fn shared_message<T, U, F>(

@@ -4,7 +4,10 @@
 //! is in `X-Forwarded-For`: each proxy appends the address that it received the request from. So the client's address
 //! is the rightmost one that is not a trusted proxy. The client may have forged everything to the left of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Once,
+};
 
 use axum::{
     extract::ConnectInfo,
@@ -19,7 +22,24 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The client's address; `None` for a request that did not arrive on a connection of this server.
 pub(super) fn find(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientAddress> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    if headers.contains_key(FORWARDED_FOR) && !trusted.iter().any(|network| network.contains(&peer.ip().to_canonical()))
+    {
+        warn_once(peer.ip());
+    }
     Some(ClientAddress(client(peer.ip().to_canonical(), headers, trusted)))
+}
+
+/// Says that a proxy is not trusted. A client can send the header too, so this is said once and counted always.
+fn warn_once(peer: IpAddr) {
+    static SAID: Once = Once::new();
+    metrics::counter!("switchboard_http_untrusted_forwarded_total").increment(1);
+    SAID.call_once(|| {
+        tracing::warn!(
+            %peer,
+            "X-Forwarded-For came from an address that is not in SWITCHBOARD_TRUSTED_PROXIES and is ignored: if that is \
+             your proxy, all of its clients seem to have its address, and share one client's limits"
+        );
+    });
 }
 
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {

@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use super::{negotiation::ResponseType, response};
 use crate::platform::{
-    auth::Caller,
+    auth::{Caller, PageOrigin},
     error::{Code, Error, Result},
 };
 
@@ -107,6 +107,11 @@ impl Origins {
             Caller::Anonymous | Caller::Refused(_) | Caller::Unavailable(_) => !companies.is_empty(),
         };
         if admitted { Ok(()) } else { Err(Error::forbidden(FOREIGN)) }
+    }
+
+    /// The page, for what is decided when the website is known that a request is about.
+    pub(super) fn describe(&self, Page(origin): &Page) -> PageOrigin {
+        PageOrigin { origin: Arc::clone(origin), is_listed: self.lists(origin) }
     }
 
     /// True for an origin that the settings list, in development also for a loopback origin.
@@ -202,6 +207,7 @@ mod tests {
             company_id,
             role: Role::Service,
             subject: "server".to_owned(),
+            earlier: None,
             website_id: None,
             agent_id: None,
             session_id: None,

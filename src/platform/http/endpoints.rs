@@ -44,7 +44,7 @@ pub(crate) async fn get_graphql(
 pub(crate) async fn get_socket(sockets: State<Arc<SocketState>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => websocket::upgrade(sockets, Peer(parts.extensions), parts.headers, upgrade).await,
+        Ok(upgrade) => websocket::upgrade(sockets, Peer(parts.extensions), parts.uri, parts.headers, upgrade).await,
         Err(rejection) => {
             let error = Error::new(Code::BadUserInput, format!("this needs a WebSocket: {}", rejection.body_text()));
             response::error(ResponseType::Json, rejection.status(), error)

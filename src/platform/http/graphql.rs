@@ -30,7 +30,7 @@ use super::{
     state::{Gates, HttpState},
 };
 use crate::platform::{
-    auth::{Caller, ClientAddress},
+    auth::{Caller, ClientAddress, Visit, VisitorKey},
     error::{Code, Error, Result},
     graphql::{
         engine::{GraphqlRequest, Prepared},
@@ -66,7 +66,7 @@ pub(crate) async fn post(
     };
     drop(bytes);
     let to = Receiver { state: &state, gates: &gates };
-    let from = match to.sender(kind, &parts.extensions, &parts.headers).await {
+    let from = match to.sender(kind, parts.uri.query(), &parts.extensions, &parts.headers).await {
         Ok(from) => from,
         Err(refused) => return refused,
     };
@@ -91,7 +91,7 @@ pub(super) async fn get(
         Err(error) => return response::error(kind, StatusCode::BAD_REQUEST, error),
     };
     let to = Receiver { state: &state, gates: &gates };
-    let from = match to.sender(kind, request.extensions(), request.headers()).await {
+    let from = match to.sender(kind, request.uri().query(), request.extensions(), request.headers()).await {
         Ok(from) => from,
         Err(refused) => return refused,
     };
@@ -107,6 +107,7 @@ pub(super) async fn get(
 struct Sender {
     caller: Caller,
     address: Option<ClientAddress>,
+    visit: Visit,
 }
 
 /// What a request passes through.
@@ -121,21 +122,27 @@ impl Receiver<'_> {
     async fn sender(
         &self,
         kind: ResponseType,
+        query: Option<&str>,
         extensions: &Extensions,
         headers: &HeaderMap,
     ) -> Result<Sender, Response> {
-        let caller = bearer::caller(&self.state.authenticator, headers).await;
+        let refused = |error: Error| response::error(kind, error.code().status(), error);
+        let key = VisitorKey::in_query(query).map_err(refused)?;
+        let mut caller = bearer::caller(&self.state.authenticator, headers).await;
+        if let (Some(key), Some(visitors)) = (key, &self.state.visitors) {
+            caller = visitors.caller(key, caller).await;
+        }
         if let Some(place) = extensions.get::<Arc<Place>>() {
             let has_place = if let Caller::Known(_) = &caller { place.prove() } else { place.is_open() };
             if !has_place {
                 return Err(response::full());
             }
         }
-        if let Err(error) = self.gates.origins.admit(Page::of(headers).as_ref(), &caller).await {
-            return Err(response::error(kind, error.code().status(), error));
-        }
+        let page = Page::of(headers);
+        self.gates.origins.admit(page.as_ref(), &caller).await.map_err(refused)?;
         let address = client_address::find(extensions, headers, &self.state.settings.trusted_proxies);
-        Ok(Sender { caller, address })
+        let visit = Visit { page: page.map(|page| self.gates.origins.describe(&page)), key };
+        Ok(Sender { caller, address, visit })
     }
 
     async fn run(&self, request: GraphqlRequest, from: &Sender, method: &Method) -> Outcome {
@@ -149,7 +156,9 @@ impl Receiver<'_> {
         if let Err(error) = self.gates.rates.admit(&prepared, &from.caller, from.address) {
             return Outcome::TransportError(error.code().status(), error);
         }
-        Outcome::Executed(self.state.engine.execute(prepared.from(from.address), &from.caller).await)
+        Outcome::Executed(
+            self.state.engine.execute(prepared.from(from.address).visiting(from.visit.clone()), &from.caller).await,
+        )
     }
 
     async fn batch(&self, kind: ResponseType, requests: Vec<GraphqlRequest>, from: &Sender) -> Response {

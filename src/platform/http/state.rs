@@ -11,7 +11,12 @@ use super::{
     server::Shutdown,
     websocket::SocketState,
 };
-use crate::platform::{auth::Authenticator, clock::Clock, config::HttpSettings, graphql::engine::Engine};
+use crate::platform::{
+    auth::{Authenticator, VisitorKeys},
+    clock::Clock,
+    config::HttpSettings,
+    graphql::engine::Engine,
+};
 
 /// What the routes share.
 pub struct HttpState {
@@ -23,6 +28,8 @@ pub struct HttpState {
     pub settings: Arc<HttpSettings>,
     /// Allows origins of web pages beyond the configured ones; `None` allows no others.
     pub origin_policy: Option<Arc<dyn OriginPolicy>>,
+    /// Knows the visitors behind the keys of browsers; `None`: keys mean nothing.
+    pub visitors: Option<Arc<dyn VisitorKeys>>,
     /// What `/ready` checks.
     pub readiness: Readiness,
     /// The two stages of stopping. Each WebSocket watches both stages and runs as one of its tasks.
@@ -61,7 +68,7 @@ impl RouterState {
             [http.shutdown.drain.clone(), http.shutdown.now.clone()],
             http.shutdown.tasks.clone(),
         );
-        let sockets = sockets.with_gates(&gates);
+        let sockets = sockets.with_gates(&gates).with_visitors(http.visitors.clone());
         Self { http: Arc::new(http), sockets: Arc::new(sockets), gates: Arc::new(gates) }
     }
 

@@ -102,20 +102,25 @@ impl<F: Feed> Driver<F> {
             let mut transaction = consistent_read(&mut reading.connection).await?;
             let (position, _) = event::position_now(&mut transaction).await?;
             let records = self.feed.first(&mut transaction).await?;
+            let present = match &self.subject {
+                Some(_) => self.feed.present_version(&mut transaction).await?,
+                None => 0,
+            };
             transaction.commit().await?;
-            Ok((records, position))
+            Ok((records, position, present))
         };
         let outcome = timeout(reading.deadline, read).await;
-        let (records, position) = reading.finish(outcome)?;
-        let changes = records.into_iter().map(|record| Change {
+        let (records, position, present) = reading.finish(outcome)?;
+        let mut changes = Vec::from_iter(records.into_iter().map(|record| Change {
             operation: ChangeOperation::Update,
             record: Some(record),
             cursor: Cursor::At(position.clone()),
             resync: false,
             event: None,
             since: None,
-        });
-        Ok(Batch::going_on(changes.collect(), Next::Listen(position)))
+        }));
+        changes.push(Change::ready(self.complete_cursor(&position, present), false));
+        Ok(Batch::going_on(changes, Next::Listen(position)))
     }
 
     pub(super) fn state_as_batch(

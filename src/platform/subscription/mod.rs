@@ -13,8 +13,8 @@
 //! provides a [`Feed`]: how to read the present state, and what an event means to this client. The feed checks the
 //! client's rights for each event.
 //!
-//! Streams of changes only (`chatChanged` and its like, for widgets already in the field) leave out SNAPSHOT and READY; after a gap
-//! they send each record of the state as an UPDATE with `resync: true`.
+//! Streams of changes only (for widgets already in the field) leave out SNAPSHOT; after a gap they send each record of the
+//! state as an UPDATE with `resync: true`. Their clients keep no cursor, so a [`bookmark`] keeps their place.
 //!
 //! A large state is sent [in pages](Listing), and so is a long stretch of the log. Only some streams [read](ReadGate) at
 //! once. Values that are computed from the state are streams of their own kind, see [`derived`].
@@ -26,6 +26,7 @@
 //! afterwards; it ends only with an error that a retry cannot mend, or when the client drops it. No connection is held
 //! while a client is slow.
 
+pub mod bookmark;
 mod catch_up;
 pub mod derived;
 mod driver;
@@ -57,7 +58,7 @@ pub use self::{
 };
 use crate::platform::{
     error::{Code, Result},
-    event::{Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Received},
+    event::{self, Cursor, Event, Hub, Interest, Subject, SubjectName, hub::Received},
 };
 
 /// What a message of a stream says about its record.
@@ -199,8 +200,12 @@ pub enum Opening {
     Snapshot,
     /// The changes since the cursor, then READY.
     After(Cursor),
-    /// No state: the [first](Feed::first) records, then only changes from now on.
+    /// No state: the [first](Feed::first) records, READY with the cursor at which the stream begins, then only changes from
+    /// now on.
     Changes,
+    /// As [`Opening::Changes`], for a stream that was open before: the changes since the cursor, READY, then those from now
+    /// on.
+    Missed(Cursor),
 }
 
 /// A stream of `feed` that begins with its present state, or with the changes since `after`. An error ends it.
@@ -220,7 +225,7 @@ pub fn stream<F: Feed>(
 ) -> impl Stream<Item = Result<Change<F::Record>>> + Send + use<F> {
     let subscription = sources.hub.subscribe(feed.interests());
     let subject = feed.subject().map(|subject| SubjectName::new(subject.subject_type, &subject.id));
-    let changes_only = matches!(opening, Opening::Changes);
+    let changes_only = matches!(opening, Opening::Changes | Opening::Missed(_));
     let driver = Driver { sources: sources.clone(), feed, subject, changes_only };
     // Reads of the database are boxed, because the stream's size is memory of every idle subscription.
     async_stream::try_stream! {
@@ -229,7 +234,7 @@ pub fn stream<F: Feed>(
         let mut ahead = Ahead::default();
         let mut batch = match opening {
             Opening::Snapshot => Box::pin(driver.snapshot(false)).await?,
-            Opening::After(cursor) => Box::pin(driver.resume(&cursor)).await?,
+            Opening::After(cursor) | Opening::Missed(cursor) => Box::pin(driver.resume(&cursor)).await?,
             Opening::Changes => Box::pin(driver.first()).await?,
         };
         loop {
@@ -275,6 +280,22 @@ pub fn stream<F: Feed>(
             };
         }
     }
+}
+
+/// Where the log ends now: the cursor of a stream that begins with nothing.
+///
+/// # Errors
+/// `UNAVAILABLE`
+pub async fn cursor_now(sources: &Sources) -> Result<Cursor> {
+    let mut reading = sources.gate.enter(&sources.pool).await?;
+    let read = async {
+        let mut transaction = driver::consistent_read(&mut reading.connection).await?;
+        let (position, _) = event::position_now(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Cursor::At(position))
+    };
+    let outcome = tokio::time::timeout(reading.deadline, read).await;
+    reading.finish(outcome)
 }
 
 /// Repeats `read` until the database is back, or until it fails for another reason.

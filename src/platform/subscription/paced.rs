@@ -150,9 +150,9 @@ mod tests {
         }
     }
 
-    fn change(operation: ChangeOperation, number: u32) -> Result<Change<Vec<u32>>> {
+    fn change(operation: ChangeOperation, number: u32) -> Change<Vec<u32>> {
         let record = (operation != ChangeOperation::Ready).then(|| vec![number]);
-        Ok(Change { operation, record, cursor: Cursor::Restart, resync: false, event: None, since: None })
+        Change { operation, record, cursor: Cursor::Restart, resync: false, event: None, since: None }
     }
 
     /// What a client is sent, and when: of changes that come at these milliseconds.
@@ -160,7 +160,7 @@ mod tests {
         let start = Instant::now();
         let changes = stream::iter(changes).then(move |(at, operation, number)| async move {
             sleep_until(start + Duration::from_millis(at)).await;
-            change(operation, number)
+            Ok(change(operation, number))
         });
         let sent = paced(&Tens, changes).map(move |change| {
             let at = u64::try_from(start.elapsed().as_millis()).unwrap();

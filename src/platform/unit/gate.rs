@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -27,6 +28,19 @@ pub struct Lines {
     pub subject: Option<(Uuid, Uuid)>,
     /// The company and the claim `sub` of the caller.
     pub caller: Option<(Uuid, String)>,
+}
+
+impl Lines {
+    /// Stands for a record that is named by texts and not by an id: the same for the same texts.
+    pub fn id_of(texts: &[&str]) -> Uuid {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        Uuid::from_bytes(std::array::from_fn(|place| digest[place]))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,6 +72,12 @@ pub(super) struct Gate {
 pub(in crate::platform) struct Place {
     _permit: OwnedSemaphorePermit,
     _members: [Option<Member>; 2],
+}
+
+/// A record's turn; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _member: Option<Member>,
 }
 
 /// Membership in a line, with its turn once that has come.
@@ -118,6 +138,17 @@ impl Gate {
             None => None,
         };
         Ok(Place { _permit: acquire(&self.all).await, _members: [subject, caller] })
+    }
+
+    /// Waits for the record's turn alone, without a place.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` if too many wait already.
+    pub(super) async fn turn(self: &Arc<Self>, lines: Lines) -> Result<Turn> {
+        match lines.subject {
+            Some((company_id, id)) => Ok(Turn { _member: Some(self.join(Name::Subject(company_id, id), 1).await?) }),
+            None => Ok(Turn { _member: None }),
+        }
     }
 
     async fn join(self: &Arc<Self>, name: Name, places: usize) -> Result<Member> {

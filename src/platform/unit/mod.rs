@@ -181,6 +181,18 @@ impl UnitOfWork {
         self.pools.close().await;
     }
 
+    /// Runs `run` in its turn among the verbs on the same record, for calls of a record that run in batches: they and the
+    /// record's verbs then keep the order in which they came.
+    ///
+    /// # Errors
+    /// The run's; `RATE_LIMITED` if too many wait.
+    pub(crate) async fn in_line<T>(&self, lines: Lines, run: impl Future<Output = Result<T>>) -> Result<T> {
+        let turn = self.gate.turn(lines).await?;
+        let outcome = run.await;
+        drop(turn);
+        outcome
+    }
+
     /// Runs `verb` in a transaction on a connection of the pool, in a task of its own: once it has begun, it runs to its
     /// end also when the caller has gone, and so long it has its place and its connection.
     ///

@@ -1,9 +1,16 @@
 //! The life of phone calls, through the public API of real servers.
 
+mod ancestors;
 mod finalize;
 mod hang_up;
+mod histories;
+mod keys;
 mod news;
 mod operations;
+mod order;
+mod plans;
+mod states;
+mod streams;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -39,6 +39,7 @@ impl Company {
             company_id,
             role: Role::Service,
             subject: "backend".to_owned(),
+            earlier: None,
             website_id: None,
             agent_id: None,
             session_id: None,

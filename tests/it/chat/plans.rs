@@ -1,15 +1,12 @@
 //! The plans of the batches' statements, which sessions make once and keep, look rows up by their whole keys: also when they
 //! were made on tables that were empty or small then.
 
-use std::{fs, path::Path};
-
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use switchboard::platform::db::BATCH_SESSION;
 use uuid::Uuid;
 
 use super::company::Company;
+use crate::support::plans::{assert_whole_keys, plan, session};
 
-const STATEMENTS: [&str; 15] = [
+const STATEMENTS: [&str; 19] = [
     "src/chat/sql/read_races.sql",
     "src/chat/sql/lock_races.sql",
     "src/chat/sql/lock_chats.sql",
@@ -18,6 +15,10 @@ const STATEMENTS: [&str; 15] = [
     "src/chat/sql/insert_races.sql",
     "src/chat/sql/update_races.sql",
     "src/chat/sql/chats_of_races.sql",
+    "src/chat/sql/waiting_races.sql",
+    "src/chat/sql/newest_started_chat_of_visitor.sql",
+    "src/chat/sql/pin_race.sql",
+    "src/chat/sql/delete_dead_pins.sql",
     "src/platform/timer/sql/take_timers.sql",
     "src/chat/contract/sql/find_contracts.sql",
     "src/chat/message/sql/read_chats.sql",
@@ -27,22 +28,10 @@ const STATEMENTS: [&str; 15] = [
     "src/platform/unit/sql/write_changes.sql",
 ];
 
-/// The plan that a batch's session keeps for the statement of this file.
-async fn plan(connection: &mut PgConnection, file: &str) -> String {
-    let statement = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-    let highest = (1..=99).rev().find(|number| statement.contains(&format!("${number}"))).unwrap();
-    let prepare = format!("deallocate all; prepare hot as {statement}");
-    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
-    let explain = format!("explain execute hot({})", vec!["null"; highest].join(", "));
-    let lines: Vec<String> =
-        sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_all(connection).await.unwrap();
-    lines.join("\n")
-}
-
 #[tokio::test]
 async fn batches_look_rows_up_by_their_whole_keys() {
     let company = Company::new().await;
-    let mut connection = PgConnection::connect_with(&company.database.options().options(BATCH_SESSION)).await.unwrap();
+    let mut connection = session(&company.database.options()).await;
     for size in ["empty", "small"] {
         if size == "small" {
             let contracts = company.contracts(2).await;
@@ -52,12 +41,7 @@ async fn batches_look_rows_up_by_their_whole_keys() {
             }
             sqlx::raw_sql("analyze").execute(&mut connection).await.unwrap();
         }
-        for file in STATEMENTS {
-            let plan = plan(&mut connection, file).await;
-            for scan in ["Index Cond: (company_id = $1)\n", "Seq Scan", "hashed SubPlan", "Merge Join"] {
-                assert!(!plan.contains(scan), "{size}, {file}: {scan}\n{plan}");
-            }
-        }
+        assert_whole_keys(&mut connection, size, &STATEMENTS).await;
         for file in ["src/platform/timer/sql/due_timers.sql", "src/platform/timer/sql/next_due.sql"] {
             let plan = plan(&mut connection, file).await;
             let range = plan.lines().skip_while(|line| !line.contains(" using timer_due on timer")).nth(1);

@@ -26,7 +26,8 @@ type ChatSchema = Schema<ChatQuery, ChatMutation, ChatSubscription>;
 async fn schema(company: &Company) -> ChatSchema {
     let pool = company.pools[0].clone();
     let secret = Some("a secret of the tests, over 32 bytes long".to_owned());
-    let authenticator = Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), None).await.unwrap();
+    let authenticator =
+        Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), None).await.unwrap();
     // Nobody holds a chat here, so that nobody waits.
     let settings = OperationSettings { operation_wait: Duration::ZERO, operation_lease: Duration::from_secs(30) };
     let work = UnitOfWork::detached(pool.clone());

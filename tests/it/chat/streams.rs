@@ -258,6 +258,7 @@ async fn a_record_has_every_scope_that_a_stream_may_have() {
             company_id: demo::COMPANY_ID,
             role,
             subject: "eve".to_owned(),
+            earlier: None,
             website_id: some,
             agent_id: some,
             session_id: None,
@@ -267,8 +268,7 @@ async fn a_record_has_every_scope_that_a_stream_may_have() {
     };
     let mut viewers: Vec<Viewer> =
         [Role::Consumer, Role::Agent, Role::Participant, Role::Service, Role::Admin].map(known).to_vec();
-    let address = "10.0.0.1/32".parse().unwrap();
-    viewers.push(Viewer::FromAddress { company_id: demo::COMPANY_ID, address });
+    viewers.push(Viewer::PinnedTo { company_id: demo::COMPANY_ID, key: Uuid::nil() });
     viewers.push(Viewer::HoldsChatId { company_id: demo::COMPANY_ID, chat_id: Uuid::nil() });
     viewers.push(Viewer::Public { company_id: demo::COMPANY_ID });
     let mut narrowed = 0;

@@ -35,7 +35,7 @@ async fn an_offer_is_flagged_missed_once_and_can_still_be_started() {
     let quick = company.contract(1, Some(30)).await;
     let never = company.contract(1, Some(0)).await;
     let race = company.race(&visitor, &[slow.clone(), never.clone()]).await;
-    let answered = company.offer(&visitor, &quick, Uuid::now_v7()).await.unwrap();
+    let answered = company.offer(&company.visitor("ben"), &quick, Uuid::now_v7()).await.unwrap();
     company.servers[0].start(&company.agent(quick.agent_id), answered.id).await.unwrap();
     let offered = race.chat_of(slow.id).unwrap();
     assert_eq!(offered.miss_at, Some(offered.inserted_at + time::Duration::seconds(30)));

@@ -144,7 +144,10 @@ async fn random_clients_on_two_servers_one_of_which_is_killed_see_one_line() {
     let mut open: HashMap<String, (String, usize)> = HashMap::new();
     let mut granted: HashMap<&str, usize> = HashMap::new();
     for (at, (chat, _, event_type, payload)) in events.iter().enumerate() {
-        let waiter = payload["waiter"].as_str().unwrap().to_owned();
+        if !event_type.contains("ChatCoordinationHold_") {
+            continue;
+        }
+        let waiter = payload["requestId"].as_str().unwrap().to_owned();
         if event_type.ends_with("_Start") {
             assert!(open.insert(waiter, (chat.clone(), at)).is_none(), "begun twice: {payload}");
             continue;

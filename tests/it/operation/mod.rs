@@ -4,8 +4,10 @@ mod ancestors;
 mod bounds;
 mod histories;
 mod line;
+mod plans;
 mod stream;
 mod verbs;
+mod waiters;
 
 use serde_json::{Value, json};
 use switchboard::platform::auth::token::Claims;

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::cluster::TestDatabase;
 
 /// Statements on companies' tables that name no company, each by a piece of its text, and why that has to be.
-const KNOWN: [(&str, &str); 18] = [
+const KNOWN: [(&str, &str); 19] = [
     ("where owner.may_dispatch", "a sweep looks for companies in which a call may be dispatched"),
     ("where public_key = any($1)", "a visitor logs in by the website's public key and belongs to no company yet"),
     ("allowed_origins @>", "a browser asks by its page's origin before any request names a company"),
@@ -22,6 +22,7 @@ const KNOWN: [(&str, &str); 18] = [
     ("lock table only event", "the log's partitions are of all companies"),
     ("resumed as materialized (", "when service resumes, the timers of all companies are put off"),
     ("for update skip locked ) delete from idempotency_key", "old keys are deleted whoever made them"),
+    ("delete from call_news using old", "parked news is forgotten whosever it was"),
     ("delete from operation_request", "finished requests are forgotten whosever they were"),
     ("set_config('switchboard.company_id', $1, true)", "a function for SQL callers finds the company in this setting"),
     ("insert into company (id", "the company itself: its id is the key"),
@@ -29,13 +30,17 @@ const KNOWN: [(&str, &str); 18] = [
 ];
 
 /// Statements that insert in a CTE, which a distributed Postgres plans recursively. Each begins its list of CTEs so.
-const INSERTS_IN_CTES: [&str; 4] = [
+const INSERTS_IN_CTES: [&str; 6] = [
     // Sets timers and appends events, at the end of a unit of work.
     "with timer_found as materialized",
     // Stamps the row of a server that lives.
     "with moment as materialized ( select switchboard.now() as now, switchboard.now() - make_interval",
     // Writes decided races: those that are new, those that exist.
     "with race as ( select * from unnest($2",
+    // Writes lines of coordinated calls.
+    "with left_waiter as ( delete",
+    // Writes transcripts.
+    "with held_call as materialized",
     // Writes messages.
     "with held_chat as materialized",
 ];

@@ -17,7 +17,6 @@ use super::{CHANGED, PING, RECOVER, SELECT, STATE, choice, dice::Dice, participa
 use crate::support::{client::Client, cluster::OwnCluster, process::Process, socket::Socket};
 
 const USERS: usize = 6;
-const STEPS: usize = 40;
 /// What happens after so many more responses. Primes, so that no two fall on the same step.
 const FAULTS: [(usize, Fault); 6] = [
     (11, Fault::Kill(0)),
@@ -52,6 +51,8 @@ struct Told {
 struct Site {
     servers: [watch::Sender<Client>; 2],
     answers: watch::Sender<usize>,
+    /// No more faults are made.
+    is_calm: watch::Sender<bool>,
 }
 
 impl Site {
@@ -75,16 +76,16 @@ impl Site {
         }
     }
 
-    /// One participant's life; the epochs of its answers, in order.
+    /// One participant's life, until no more faults are made; the epochs of its answers, in order.
     async fn live(&self, number: usize) -> Vec<Epoch> {
         let user = format!("u{number}");
-        let (token, mut place, mut dice) = (participant("s", &user), number, Dice(number as u64));
+        let (token, mut place, mut dice) = (participant("s", &user), number, Dice(u64::try_from(number).unwrap()));
         let mut known: Epoch = (1, "daily".to_owned());
         let mut answers = Vec::new();
         let epoch_of = |answer: &Value, provider: &str| {
             (answer["epoch"].as_i64().unwrap(), answer[provider].as_str().unwrap().to_owned())
         };
-        for _ in 0..STEPS {
+        while !*self.is_calm.borrow() {
             known = match dice.roll(4) {
                 0 => epoch_of(&self.insist(&mut place, &token, SELECT, &choice("s", &user, "p2p")).await, "provider"),
                 1 => {
@@ -204,6 +205,7 @@ async fn kills_and_restarts_split_no_session_and_hide_no_epoch() {
     let site = Arc::new(Site {
         servers: [watch::Sender::new(first.client.clone()), watch::Sender::new(second.client.clone())],
         answers: watch::Sender::new(0),
+        is_calm: watch::Sender::new(false),
     });
     let (end, ends) = watch::channel(None);
     let listeners: Vec<_> = (0..USERS)
@@ -219,6 +221,7 @@ async fn kills_and_restarts_split_no_session_and_hide_no_epoch() {
         })
         .collect();
     let running = break_things(&site, &mut cluster, [Some(first), Some(second)]).await;
+    site.is_calm.send_replace(true);
     let answers: Vec<Vec<Epoch>> = join_all(lives).await.into_iter().map(Result::unwrap).collect();
 
     // The last change, which every listener is told of.

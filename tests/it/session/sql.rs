@@ -136,6 +136,77 @@ async fn a_role_reaches_only_the_companies_that_it_is_granted() {
     sqlx::raw_sql(AssertSqlSafe(format!("drop owned by {role}; drop role {role}"))).execute(&mut owner).await.unwrap();
 }
 
+/// What a role may call once it is granted a company. The two that are not for callers reach the caller's company only.
+const CALLABLE: [&str; 12] = [
+    "coordinate_provider_recovery",
+    "detect_stale_connections",
+    "get_session_coordination_info",
+    "get_session_health_alerts",
+    "get_session_health_overview",
+    "heartbeat_ping",
+    "heartbeat_pings",
+    "recommend_quality_recovery",
+    "select_session_provider",
+    "session_company",
+    "update_session_health",
+    "update_user_session_state",
+];
+
+#[tokio::test]
+async fn a_granted_role_works_in_its_company_and_hears_nobody_elses_participants() {
+    let app = TestApp::new().await;
+    let other = other_company(&app).await;
+    let mut owner = app.sql().await;
+    let role = format!("session_caller_{}", uuid::Uuid::new_v4().simple());
+    for statement in [
+        format!("create role {role} login"),
+        format!("insert into sql_principal (company_id, role) values ('{}', '{role}')", demo::COMPANY_ID),
+        "select grant_sql_functions()".to_owned(),
+        format!("set switchboard.company_id = '{other}'"),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut owner).await.unwrap();
+    }
+    let callable: Vec<String> = sqlx::query_scalar(
+        "select proname::text from pg_proc
+         where pronamespace = 'switchboard'::regnamespace and prosecdef and has_function_privilege($1, oid, 'execute')
+             and (proname ~ 'session|provider|stale|heartbeat|quality')
+         order by proname",
+    )
+    .bind(&role)
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(callable, CALLABLE);
+
+    // Every function that writes, by the role: its events are appended by a caller that is not the owner.
+    let mut sql = PgConnection::connect_with(&app.database.options().username(&role)).await.unwrap();
+    for call in [
+        "select_session_provider('s', 'ann', 'daily', 'r')",
+        "update_user_session_state('s', 'ann', 'Ann', 'connected', 'daily')",
+        "update_session_health('s', 'ben', 'connected', '{\"latency\": 900}')",
+        "update_session_health('s', 'ben', 'disconnected')",
+        "heartbeat_ping('s', 'ben')",
+        "coordinate_provider_recovery('s', 'daily', 'ann', 1)",
+    ] {
+        assert_eq!(result(&mut sql, call).await["success"], true, "{call}");
+        assert_eq!(result(&mut owner, call).await["success"], true, "the same in the other company: {call}");
+    }
+    let pings = "select array_agg(last_ping order by user_id) from session_health where company_id = $1";
+    let before: Vec<time::OffsetDateTime> = sqlx::query_scalar(pings).bind(other).fetch_one(&mut owner).await.unwrap();
+    let heard: Vec<bool> =
+        sqlx::query_scalar("select is_heard from heartbeat_pings('{s, s, elsewhere}', '{ann, ben, ann}')")
+            .fetch_all(&mut sql)
+            .await
+            .unwrap();
+    assert_eq!(heard, [true, true, false]);
+    let after: Vec<time::OffsetDateTime> = sqlx::query_scalar(pings).bind(other).fetch_one(&mut owner).await.unwrap();
+    assert_eq!(after, before);
+    let company: uuid::Uuid = sqlx::query_scalar("select session_company()").fetch_one(&mut sql).await.unwrap();
+    assert_eq!(company, demo::COMPANY_ID);
+    drop(sql);
+    sqlx::raw_sql(AssertSqlSafe(format!("drop owned by {role}; drop role {role}"))).execute(&mut owner).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_isolation_in_which_a_lock_is_older_than_its_snapshot_is_refused() {
     let app = TestApp::new().await;

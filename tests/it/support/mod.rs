@@ -7,6 +7,8 @@ pub(crate) mod cluster;
 pub(crate) mod event_path;
 pub(crate) mod invariants;
 pub(crate) mod locks;
+pub(crate) mod plans;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod socket;
+pub(crate) mod widget;

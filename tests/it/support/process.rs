@@ -107,7 +107,8 @@ impl Process {
         Self::start(command).await
     }
 
-    async fn start(mut command: Command) -> Self {
+    /// Starts a server by this command; returns when it listens.
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let said = Arc::new(Mutex::new(Vec::new()));

@@ -26,7 +26,16 @@ pub(crate) struct Refused {
 impl Socket {
     /// Opens a socket with these request headers.
     pub(crate) async fn open(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, Refused> {
-        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        Self::open_at(address, "/graphql", headers).await
+    }
+
+    /// Opens a socket at this path.
+    pub(crate) async fn open_at(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Refused> {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }

@@ -3,7 +3,6 @@
 use std::pin::pin;
 
 use serde_json::json;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::support::{

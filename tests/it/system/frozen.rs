@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 

@@ -2,6 +2,7 @@
 //! crashes, outages, load; and the documents that describe all this.
 
 mod absence;
+mod activation;
 mod commands;
 mod crash;
 mod crowds;

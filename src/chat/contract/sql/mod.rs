@@ -6,10 +6,11 @@ use uuid::Uuid;
 use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract, list::OwnContracts};
 use crate::platform::{clock, error::Result};
 
-/// The company of a contract. The contract may be of any company, because a caller without a token belongs to none.
-pub(super) async fn company_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<Uuid>> {
-    let company = sqlx::query_file_scalar!("src/chat/contract/sql/company_of_contract.sql", id);
-    Ok(company.fetch_optional(connection).await?)
+/// The company and the website of a contract. The contract may be of any company, because a caller without a token belongs
+/// to none.
+pub(super) async fn website_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<(Uuid, Uuid)>> {
+    let row = sqlx::query_file!("src/chat/contract/sql/website_of_contract.sql", id);
+    Ok(row.fetch_optional(connection).await?.map(|row| (row.company_id, row.website_id)))
 }
 
 /// Those of these contracts that the visitor has a chat with on this website.

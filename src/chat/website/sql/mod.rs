@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{NewWebsite, WebsiteRecord};
-use crate::platform::{clock, error::Result};
+use crate::platform::{auth::VisitorKey, clock, error::Result};
 
 /// Reads the websites of these ids that exist.
 pub(in crate::chat) async fn find_many(
@@ -25,10 +25,50 @@ pub(in crate::chat) async fn find_by_keys(
     Ok(websites.fetch_all(connection).await?)
 }
 
-/// The companies of which a website lists this origin. The origin is in lower case.
-pub(super) async fn companies_of_origin(connection: &mut PgConnection, origin: &str) -> Result<Vec<Uuid>> {
-    let companies = sqlx::query_file_scalar!("src/chat/website/sql/companies_of_origin.sql", origin);
-    Ok(companies.fetch_all(connection).await?)
+/// Reads the websites of these ids, of any company.
+pub(in crate::chat) async fn find_by_ids(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<WebsiteRecord>> {
+    let websites = sqlx::query_file_as!(WebsiteRecord, "src/chat/website/sql/find_websites_by_id.sql", ids);
+    Ok(websites.fetch_all(connection).await?)
+}
+
+/// The websites that list this origin, each with its company before it. The origin is in lower case.
+pub(super) async fn websites_of_origin(connection: &mut PgConnection, origin: &str) -> Result<Vec<(Uuid, Uuid)>> {
+    let websites = sqlx::query_file!("src/chat/website/sql/websites_of_origin.sql", origin);
+    Ok(websites.fetch_all(connection).await?.into_iter().map(|row| (row.company_id, row.id)).collect())
+}
+
+/// Ties a key to a visitor of a website; false if it is tied already.
+pub(super) async fn insert_visitor_key(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    website_id: Uuid,
+    key: VisitorKey,
+    visitor: &str,
+) -> Result<bool> {
+    let insert =
+        sqlx::query_file!("src/chat/website/sql/insert_visitor_key.sql", company_id, website_id, key.hash(), visitor);
+    Ok(insert.execute(connection).await?.rows_affected() > 0)
+}
+
+/// The visitor that a key stands for on a website.
+pub(super) async fn find_visitor_key(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    website_id: Uuid,
+    key: VisitorKey,
+) -> Result<Option<String>> {
+    let find =
+        sqlx::query_file_scalar!("src/chat/website/sql/find_visitor_key.sql", company_id, website_id, key.hash());
+    Ok(find.fetch_optional(connection).await?)
+}
+
+/// The companies, websites and visitors of a key.
+pub(super) async fn visitors_of_key(
+    connection: &mut PgConnection,
+    key: VisitorKey,
+) -> Result<Vec<(Uuid, Uuid, String)>> {
+    let rows = sqlx::query_file!("src/chat/website/sql/visitors_of_key.sql", key.hash()).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.company_id, row.website_id, row.visitor)).collect())
 }
 
 /// Those of these websites that the agent has a contract with.

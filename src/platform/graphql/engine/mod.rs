@@ -43,12 +43,13 @@ use super::{
     guard::Guard,
     render_cache::{MessageKey, SelectionKey, text},
     response::OperationResponse,
+    socket::SocketOperation,
     source::{Message, Root, RootValue, Source, SourceSlot},
     types::Types,
     variables,
 };
 use crate::platform::{
-    auth::{Caller, ClientAddress},
+    auth::{Caller, ClientAddress, Visit},
     budget::ByteBudget,
     config::{GuardSettings, Introspection},
     error::{Code, Error},
@@ -101,6 +102,20 @@ impl Prepared {
         if let Some(address) = address {
             self.request = self.request.data(address);
         }
+        self
+    }
+
+    /// Adds what else is known of the client, for resolvers.
+    #[must_use]
+    pub fn visiting(mut self, visit: Visit) -> Self {
+        self.request = self.request.data(visit);
+        self
+    }
+
+    /// Adds the operation that the request is on its socket, for resolvers.
+    #[must_use]
+    pub fn on(mut self, operation: SocketOperation) -> Self {
+        self.request = self.request.data(operation);
         self
     }
 

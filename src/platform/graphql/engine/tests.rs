@@ -28,6 +28,7 @@ fn known_as(role: Role) -> Caller {
         company_id: Uuid::nil(),
         role,
         subject: "me".into(),
+        earlier: None,
         website_id: None,
         agent_id: None,
         session_id: None,

@@ -38,7 +38,7 @@
 //! | 1001 | the server is shutting down; open queries and mutations got time to finish. Also a socket without a credential that runs nothing |
 //! | 1002, 1007, 1009 | invalid frames, text that is not UTF-8, a message over the body limit |
 //! | 1013 | a reader that is too slow, or sends without reading, or sends too many messages; authentication that takes too long; no place for this socket |
-//! | 4400 | a message that the protocol does not define; binary |
+//! | 4400 | a message that the protocol does not define; binary; a wrong `visitor` in the URL |
 //! | 4401 | `subscribe` before the acknowledgement |
 //! | 4403 | the credential is refused, or has expired or been revoked since; a web page of another company's origin |
 //! | 4406 | no subprotocol that this server supports |
@@ -72,7 +72,7 @@ use axum::{
         FromRequestParts, State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
-    http::{Extensions, HeaderMap, StatusCode, header::RETRY_AFTER, request::Parts},
+    http::{Extensions, HeaderMap, StatusCode, Uri, header::RETRY_AFTER, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -90,7 +90,7 @@ use self::{
 };
 use super::{client_address, cors::Page, places::Place};
 use crate::platform::{
-    auth::{Caller, ClientAddress},
+    auth::{Caller, ClientAddress, VisitorKey},
     error::Code,
 };
 
@@ -110,6 +110,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 pub async fn upgrade(
     State(state): State<Arc<SocketState>>,
     Peer(extensions): Peer,
+    uri: Uri,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -140,7 +141,11 @@ pub async fn upgrade(
         Some(_) => Some(Box::new(Legacy::new())),
         None => None,
     };
-    let client = Client { header: credential::from_headers(&headers), address, page, place };
+    let (key, wrong) = match VisitorKey::in_query(uri.query()) {
+        Ok(key) => (key, None),
+        Err(error) => (None, Some(Close::new(4400, error.message()))),
+    };
+    let client = Client { header: credential::from_headers(&headers), address, page, key, place };
     // The request's extensions hold the place too, and must not outlive the socket.
     drop(extensions);
     // Taken before the upgrade completes, so that a shutdown also waits for sockets that are being upgraded.
@@ -148,7 +153,10 @@ pub async fn upgrade(
     // The task's future holds only a box of the connection, because its size is memory of every idle socket. An async
     // closure would hold the captured values a second time.
     upgrade.on_upgrade(move |socket| {
-        let running = serve(socket, protocol, &state, client);
+        let running = match wrong {
+            Some(close) => close_at_once(socket, close).boxed(),
+            None => serve(socket, protocol, &state, client),
+        };
         let now = state.now.clone();
         async move {
             now.run_until_cancelled_owned(running).await;
@@ -164,6 +172,8 @@ struct Client {
     address: Option<ClientAddress>,
     /// The web page that opens it.
     page: Option<Page>,
+    /// The key of its browser.
+    key: Option<VisitorKey>,
     /// The place of its connection among those of this server; the socket keeps it.
     place: Option<Arc<Place>>,
 }

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::authentication::Authentication;
 use crate::platform::{
+    auth::VisitorKeys,
     config::HttpSettings,
     graphql::engine::Engine,
     http::{cors::Origins, rate_limits::RateLimits, state::Gates},
@@ -25,6 +26,8 @@ pub struct SocketState {
     /// Which web pages may open sockets, and for whom; `None` allows all.
     pub(super) origins: Option<Arc<Origins>>,
     pub(super) rates: Arc<RateLimits>,
+    /// Knows the visitors behind the keys of browsers.
+    pub(super) visitors: Option<Arc<dyn VisitorKeys>>,
 }
 
 impl SocketState {
@@ -38,13 +41,19 @@ impl SocketState {
     ) -> Self {
         let slots = Arc::new(Semaphore::new(settings.socket_limit.min(Semaphore::MAX_PERMITS)));
         let rates = Arc::new(RateLimits::new(&settings.rates));
-        Self { engine, authentication, settings, drain, now, tasks, slots, origins: None, rates }
+        Self { engine, authentication, settings, drain, now, tasks, slots, origins: None, rates, visitors: None }
     }
 
     /// Shares the checks and limits of the other transport.
     #[must_use]
     pub(in crate::platform::http) fn with_gates(self, gates: &Gates) -> Self {
         Self { origins: Some(Arc::clone(&gates.origins)), rates: Arc::clone(&gates.rates), ..self }
+    }
+
+    /// Takes the keys of browsers into account.
+    #[must_use]
+    pub(in crate::platform::http) fn with_visitors(self, visitors: Option<Arc<dyn VisitorKeys>>) -> Self {
+        Self { visitors, ..self }
     }
 
     /// The number of open sockets.

@@ -128,7 +128,10 @@ impl Api {
         let engine = Engine::new(schema, &Guard::parse_from(["test"]).guard, |request| request);
         let anybody = development.then(|| Arc::new(demo_service()));
         let secret = Some(SECRET.to_owned());
-        let authenticator = Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), anybody).await.unwrap();
+        let authenticator =
+            Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), anybody)
+                .await
+                .unwrap();
         let settings = Arc::new(settings(flags));
         let shutdown = Shutdown::default();
         let ((listener, listens), (tasks, failure)) = (watch::channel(true), watch::channel(None));
@@ -137,6 +140,7 @@ impl Api {
             authenticator,
             settings: Arc::clone(&settings),
             origin_policy: None,
+            visitors: None,
             readiness: Readiness {
                 database: pool,
                 listener: listens,
@@ -222,6 +226,7 @@ fn demo_service() -> Principal {
         company_id: Uuid::now_v7(),
         role: Role::Service,
         subject: "development".into(),
+        earlier: None,
         website_id: None,
         agent_id: None,
         session_id: None,

@@ -121,6 +121,7 @@ impl Authentication for TestAuthentication {
                     company_id: uuid::Uuid::nil(),
                     role: Role::Service,
                     subject: "test".into(),
+                    earlier: None,
                     website_id: None,
                     agent_id: None,
                     session_id: None,

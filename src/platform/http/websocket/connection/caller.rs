@@ -30,6 +30,13 @@ impl Connection {
         match credential {
             Ok(bearer) => {
                 let caller = self.authentication.caller(bearer);
+                let caller = match (self.client.key, &self.visitors) {
+                    (Some(key), Some(visitors)) => {
+                        let visitors = Arc::clone(visitors);
+                        async move { visitors.caller(key, caller.await).await }.boxed()
+                    }
+                    _ => caller,
+                };
                 self.authenticating = Some(match (&self.origins, &self.client.page) {
                     (Some(origins), Some(page)) => admit_page(Arc::clone(origins), page.clone(), caller).boxed(),
                     _ => caller,

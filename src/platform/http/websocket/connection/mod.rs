@@ -40,17 +40,21 @@ use super::{
     wake_flag::WakeFlag,
 };
 use crate::platform::{
-    auth::Caller,
+    auth::{Caller, Visit, VisitorKeys},
     config::{HttpSettings, RateSettings},
     error::Code,
     graphql::{
         engine::{Engine, GraphqlRequest},
         error_response::{Refusal, server_error},
         response::OperationResponse,
+        socket::{SocketOperation, SocketSession},
     },
     http::{cors::Origins, rate_limits::RateLimits},
     limit::{self, Bucket, Rate},
 };
+
+/// Close codes of a client that does not come back for its operations: done, the page goes away, no code.
+const LEAVING: [u16; 3] = [1000, 1001, 1005];
 
 enum Event {
     Read(Read),
@@ -73,6 +77,9 @@ pub(super) struct Connection {
     /// Which web pages may act for whom.
     origins: Option<Arc<Origins>>,
     rates: Arc<RateLimits>,
+    visitors: Option<Arc<dyn VisitorKeys>>,
+    /// What the operations share; made with the first.
+    session: Option<Arc<SocketSession>>,
     /// Limits how fast the client may send; `None` for the company's own servers.
     frames: Option<Bucket>,
     authenticating: Option<BoxFuture<'static, Caller>>,
@@ -114,6 +121,8 @@ impl Connection {
             client,
             origins: state.origins.clone(),
             rates: Arc::clone(&state.rates),
+            visitors: state.visitors.clone(),
+            session: None,
             frames: Bucket::new(Rate { at_once, per_second }),
             authenticating: None,
             caller: None,
@@ -195,7 +204,11 @@ impl Connection {
                 self.actions.extend(self.protocol.on_binary(&bytes));
             }
             Message::Ping(_) | Message::Pong(_) => {}
-            Message::Close(_) => {
+            Message::Close(frame) => {
+                let code = frame.map_or(1005, |frame| frame.code);
+                if let Some(session) = self.session.as_ref().filter(|_| LEAVING.contains(&code)) {
+                    session.left();
+                }
                 self.ended("client");
                 self.socket.queue.clear();
                 self.free();
@@ -245,6 +258,9 @@ impl Connection {
                 Some(Action::Authenticate(credential)) => self.authenticate(credential),
                 Some(Action::Start(id, request)) => self.start(id, request),
                 Some(Action::Stop(id)) => {
+                    if let Some(session) = &self.session {
+                        session.ended(&id.to_string());
+                    }
                     if self.operations.remove(&id)
                         && let Some(text) = self.protocol.on_stopped(&id)
                     {
@@ -273,6 +289,10 @@ impl Connection {
             let problem = format!("at most {limit} operations may be under way on one socket");
             return self.fail(&id, &[error(Code::RateLimited, problem)]);
         }
+        let session = Arc::clone(self.session.get_or_insert_default());
+        let operation = SocketOperation { session, id: id.to_string().into() };
+        let page = self.client.page.as_ref().zip(self.origins.as_ref());
+        let visit = Visit { page: page.map(|(page, origins)| origins.describe(page)), key: self.client.key };
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let prepared = self.engine.prepare(request)?;
             let address = self.client.address;
@@ -283,7 +303,8 @@ impl Connection {
                 });
             }
             let single = prepared.operation != OperationType::Subscription;
-            Ok((self.engine.stream(prepared.from(address), caller), single))
+            let prepared = prepared.from(address).visiting(visit).on(operation);
+            Ok((self.engine.stream(prepared, caller), single))
         }));
         match begun {
             Ok(Ok((responses, single))) => self.operations.insert(id, responses, single),
@@ -295,7 +316,12 @@ impl Connection {
     fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<OperationResponse>) {
         match outcome {
             Outcome::Item(response) => match self.protocol.result(id, &response) {
-                Ok(text) if text.len() <= LARGEST_MESSAGE => self.socket.queue.push_result(text),
+                Ok(text) if text.len() <= LARGEST_MESSAGE => {
+                    self.socket.queue.push_result(text);
+                    if let Some(session) = &self.session {
+                        session.queued(&id.to_string());
+                    }
+                }
                 Ok(_) => {
                     self.operations.remove(id);
                     self.fail(id, &[error(Code::PayloadTooLarge, "the result is too large to be sent")]);
@@ -306,6 +332,9 @@ impl Connection {
                 }
             },
             Outcome::Ended => {
+                if let Some(session) = &self.session {
+                    session.ended(&id.to_string());
+                }
                 let text = self.protocol.complete(id);
                 self.socket.queue.push_result(text);
             }
@@ -341,6 +370,10 @@ impl Connection {
         self.ended(close.code);
         if let Some(text) = self.protocol.before_close(&close) {
             self.socket.queue.push_result(text);
+        }
+        // What waits in the queue is still written, before the close frame, unless it was cleared because nobody reads it.
+        if let Some(session) = self.session.as_ref().filter(|_| self.draining) {
+            session.sent();
         }
         let frame = CloseFrame { code: close.code, reason: close.reason.into() };
         self.socket.queue.push_frame(Message::Close(Some(frame)));

@@ -34,7 +34,13 @@ impl Connection {
         }
         match self.socket.poll_flush(context) {
             Poll::Ready(Err(ConnectionLost)) => Poll::Ready(Event::Lost),
-            _ => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                if let Some(session) = self.session.as_ref().filter(|_| self.socket.queue.is_empty()) {
+                    session.sent();
+                }
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 

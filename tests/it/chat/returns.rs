@@ -1,0 +1,151 @@
+//! Streams of deployed widgets that come back after a cut: they are sent what they missed, once.
+
+use serde_json::{Value, json};
+use switchboard::demo;
+
+use super::{agent_of, create_chat, end, new_visitor, start, write};
+use crate::support::{
+    app::{Node, TestApp},
+    widget::{IN_CHAT, MESSAGES, Tab, WAITING, new_id},
+};
+
+const WIDGETS: [&str; 1] = ["--anonymous-widgets"];
+
+async fn started(node: &Node) -> (String, Value) {
+    let visitor = new_visitor();
+    let chat = create_chat(node, &visitor, &demo::demo().contracts[0].id.to_string(), None).await;
+    start(node, &agent_of(&chat), &chat).await;
+    (visitor, chat)
+}
+
+/// The texts of the next messages, until `last`.
+async fn heard(tab: &mut Tab, last: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.last().is_none_or(|text| text != last) {
+        texts.push(tab.event().await["record"]["text"].as_str().unwrap().to_owned());
+    }
+    texts
+}
+
+#[tokio::test]
+async fn messages_that_were_written_while_a_socket_was_away_come_when_it_is_back() {
+    let app = TestApp::new().await;
+    let (mut node, mut next) = (app.node_with(&WIDGETS).await, app.node_with(&WIDGETS).await);
+    let (_, chat) = started(&node).await;
+    let agent = agent_of(&chat);
+    let variables = json!({ "chatId": chat["id"] });
+    let id = new_id();
+    let mut tab = Tab::open(&node).await;
+    tab.subscribe(&id, MESSAGES, variables.clone()).await;
+    tab.settle().await;
+    let mut written = 0;
+    let mut all = Vec::new();
+    for round in 0..4 {
+        for _ in 0..2 {
+            written += 1;
+            write(&node, &agent, &chat, &format!("message {written}")).await;
+        }
+        all.extend(heard(&mut tab, &format!("message {written}")).await);
+        // The place is written a moment later.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        drop(tab);
+        for _ in 0..3 {
+            written += 1;
+            write(&node, &agent, &chat, &format!("message {written}")).await;
+        }
+        // On the other server, and on the one that sent it before.
+        if round % 2 == 0 {
+            std::mem::swap(&mut node, &mut next);
+        }
+        tab = Tab::open(&node).await;
+        tab.subscribe(&id, MESSAGES, variables.clone()).await;
+        all.extend(heard(&mut tab, &format!("message {written}")).await);
+    }
+    let expected: Vec<String> = (1..=written).map(|number| format!("message {number}")).collect();
+    assert_eq!(all, expected);
+    tab.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_leaves_the_exact_place_and_the_next_server_sends_the_end() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let (_, chat) = started(&node).await;
+    let agent = agent_of(&chat);
+    let ids = [new_id(), new_id()];
+    let mut tab = Tab::open(&node).await;
+    tab.subscribe(&ids[0], IN_CHAT, json!({})).await;
+    tab.subscribe(&ids[1], MESSAGES, json!({ "chatId": chat["id"] })).await;
+    tab.settle().await;
+    write(&node, &agent, &chat, "before").await;
+    assert_eq!(tab.event().await["record"]["text"], "before");
+    let next = app.node_with(&WIDGETS).await;
+    node.app.shutdown.drain.cancel();
+    assert_eq!(tab.closed().await, 1001);
+    node.stop().await;
+    write(&next, &agent, &chat, "meanwhile").await;
+    end(&next, &agent, &chat).await;
+    let mut tab = Tab::open(&next).await;
+    // The library opens them in their order: the stream of changes is back before the chat is named.
+    tab.subscribe(&ids[0], IN_CHAT, json!({})).await;
+    tab.subscribe(&ids[1], MESSAGES, json!({ "chatId": chat["id"] })).await;
+    let mut told = [tab.next().await, tab.next().await];
+    told.sort_by_key(|(id, _)| *id != ids[0]);
+    assert_eq!(told[0].1["record"]["status"], "FINISHED");
+    assert_eq!(told[1].1["record"]["text"], "meanwhile");
+    tab.is_silent().await;
+}
+
+#[tokio::test]
+async fn an_operation_that_its_client_has_ended_begins_anew() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let (visitor, chat) = started(&node).await;
+    let (id, variables) = (new_id(), json!({ "chatId": chat["id"] }));
+    let mut tab = Tab::open(&node).await;
+    tab.subscribe(&id, MESSAGES, variables.clone()).await;
+    tab.settle().await;
+    tab.leave().await;
+    write(&node, &visitor, &chat, "meanwhile").await;
+    let mut tab = Tab::open(&node).await;
+    tab.subscribe(&id, MESSAGES, variables).await;
+    tab.settle().await;
+    tab.is_silent().await;
+    write(&node, &visitor, &chat, "now").await;
+    assert_eq!(tab.event().await["record"]["text"], "now");
+}
+
+#[tokio::test]
+async fn an_id_that_could_be_guessed_opens_nobody_elses_place() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let (visitor, chat) = started(&node).await;
+    let variables = json!({ "chatId": chat["id"] });
+    for id in ["1", "message-7"] {
+        let mut tab = Tab::open(&node).await;
+        tab.subscribe(id, MESSAGES, variables.clone()).await;
+        tab.settle().await;
+        drop(tab);
+        write(&node, &visitor, &chat, "meanwhile").await;
+        let mut tab = Tab::open(&node).await;
+        tab.subscribe(id, MESSAGES, variables.clone()).await;
+        tab.settle().await;
+        tab.is_silent().await;
+    }
+}
+
+#[tokio::test]
+async fn the_started_chat_that_a_stream_begins_with_comes_once() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let (visitor, chat) = started(&node).await;
+    let id = new_id();
+    for (turn, payload) in [json!({ "authToken": visitor }), json!({ "authToken": visitor })].into_iter().enumerate() {
+        let mut tab = Tab::open_with(&node, "/graphql", payload).await;
+        tab.subscribe(&id, WAITING, json!({})).await;
+        if turn == 0 {
+            assert_eq!(tab.event().await["record"]["id"], chat["id"]);
+        }
+        tab.is_silent().await;
+    }
+}
