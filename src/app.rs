@@ -39,7 +39,7 @@ use crate::{
         timer::{self, TimerWaker, scheduler::Scheduler},
         unit::UnitOfWork,
     },
-    router::{Routers, routers},
+    router::{Routers, routers_with},
     settings::Settings,
 };
 
@@ -132,6 +132,7 @@ impl App {
         let sources = Sources { pool: pool.clone(), hub: hub.clone(), replay_limit, gate };
         let services =
             Services::new(&work, &settings, sources, authenticator.clone(), server_id, shutdown.drain.clone());
+        let rest = services.routes();
         let engine = Engine::new(
             || services.schema(),
             &settings.guard,
@@ -165,7 +166,7 @@ impl App {
         }
         let mut passed = ListenFd::from_env();
         let (listener, address) = listen(&mut passed, "SWITCHBOARD_LISTEN", settings.http.listen).await?;
-        let Routers { public, internal } = routers(state);
+        let Routers { public, internal } = routers_with(state, rest);
         let (mut metrics_address, mut internal_serving) = (None, None);
         if let (Some(router), Some(wanted)) = (internal, settings.http.metrics_listen) {
             let (listener, address) = listen(&mut passed, "SWITCHBOARD_METRICS_LISTEN", wanted).await?;

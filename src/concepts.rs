@@ -16,6 +16,10 @@ use crate::{
         self, Calls,
         graphql::{CallMutation, CallQuery, CallSubscription},
     },
+    call_queue::{
+        self, CallQueue,
+        graphql::{CallQueueMutation, CallQueueQuery, CallQueueSubscription, CampaignMutation, CampaignQuery},
+    },
     chat::{
         self, Chats,
         graphql::{ChatMutation, ChatQuery, ChatSubscription},
@@ -28,6 +32,7 @@ use crate::{
         auth::{Authenticator, graphql::ViewerQuery},
         concept::Concept,
         graphql::source::Root,
+        http::RouterState,
         subscription::Sources,
         task::Task,
         unit::UnitOfWork,
@@ -48,6 +53,7 @@ pub fn all() -> Vec<Concept> {
         chat::concept(),
         operation::concept(),
         call::concept(),
+        call_queue::concept(),
         session::concept(),
     ]
 }
@@ -56,21 +62,35 @@ pub fn all() -> Vec<Concept> {
 pub fn tasks(work: &UnitOfWork, settings: &Settings) -> Vec<Task> {
     let mut tasks = operation::tasks(work);
     tasks.extend(call::tasks(work, &settings.call));
+    tasks.extend(call_queue::tasks(work, &settings.call_queue));
     tasks.extend(session::tasks(work, &settings.session));
     tasks
 }
 
 /// All queries.
 #[derive(Default, MergedObject)]
-pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery, SessionQuery);
+pub struct Query(ViewerQuery, ChatQuery, EventQuery, CallQuery, CallQueueQuery, CampaignQuery, SessionQuery);
 
 /// All mutations.
 #[derive(Default, MergedObject)]
-pub struct Mutation(ChatMutation, OperationMutation, CallMutation, SessionMutation);
+pub struct Mutation(
+    ChatMutation,
+    OperationMutation,
+    CallMutation,
+    CallQueueMutation,
+    CampaignMutation,
+    SessionMutation,
+);
 
 /// All subscriptions.
 #[derive(Default, MergedSubscription)]
-pub struct Subscription(ChatSubscription, OperationSubscription, CallSubscription, SessionSubscription);
+pub struct Subscription(
+    ChatSubscription,
+    OperationSubscription,
+    CallSubscription,
+    CallQueueSubscription,
+    SessionSubscription,
+);
 
 /// What resolvers find in their context. Cheap to clone.
 #[derive(Clone)]
@@ -81,6 +101,7 @@ pub struct Services {
     chats: Chats,
     operations: Operations,
     calls: Calls,
+    call_queue: CallQueue,
     sessions: Sessions,
 }
 
@@ -104,10 +125,16 @@ impl Services {
             sources.hub.clone(),
             stopping,
         );
+        let call_queue = CallQueue::new(work.clone());
         let chats = Chats::new(work.clone(), settings.chat.clone());
         let audit_trail = AuditTrail::new(work);
         let sessions = Sessions::new(work.clone());
-        Self { sources, authenticator, audit_trail, chats, operations, calls, sessions }
+        Self { sources, authenticator, audit_trail, chats, operations, calls, call_queue, sessions }
+    }
+
+    /// The routes of concepts beside GraphQL.
+    pub(crate) fn routes(&self) -> axum::Router<RouterState> {
+        call_queue::rest::routes(self.call_queue.clone())
     }
 
     /// The schema with what its resolvers work with.
@@ -121,6 +148,7 @@ impl Services {
             .data(self.chats.clone())
             .data(self.operations.clone())
             .data(self.calls.clone())
+            .data(self.call_queue.clone())
             .data(self.sessions.clone())
     }
 }

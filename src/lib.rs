@@ -14,7 +14,8 @@
 //!    [`platform::service`]: whether servers live. [`platform::task`]: background tasks and their supervisor.
 //! 6. [`platform::auth`]: from a token to a caller. [`platform::limit`]: how often one client may do what costs much.
 //! 7. [`chat`]: the first concept on this platform, in which agents race for a customer's chat. [`operation`]: calls on
-//!    one chat that oppose each other never overlap. [`call`]: phone calls. [`session`]: everybody in a video session is
+//!    one chat that oppose each other never overlap. [`call`]: phone calls. [`call_queue`]: slots, and the
+//!    line of calls that wait for one. [`session`]: everybody in a video session is
 //!    on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
@@ -41,6 +42,7 @@
 pub mod app;
 pub mod audit;
 pub mod call;
+pub mod call_queue;
 pub mod chat;
 pub mod concepts;
 pub mod demo;

@@ -14,9 +14,14 @@ pub struct Routers {
     pub internal: Option<Router>,
 }
 
-/// The routers of this server. A method that a path does not take gets 405, an unknown path 404, both as a GraphQL error
-/// in JSON.
+/// The routers of a server whose concepts have no routes of their own; see `routers_with`.
 pub fn routers(state: HttpState) -> Routers {
+    routers_with(state, Router::new())
+}
+
+/// The routers of this server; `rest` are the routes of concepts beside GraphQL. A method that a path does not take gets 405, an unknown path 404, both as a GraphQL error
+/// in JSON.
+pub(crate) fn routers_with(state: HttpState, rest: Router<RouterState>) -> Routers {
     let apart = state.settings.metrics_listen.is_some();
     let state = RouterState::new(state);
     let only = |route: routing::MethodRouter<RouterState>| route.fallback(endpoints::wrong_method);
@@ -32,6 +37,7 @@ pub fn routers(state: HttpState) -> Routers {
         .route("/graphql/ws", only(routing::get(endpoints::get_socket)))
         .route("/assets/{name}", only(routing::get(console::asset)))
         .route("/api/time", only(routing::get(endpoints::get_time)));
+    routes = routes.merge(rest);
     if !apart {
         routes = routes.merge(metrics);
     }

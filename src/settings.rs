@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::{
     call::CallSettings,
+    call_queue::CallQueueSettings,
     chat::ChatSettings,
     operation::OperationSettings,
     platform::config::{AuthSettings, DatabaseSettings, EventSettings, GuardSettings, HttpSettings, TimerSettings},
@@ -40,6 +41,9 @@ pub struct Settings {
     /// Phone calls.
     #[command(flatten)]
     pub call: CallSettings,
+    /// Limits, leases and aging of the call queue.
+    #[command(flatten)]
+    pub call_queue: CallQueueSettings,
     /// Sessions.
     #[command(flatten)]
     pub session: SessionSettings,

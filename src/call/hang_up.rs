@@ -14,12 +14,15 @@ use super::{
     rules::{self, CallStatus, HangUpOutcome},
     sql::{self, ParkedNews},
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::{Code, Error, Result},
-    idempotency::IdempotencyKey,
-    unit::{Lines, Unit, Verb},
+use crate::{
+    call_queue::slots::{self, Undispatched},
+    platform::{
+        auth::Principal,
+        clock,
+        error::{Code, Error, Result},
+        idempotency::IdempotencyKey,
+        unit::{Lines, Unit, Verb},
+    },
 };
 
 struct HangUp {
@@ -34,6 +37,13 @@ impl Verb for HangUp {
     type Outcome = Answer<HangUpOutcome>;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
+        if let CallName::Id(id) = self.name {
+            match slots::end_undialled(unit, self.company_id, id, Some(&self.actor)).await? {
+                Some(Undispatched::Canceled(call)) => return Ok(Answer::new(HangUpOutcome::Initiated, Some(call))),
+                Some(Undispatched::Ended(call)) => return Ok(Answer::new(HangUpOutcome::AlreadyEnded, Some(call))),
+                None => {}
+            }
+        }
         let id = match &self.name {
             CallName::Id(id) => *id,
             CallName::ControlId(name) => {

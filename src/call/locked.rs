@@ -1,6 +1,6 @@
 //! How every verb on a call runs: lock, read, decide, write.
 //!
-//! Locks: the call's name at the provider, if the verb may park news under it or gives it; then the call. The record is
+//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the verb may park news under it or gives it; then the call. The record is
 //! read in a statement after the lock.
 
 use std::collections::HashSet;
@@ -10,25 +10,29 @@ use uuid::Uuid;
 
 use super::{
     record::{CallName, CallRecord},
+    rules::CallStatus,
     sql,
 };
-use crate::platform::{
-    error::{Error, Result},
-    unit::Unit,
+use crate::{
+    call_queue::{self, slots},
+    platform::{
+        error::{Error, Result},
+        unit::Unit,
+    },
 };
 
 /// A locked call while one verb decides.
-pub(super) struct LockedCall {
+pub(crate) struct LockedCall {
     /// The database's time, read under the lock.
-    pub(super) now: OffsetDateTime,
+    pub(crate) now: OffsetDateTime,
     before: CallRecord,
     /// As decided so far.
-    pub(super) call: CallRecord,
+    pub(crate) call: CallRecord,
 }
 
 impl LockedCall {
     /// Locks and reads a call; `None` if there is none. A name is looked up without its lock: a call keeps it.
-    pub(super) async fn lock(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Option<Self>> {
+    pub(crate) async fn lock(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Option<Self>> {
         let id = match name {
             CallName::Id(id) => *id,
             CallName::ControlId(name) => match sql::find_name(unit.connection(), company_id, name).await? {
@@ -40,9 +44,16 @@ impl LockedCall {
     }
 
     /// Locks and reads a call by its id.
-    pub(super) async fn lock_id(unit: &mut Unit<'_>, company_id: Uuid, id: Uuid) -> Result<Option<Self>> {
+    pub(crate) async fn lock_id(unit: &mut Unit<'_>, company_id: Uuid, id: Uuid) -> Result<Option<Self>> {
         if !sql::lock_call(unit.connection(), company_id, id).await? {
-            return Ok(None);
+            let waiting = call_queue::calls_of_items(unit.connection(), company_id, &[id]).await?.pop();
+            return match waiting {
+                None => Ok(None),
+                Some(call) if call.status == CallStatus::Queued => {
+                    Err(Error::conflict("the call is queued and was not dialled"))
+                }
+                Some(_) => Err(Error::conflict("the call was canceled before it was dialled")),
+            };
         }
         let now = sql::now(unit.connection()).await?;
         let call = sql::find_calls(unit.connection(), company_id, &[id]).await?.pop();
@@ -51,7 +62,7 @@ impl LockedCall {
     }
 
     /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well. Never waits.
-    pub(super) async fn try_lock(
+    pub(crate) async fn try_lock(
         unit: &mut Unit<'_>,
         company_id: Uuid,
         ids: &[Uuid],
@@ -70,12 +81,12 @@ impl LockedCall {
     }
 
     /// True if the record is another one than was read.
-    pub(super) fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         self.call != self.before
     }
 
     /// Writes the record with its event, if it was changed. Returns it as it is now.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         mut self,
         unit: &mut Unit<'_>,
         event_type: &'static str,
@@ -86,6 +97,9 @@ impl LockedCall {
             self.call.updated_at = self.now;
             sql::update_call(unit.connection(), &self.call).await?;
             unit.changes().record(event_type, actor, &self.call, Some(&self.before))?;
+            if self.call.status == CallStatus::Ended && self.before.status != CallStatus::Ended {
+                slots::release(unit, &self.call).await?;
+            }
         }
         Ok(self.call)
     }

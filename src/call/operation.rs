@@ -26,12 +26,15 @@ use super::{
     },
     sql,
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::{Error, Result},
-    event::{NewEvent, Subject},
-    unit::{Lines, Unit, Verb},
+use crate::{
+    call_queue::slots,
+    platform::{
+        auth::Principal,
+        clock,
+        error::{Error, Result},
+        event::{NewEvent, Subject},
+        unit::{Lines, Unit, Verb},
+    },
 };
 
 /// What has become of an operation.
@@ -375,6 +378,10 @@ impl Verb for Complete {
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Completed> {
         let nothing = Completed { completed: false, call_active: false };
+        if !self.done.succeeded {
+            // A DIAL that failed ends its call.
+            slots::lock(unit, self.company_id).await?;
+        }
         let call_id = sql::call_of_operation(unit.connection(), self.company_id, self.done.id).await?;
         let Some(call_id) = call_id else { return Ok(nothing) };
         let Some(mut locked) = LockedCall::lock_id(unit, self.company_id, call_id).await? else { return Ok(nothing) };

@@ -17,38 +17,43 @@ pub const CALL: &str = "call";
 pub const CALL_OPERATIONS: &str = "call_operations";
 
 /// Purpose of the timer that ends the leases of operations.
-pub(super) const EXPIRE: &str = "expire";
+pub(crate) const EXPIRE: &str = "expire";
 /// Subject of a call's transcript; its id is the call's.
 pub const CALL_MESSAGES: &str = "call_messages";
 
 /// Purpose of the timer that finalizes a call.
-pub(super) const FINALIZE: &str = "finalize";
+pub(crate) const FINALIZE: &str = "finalize";
 /// How much later the timer finalizes a call than the requests that wait for it.
 const FINALIZE_GRACE: Duration = Duration::seconds(1);
 /// Purpose of the timer that hangs a call up.
-pub(super) const HANG_UP: &str = "hang_up";
+pub(crate) const HANG_UP: &str = "hang_up";
 /// Purpose of the timer that has a call hung up again.
-pub(super) const RETRY_HANG_UP: &str = "retry_hang_up";
+pub(crate) const RETRY_HANG_UP: &str = "retry_hang_up";
 
-pub(super) const CALL_REGISTERED: &str = "CallRegistered";
-pub(super) const CALL_REPORTED: &str = "CallReported";
-pub(super) const CALL_HANG_UP_REQUESTED: &str = "CallHangUpRequested";
-pub(super) const CALL_HANG_UP_SCHEDULED: &str = "CallHangUpScheduled";
-pub(super) const CALL_CANCELED: &str = "CallCanceled";
-pub(super) const CALL_OPERATION_CHANGED: &str = "CallOperationChanged";
+pub(crate) const CALL_REGISTERED: &str = "CallRegistered";
+pub(crate) const CALL_REPORTED: &str = "CallReported";
+pub(crate) const CALL_HANG_UP_REQUESTED: &str = "CallHangUpRequested";
+pub(crate) const CALL_HANG_UP_SCHEDULED: &str = "CallHangUpScheduled";
+pub(crate) const CALL_CANCELED: &str = "CallCanceled";
+pub(crate) const CALL_QUEUED: &str = "CallQueued";
+pub(crate) const CALL_DISPATCHED: &str = "CallDispatched";
+pub(crate) const CALL_ASKED: &str = "CallAsked";
+pub(crate) const CALL_RENEWED: &str = "CallRenewed";
+pub(crate) const CALL_LEASE_EXPIRED: &str = "CallLeaseExpired";
+pub(crate) const CALL_OPERATION_CHANGED: &str = "CallOperationChanged";
 
-pub(super) const CALL_FINALIZE_REQUESTED: &str = "CallFinalizeRequested";
-pub(super) const CALL_FINALIZED: &str = "CallFinalized";
+pub(crate) const CALL_FINALIZE_REQUESTED: &str = "CallFinalizeRequested";
+pub(crate) const CALL_FINALIZED: &str = "CallFinalized";
 
-pub(super) const MESSAGE_ADDED: &str = "CallMessageAdded";
+pub(crate) const MESSAGE_ADDED: &str = "CallMessageAdded";
 
-pub(super) const OPERATION_ABANDONED: &str = "CallOperationAbandoned";
-pub(super) const OPERATION_BEGUN: &str = "CallOperationBegun";
-pub(super) const OPERATION_COMPLETED: &str = "CallOperationCompleted";
-pub(super) const OPERATION_EXPIRED: &str = "CallOperationExpired";
+pub(crate) const OPERATION_ABANDONED: &str = "CallOperationAbandoned";
+pub(crate) const OPERATION_BEGUN: &str = "CallOperationBegun";
+pub(crate) const OPERATION_COMPLETED: &str = "CallOperationCompleted";
+pub(crate) const OPERATION_EXPIRED: &str = "CallOperationExpired";
 
 /// Every subject type with its event types.
-pub(super) const SUBJECTS: &[SubjectType] = &[
+pub(crate) const SUBJECTS: &[SubjectType] = &[
     SubjectType {
         name: CALL,
         event_types: &[
@@ -57,6 +62,11 @@ pub(super) const SUBJECTS: &[SubjectType] = &[
             CALL_HANG_UP_REQUESTED,
             CALL_HANG_UP_SCHEDULED,
             CALL_CANCELED,
+            CALL_QUEUED,
+            CALL_DISPATCHED,
+            CALL_ASKED,
+            CALL_RENEWED,
+            CALL_LEASE_EXPIRED,
             CALL_OPERATION_CHANGED,
             CALL_FINALIZE_REQUESTED,
             CALL_FINALIZED,
@@ -123,6 +133,9 @@ pub struct CallRecord {
     /// `HANG_UP` was completed. If the end is not reported until then, somebody must hang up again.
     #[serde(with = "time::serde::rfc3339::option")]
     pub hung_up_until: Option<OffsetDateTime>,
+    /// Nothing was heard of it for long: dialers are asked about it.
+    #[serde(default)]
+    pub asked: bool,
     /// Raised once, when the call begins to end.
     pub generation: i32,
     /// Raised by one at each event of the subject `call`.
@@ -190,9 +203,10 @@ impl CallRecord {
         self.pending_hang_up && (self.status == CallStatus::Ending || self.is_given_up())
     }
 
-    /// True if the call waits for somebody to hang it up.
+    /// True if the call waits for somebody to hang it up, or to say whether it is alive.
     pub fn is_to_hang_up(&self) -> bool {
-        self.has_hang_up() && !self.hanging_up && self.hung_up_until.is_none()
+        let is_asked = self.asked && self.status != CallStatus::Ended;
+        is_asked || self.has_hang_up() && !self.hanging_up && self.hung_up_until.is_none()
     }
 }
 

@@ -10,11 +10,14 @@ use super::{
     rules::{CallStatus, CallType},
     sql,
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::{Error, Result},
-    unit::{Lines, Unit, Verb},
+use crate::{
+    call_queue::slots,
+    platform::{
+        auth::Principal,
+        clock,
+        error::{Error, Result},
+        unit::{Lines, Unit, Verb},
+    },
 };
 
 /// A call that began at the provider. Its fields are within their bounds.
@@ -47,6 +50,7 @@ impl Verb for Register {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<CallRecord> {
         let Self { company_id, id, ref actor, ref new } = *self;
         let name = &new.call_control_id;
+        slots::lock(unit, company_id).await?;
         if let Some(known) = sql::lock_name(unit.connection(), company_id, name).await? {
             let known = sql::find_calls(unit.connection(), company_id, &[known]).await?.pop();
             let known = known.ok_or_else(|| Error::internal("a named call is gone"))?;
@@ -81,6 +85,7 @@ impl Verb for Register {
             dialed: false,
             hanging_up: false,
             hung_up_until: None,
+            asked: false,
             generation: 1,
             version: 1,
             queued_at: None,
@@ -97,6 +102,7 @@ impl Verb for Register {
         };
         sql::insert_call(unit.connection(), &registered).await?;
         sql::give_name(unit.connection(), company_id, name, id).await?;
+        slots::take(unit, &registered, now).await?;
         unit.changes().record(CALL_REGISTERED, Some(actor), &registered, None)?;
         unit.changes().count("switchboard_calls_registered_total", &[]);
         let mut call = registered.clone();
@@ -105,6 +111,9 @@ impl Verb for Register {
             call.version += 1;
             sql::update_call(unit.connection(), &call).await?;
             unit.changes().record(CALL_REPORTED, Some(actor), &call, Some(&registered))?;
+            if call.status == CallStatus::Ended {
+                slots::release(unit, &call).await?;
+            }
         }
         Ok(call)
     }

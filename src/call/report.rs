@@ -22,12 +22,15 @@ use super::{
     rules::{self, CallStatus, EndReason, News},
     sql::{self, ParkedNews},
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::{Code, Error, Result},
-    idempotency::IdempotencyKey,
-    unit::{Lines, Unit, Verb},
+use crate::{
+    call_queue::slots::{self, Undispatched},
+    platform::{
+        auth::Principal,
+        clock,
+        error::{Code, Error, Result},
+        idempotency::IdempotencyKey,
+        unit::{Lines, Unit, Verb},
+    },
 };
 
 /// News from further in the future counts as news of that moment: the reporter's clock is wrong.
@@ -112,6 +115,10 @@ impl Verb for Tell {
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
         let Report { name, status, end_reason, assign_call_control_id, .. } = &self.report;
         let is_new = |status: CallStatus| status > CallStatus::Reserved;
+        // Parked news of the name may end the call, too.
+        if *status == CallStatus::Ended || assign_call_control_id.is_some() {
+            slots::lock(unit, self.company_id).await?;
+        }
         // Names before calls; a caller that gives both locks the smaller name first.
         let mut names: Vec<&str> = assign_call_control_id.as_deref().into_iter().collect();
         if let CallName::ControlId(name) = name {
@@ -135,6 +142,13 @@ impl Verb for Tell {
                 }
             },
         };
+        if *status == CallStatus::Ended {
+            match slots::end_queued(unit, self.company_id, id, Some(&self.actor)).await? {
+                Some(Undispatched::Canceled(call)) => return Ok(Answer::new(ReportOutcome::Applied, Some(call))),
+                Some(Undispatched::Ended(call)) => return Ok(Answer::new(ReportOutcome::Stale, Some(call))),
+                None => {}
+            }
+        }
         let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
         let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
         if locked.call.status == CallStatus::Queued && is_new(*status) && *status != CallStatus::Ended {
@@ -146,6 +160,8 @@ impl Verb for Tell {
         let news = News { status: *status, end_reason: *end_reason, occurred_at: self.occurred_at(locked.now) };
         rules::merge(&mut locked.call, &news);
         rules::hear_again(&mut locked.call, &news);
+        // Whatever was reported: somebody has the call in view.
+        slots::renew(unit, &mut locked).await?;
         let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
         let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
         unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);

@@ -10,10 +10,13 @@ use super::{
         CALL, CALL_HANG_UP_REQUESTED, CALL_OPERATION_CHANGED, CALL_OPERATIONS, EXPIRE, FINALIZE, HANG_UP, RETRY_HANG_UP,
     },
 };
-use crate::platform::{
-    error::{Error, Result},
-    timer::{self, Handler, HandlerRef, Timer, Tried},
-    unit::Unit,
+use crate::{
+    call_queue::slots,
+    platform::{
+        error::{Error, Result},
+        timer::{self, Handler, HandlerRef, Timer, Tried},
+        unit::Unit,
+    },
 };
 
 /// Hangs calls up.
@@ -25,6 +28,11 @@ impl Handler for HangUpTimer {
     type Locked = Vec<LockedCall>;
 
     async fn try_lock(&self, unit: &mut Unit<'_>, timers: &[Timer]) -> Result<Tried<Vec<LockedCall>>> {
+        // A call whose dialer has gone is reserved again: hanging it up ends it and frees its slot.
+        let Some(first) = timers.first() else { return Ok(Tried { locked: Vec::new(), is_held: Vec::new() }) };
+        if !slots::try_lock(unit, first.company_id).await? {
+            return Ok(Tried { locked: Vec::new(), is_held: timers.iter().map(|_| false).collect() });
+        }
         try_lock(unit, timers).await
     }
 

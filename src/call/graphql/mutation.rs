@@ -38,7 +38,7 @@ const LEASES_MS: std::ops::RangeInclusive<i32> = 100..=600_000;
 /// Most bytes of a call's user data.
 const MOST_USER_DATA: usize = 16_384;
 
-fn user_data(field: &str, data: Option<Json>) -> Result<Option<serde_json::Value>> {
+pub(crate) fn user_data(field: &str, data: Option<Json>) -> Result<Option<serde_json::Value>> {
     let Some(async_graphql::Json(data)) = data else { return Ok(None) };
     if data.to_string().len() > MOST_USER_DATA {
         return Err(Error::invalid(field, format_args!("must have at most {MOST_USER_DATA} bytes")));

@@ -16,6 +16,7 @@ use crate::{
         rights,
         rules::{CallStatus, CallType, EndReason, work::OperationKind},
     },
+    call_queue::graphql::{CallQueueContextExt as _, CallQueueItem},
     platform::{
         error::{Error, Result},
         graphql::{
@@ -109,8 +110,17 @@ impl Call {
     }
 
     /// End of the lease of its slot; null while it holds none.
-    async fn lease_expires_at(&self) -> Option<Datetime> {
-        self.0.lease_expires_at.map(Datetime::from)
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
+    async fn lease_expires_at(&self, context: &Context<'_>) -> Result<Option<Datetime>> {
+        let lease = Box::pin(context.call_queue().lease_of_call(context.principal()?, self.0.id)).await?;
+        Ok(lease.map(Datetime::from))
+    }
+
+    /// The item with which it waits, or has waited; null if it never did.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
+    async fn queue_item(&self, context: &Context<'_>) -> Result<Option<CallQueueItem>> {
+        let item = Box::pin(context.call_queue().item_of_call(context.principal()?, self.0.id)).await?;
+        Ok(item.map(CallQueueItem::from))
     }
 
     /// How far it has come; never goes back.

@@ -35,6 +35,7 @@ fn call(status: CallStatus) -> CallRecord {
         dialed: false,
         hanging_up: false,
         hung_up_until: None,
+        asked: false,
         generation: 1,
         version: 1,
         queued_at: None,

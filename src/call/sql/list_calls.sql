@@ -30,6 +30,7 @@ select
     call.dialed,
     call.hanging_up,
     call.hung_up_until,
+    call.asked,
     call.generation,
     call.version,
     call.queued_at,

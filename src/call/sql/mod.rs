@@ -20,21 +20,35 @@ use super::{
 };
 pub(super) use transcript::{Transcript, known_messages, lock_transcripts, messages, transcripts, write_messages};
 
-use crate::platform::error::{Error, Result};
+use crate::{
+    call_queue,
+    platform::error::{Error, Result},
+};
 
 /// The database's time; after a lock, so that it is not older than what was waited for.
-pub(super) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
+pub(crate) async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime> {
     Ok(sqlx::query_file_scalar!("src/call/sql/now.sql").fetch_one(connection).await?)
 }
 
 /// Those of these calls that are there. Takes no lock.
-pub(super) async fn find_calls(
+pub(crate) async fn find_calls(
     connection: &mut PgConnection,
     company_id: Uuid,
     ids: &[Uuid],
 ) -> Result<Vec<CallRecord>> {
     let calls = sqlx::query_file_as!(CallRecord, "src/call/sql/find_calls.sql", company_id, ids);
-    Ok(calls.fetch_all(connection).await?)
+    let mut calls = calls.fetch_all(&mut *connection).await?;
+    // A call that waits in the queue, or was canceled there, has no row.
+    let missing: Vec<Uuid> = ids.iter().filter(|id| calls.iter().all(|call| call.id != **id)).copied().collect();
+    if !missing.is_empty() {
+        calls.extend(call_queue::calls_of_items(connection, company_id, &missing).await?);
+    }
+    Ok(calls)
+}
+
+/// True if a call has a row: it was dispatched, or began at the provider. Takes no lock.
+pub(crate) async fn has_row(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
+    Ok(sqlx::query_file_scalar!("src/call/sql/has_row.sql", company_id, id).fetch_one(connection).await?)
 }
 
 /// One call, by either of its names. Takes no lock.
@@ -262,6 +276,7 @@ pub(super) async fn update_call(connection: &mut PgConnection, call: &CallRecord
         call.updated_at,
         call.finalize_at,
         call.abandoned,
+        call.asked,
     )
     .execute(connection)
     .await?;

@@ -34,8 +34,9 @@ mod parameters;
 mod places;
 mod rate_limits;
 mod response;
+pub(crate) mod rest;
 mod server;
-mod state;
+pub(crate) mod state;
 mod unsent;
 pub mod websocket;
 

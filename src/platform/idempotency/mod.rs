@@ -77,6 +77,16 @@ impl IdempotencyKey {
         let content_hash = Sha256::digest(serde_json::to_vec(content)?).into();
         Ok(Self { company_id, caller: caller.to_owned(), operation, key: key.to_owned(), content_hash })
     }
+
+    /// In which order a batch of one operation inserts its keys, so that two batches never wait for each other.
+    pub(crate) fn order(&self) -> (&str, &str) {
+        (&self.caller, &self.key)
+    }
+
+    /// True if the same was asked for under the same key.
+    pub(crate) fn is_same_call(&self, other: &Self) -> bool {
+        self.order() == other.order() && self.content_hash == other.content_hash
+    }
 }
 
 /// A verb under a client's key: runs the verb once, and gives every repeat the first outcome.
@@ -101,7 +111,7 @@ where
             return Ok(serde_json::from_str(&outcome)?);
         }
         let outcome = self.verb.run(unit).await?;
-        sql::store(unit.connection(), &self.key, &serde_json::to_string(&outcome)?).await?;
+        store(unit, &self.key, &outcome).await?;
         Ok(outcome)
     }
 
@@ -110,8 +120,9 @@ where
     }
 }
 
-/// Inserts the key, or reads the outcome of the call that has it. To be the first of the transaction.
-async fn begin(unit: &mut Unit<'_>, key: &IdempotencyKey) -> Result<Option<String>> {
+/// Inserts the key, or reads the outcome of the call that has it. To be the first of the transaction; a batch begins with
+/// the keys of all its calls, in their order.
+pub(crate) async fn begin(unit: &mut Unit<'_>, key: &IdempotencyKey) -> Result<Option<String>> {
     for _ in 0..TRIES {
         if sql::insert(unit.connection(), key).await? {
             unit.mark_changed();
@@ -119,14 +130,21 @@ async fn begin(unit: &mut Unit<'_>, key: &IdempotencyKey) -> Result<Option<Strin
         }
         let Some(known) = sql::find(unit.connection(), key).await? else { continue };
         if known.content_hash != key.content_hash {
-            return Err(Error::new(
-                Code::IdempotencyMismatch,
-                "idempotencyKey: this key was used for a call with other content",
-            ));
+            return Err(mismatch());
         }
         return known.outcome.map(Some).ok_or_else(|| Error::internal("a committed idempotency key has no outcome"));
     }
     Err(Error::unavailable("an idempotency key was deleted while it was read"))
+}
+
+/// Stores the outcome of the call that has the key; in the transaction that has inserted it.
+pub(crate) async fn store(unit: &mut Unit<'_>, key: &IdempotencyKey, outcome: &impl Serialize) -> Result<()> {
+    sql::store(unit.connection(), key, &serde_json::to_string(outcome)?).await
+}
+
+/// One key, and other content than before.
+pub(crate) fn mismatch() -> Error {
+    Error::new(Code::IdempotencyMismatch, "idempotencyKey: this key was used for a call with other content")
 }
 
 /// Deletes keys that are older than `retention`, in small steps, until `stop`.

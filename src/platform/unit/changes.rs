@@ -110,6 +110,12 @@ impl Changes {
         before: Option<OffsetDateTime>,
         now: Option<OffsetDateTime>,
     ) {
+        let is_other = |its_company: Uuid, its_subject: &Subject, its_purpose: &str| {
+            its_company != company_id || its_purpose != purpose || its_subject != subject
+        };
+        // One statement writes them all, and takes each key once: the last one holds.
+        self.timers_set.retain(|timer| is_other(timer.company_id, &timer.subject, timer.purpose));
+        self.timers_cleared.retain(|timer| is_other(timer.company_id, &timer.subject, timer.purpose));
         let subject = subject.clone();
         match now {
             Some(due_at) if before != now => self.timers_set.push(NewTimer { company_id, subject, purpose, due_at }),

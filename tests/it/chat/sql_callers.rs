@@ -58,7 +58,7 @@ async fn a_change_made_in_sql_reaches_a_subscriber() {
 }
 
 /// Calls of the other concepts, each of which has events of a subject of its own; and their codes.
-const OTHER_CONCEPTS: [(&str, &str); 5] = [
+const OTHER_CONCEPTS: [(&str, &str); 6] = [
     (
         "mutation { coordinateChatCall(input: {callType: START_CHAT, requestId: \"1\", chatId: \"c\"}) { grant { callType } } }",
         "",
@@ -69,6 +69,10 @@ const OTHER_CONCEPTS: [(&str, &str); 5] = [
     ),
     ("mutation { registerCall(input: {callControlId: \"c\", userId: \"u\", agentId: \"a\"}) { call { id } } }", ""),
     ("mutation { beginCallOperation(input: {callControlId: \"c\", kind: SPEECH, requestId: \"1\"}) { outcome } }", ""),
+    (
+        "mutation { createCampaign(input: {campaign: {userId: \"u\", agentId: \"a\", name: \"n\"}}) { campaign { id } } }",
+        "",
+    ),
     ("mutation { appendCallMessage(input: {callControlId: \"c\", role: \"r\", text: \"t\"}) { message { id } } }", ""),
 ];
 
@@ -105,7 +109,9 @@ async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records()
     // Theirs are compared where sessions are tested.
     here.retain(|kind, _| !kind.starts_with("session"));
     assert_eq!(written, here);
+    // A subject without events has only timers.
     let registered = concepts::all().into_iter().flat_map(|concept| concept.subjects);
+    let registered = registered.filter(|subject| !subject.event_types.is_empty());
     let registered: BTreeSet<String> = registered.map(|subject| subject.name.to_owned()).collect();
     assert_eq!(registered, known.into_keys().collect());
 }

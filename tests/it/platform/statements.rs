@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::cluster::TestDatabase;
 
 /// Statements on companies' tables that name no company, each by a piece of its text, and why that has to be.
-const KNOWN: [(&str, &str); 18] = [
+const KNOWN: [(&str, &str); 19] = [
+    ("where owner.may_dispatch", "a sweep looks for companies in which a call may be dispatched"),
     ("where public_key = any($1)", "a visitor logs in by the website's public key and belongs to no company yet"),
     ("allowed_origins @>", "a browser asks by its page's origin before any request names a company"),
     ("select company_id from contract where id = $1", "a caller without a token proves itself by a contract's id"),

@@ -1,0 +1,96 @@
+//! Queries on the queue.
+
+use async_graphql::{
+    Context, ID, Object,
+    connection::{Connection, EmptyFields},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    CallQueueContextExt as _, CallQueueItem,
+    objects::{CallConcurrency, CallQueueStatus, CallQueueUser},
+};
+use crate::{
+    call::rules::CallType,
+    call_queue::{QueueItem, QueueUser, UserPlace},
+    platform::{
+        error::Result,
+        graphql::{
+            context::ContextExt as _,
+            directives,
+            page::{self, Place},
+        },
+        input,
+    },
+};
+
+/// Queries on the queue.
+#[derive(Default)]
+pub struct CallQueueQuery;
+
+#[Object]
+impl CallQueueQuery {
+    /// One item of the queue.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
+    async fn call_queue_item(&self, context: &Context<'_>, id: Uuid) -> Result<Option<CallQueueItem>> {
+        let item = Box::pin(context.call_queue().item(context.principal()?, id)).await?;
+        Ok(item.map(CallQueueItem::from))
+    }
+
+    /// Open items of a user, oldest first.
+    #[graphql(directive = directives::cost::apply(directives::LIST))]
+    async fn call_queue_items(
+        &self,
+        context: &Context<'_>,
+        user_id: ID,
+        call_type: Option<CallType>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<Connection<String, CallQueueItem, EmptyFields, EmptyFields>> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let size = page::size("first", first)?;
+        let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?.map(|place| place.id);
+        let user_id = input::name("userId", &user_id)?;
+        let found = context.call_queue().items(principal, &user_id, call_type, after, size).await?;
+        let place = |item: &QueueItem| Place { at: OffsetDateTime::UNIX_EPOCH, id: item.id };
+        Ok(found.into_connection(place, CallQueueItem::from))
+    }
+
+    /// What of a user waits and what has slots.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
+    async fn call_queue_status(&self, context: &Context<'_>, user_id: ID) -> Result<CallQueueStatus> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let user_id = input::name("userId", &user_id)?;
+        let status = context.call_queue().status(principal, &user_id).await?;
+        Ok(CallQueueStatus { user_id, status })
+    }
+
+    /// Users, the longest line first.
+    #[graphql(directive = directives::cost::apply(directives::LIST))]
+    async fn call_queue_users(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<Connection<String, CallQueueUser, EmptyFields, EmptyFields>> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let size = page::size("first", first)?;
+        let after = after.map(|cursor| UserPlace::parse("after", &cursor)).transpose()?;
+        let found = context.call_queue().users(principal, after.as_ref(), size).await?;
+        Ok(found.into_connection(QueueUser::place, CallQueueUser::from))
+    }
+
+    /// Limits of a user and of the company, and what they count.
+    #[graphql(directive = directives::cost::apply(directives::RECORD))]
+    async fn call_concurrency(&self, context: &Context<'_>, user_id: ID) -> Result<CallConcurrency> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let user_id = input::name("userId", &user_id)?;
+        let status = context.call_queue().status(principal, &user_id).await?;
+        Ok(CallConcurrency::new(&user_id, &status))
+    }
+}

@@ -1,0 +1,4 @@
+-- The call of an item. Takes no lock.
+--
+-- $1, $2 company, item
+select item.call_id from call_queue as item where item.company_id = $1 and item.id = $2

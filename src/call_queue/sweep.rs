@@ -1,0 +1,71 @@
+//! A slow sweep: the setting's row is written once, and once a minute whatever may be dispatched is. Normally nothing may:
+//! every transaction under the lock dispatches before it ends.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{CallQueueSettings, slots, sql};
+use crate::platform::{
+    error::Result,
+    task::Task,
+    unit::{Unit, UnitOfWork, Verb},
+};
+
+/// Pause between two sweeps.
+const EVERY: Duration = Duration::from_mins(1);
+/// Pause after one that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The background tasks of this concept.
+pub(crate) fn tasks(work: &UnitOfWork, settings: &CallQueueSettings) -> Vec<Task> {
+    let (work, settings) = (work.clone(), settings.clone());
+    vec![Task::new("call_queue", |stop| run(work, settings, stop))]
+}
+
+async fn run(work: UnitOfWork, settings: CallQueueSettings, stop: CancellationToken) {
+    let mut is_away = false;
+    loop {
+        let pause = match sweep(&work, &settings).await {
+            Ok(()) => {
+                is_away = false;
+                EVERY
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_away, true) {
+                    tracing::warn!(error = error.chain(), "the call queue cannot be swept; will try again");
+                }
+                RETRY
+            }
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn sweep(work: &UnitOfWork, settings: &CallQueueSettings) -> Result<()> {
+    let companies = {
+        let mut connection = work.pool().acquire().await?;
+        sql::use_settings(&mut connection, settings).await?;
+        sql::companies_waiting(&mut connection).await?
+    };
+    for company_id in companies {
+        work.run(Dispatch { company_id }).await?;
+    }
+    Ok(())
+}
+
+struct Dispatch {
+    company_id: Uuid,
+}
+
+impl Verb for Dispatch {
+    type Outcome = ();
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<()> {
+        slots::lock(unit, self.company_id).await?;
+        slots::dispatch(unit, self.company_id).await
+    }
+}

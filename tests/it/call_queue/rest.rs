@@ -1,0 +1,100 @@
+//! The façade for older clients: every status and body.
+
+use serde_json::{Value, json};
+
+use super::{call_of, direct, end, initiate};
+use crate::support::app::{TestApp, agent, service, service_of, token};
+use crate::support::chat::other_company;
+use switchboard::{demo, platform::auth::token::Claims};
+
+struct Rest {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Rest {
+    async fn post(&self, token: &str, body: &str, key: Option<&str>) -> (u16, Value) {
+        let mut request = self.http.post(format!("{}/api/calls/initiate", self.base)).body(body.to_owned());
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let response = request.header("content-type", "application/json").send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn status(&self, token: &str) -> (u16, Value) {
+        let mut request = self.http.get(format!("{}/api/calls/queue/status", self.base));
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn every_status_and_body() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let rest = Rest { http: reqwest::Client::new(), base: node.url("") };
+    let user = token(&Claims::service(demo::COMPANY_ID, "ada"));
+    let body = json!({ "agentId": "a1", "phoneNumber": "+14155552671", "contact_name": "Eve" }).to_string();
+
+    let (status, started) = rest.post(&user, &body, Some("k1")).await;
+    assert_eq!(status, 201, "{started}");
+    let id = started["call"]["id"].clone();
+    let call = json!({ "id": id, "execution_id": null, "status": "reserved", "recipient": "+14155552671" });
+    assert_eq!(started, json!({ "success": true, "call": call }));
+    assert_eq!(rest.post(&user, &body, Some("k1")).await, (201, started));
+    let contact = json!({ "agentId": 7, "contactId": "c9" }).to_string();
+    let (status, by_contact) = rest.post(&user, &contact, None).await;
+    assert_eq!((status, &by_contact["call"]["recipient"]), (201, &json!("c9")));
+
+    let (status, queued) = rest.post(&user, &body, Some("k2")).await;
+    assert_eq!(status, 202);
+    let queue = json!({ "id": queued["queue"]["id"], "position": 1, "total_in_queue": 1, "estimated_wait": null });
+    let reason = "User at concurrency limit - direct call should be queued";
+    assert_eq!(queued, json!({ "message": "Call queued successfully", "reason": reason, "queue": queue }));
+    let (status, shown) = rest.status(&user).await;
+    assert_eq!(status, 200);
+    let next = &shown["direct_calls"]["next_call"];
+    assert!(next["queued_at"].is_string());
+    let next = json!({ "id": queue["id"], "phone_number": "+14155552671", "contact_name": "Eve", "position": 1,
+        "queued_at": next["queued_at"] });
+    let direct_calls = json!({ "queued": 1, "processing": 2, "total": 3, "next_call": next });
+    let campaign_calls = json!({ "queued": 0, "processing": 0, "total": 0 });
+    assert_eq!(shown, json!({ "direct_calls": direct_calls, "campaign_calls": campaign_calls }));
+
+    let refusals = [
+        (user.as_str(), json!({ "phoneNumber": "+14155552671" }).to_string(), 400, "Agent ID is required"),
+        (&user, json!({ "agentId": "" }).to_string(), 400, "Agent ID is required"),
+        (&user, json!({ "agentId": "a" }).to_string(), 400, "Either phone number or contact ID is required"),
+        (&user, "{".to_owned(), 400, "The body must be a JSON object"),
+        (&user, "[]".to_owned(), 400, "The body must be a JSON object"),
+    ];
+    for (token, body, status, error) in refusals {
+        assert_eq!(rest.post(token, &body, None).await, (status, json!({ "error": error })), "{body}");
+    }
+    let bad = json!({ "agentId": "a", "phoneNumber": "12" }).to_string();
+    assert_eq!(rest.post(&user, &bad, None).await.0, 400);
+    assert_eq!(rest.post("", &body, None).await.0, 401);
+    assert_eq!(rest.post("nonsense", &body, None).await.0, 401);
+    let of_agent = agent(uuid::Uuid::nil());
+    assert_eq!(rest.post(&of_agent, &body, None).await.0, 403);
+    assert_eq!(rest.status(&of_agent).await.0, 403);
+    assert_eq!(rest.status("").await.0, 401);
+    assert_eq!(rest.post(&user, &contact, Some("k1")).await.0, 409);
+    // Another company's user of the same name has nothing to do with it.
+    let foreign = token(&Claims::service(other_company(&app).await, "ada"));
+    assert_eq!(rest.status(&foreign).await.1["direct_calls"]["total"], 0);
+    let _ = service_of(demo::COMPANY_ID);
+
+    // With a few durations known the wait is told in whole minutes.
+    for _ in 0..6 {
+        let answer = initiate(&node, &service(), direct("other")).await;
+        end(&node, &service(), &call_of(&answer)).await;
+    }
+}
