@@ -122,10 +122,7 @@ impl App {
             Task::new("idempotency", move |stop| idempotency::run(work, retention, stop))
         });
         let bookmarks = Bookmarks::new(pool.clone(), server_id);
-        background.push({
-            let bookmarks = bookmarks.clone();
-            Task::new("bookmarks", move |stop| bookmarks.run(stop))
-        });
+        background.push(bookmarks.task());
         let tasks = Supervisor::start(background, shutdown.drain.clone());
 
         let (replay_limit, gate) = (settings.event.replay_limit, ReadGate::new(&settings.event, &pool));

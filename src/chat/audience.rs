@@ -65,7 +65,7 @@ mod tests {
             company_id: id(company),
             role,
             subject: subject.to_string(),
-            earlier: None,
+            earlier: (other && role == Role::Consumer).then(|| (1 - subject).to_string()),
             website_id: website.map(id),
             agent_id: agent.map(id),
             session_id: other.then(|| "session".to_owned()),

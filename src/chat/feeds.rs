@@ -190,11 +190,15 @@ impl ShownFeed for Newest<ChatFeed> {
 /// is first told of the chat that its newest open race has come to. Offers that another agent's win withdrew are not
 /// for a visitor: a widget would take one of them for the end of its conversation.
 #[derive(Debug, Clone)]
-pub struct WidgetFeed(pub ChatFeed);
+pub struct WidgetFeed(
+    pub ChatFeed,
+    /// Chats that another feed of the same stream shows.
+    pub Vec<Uuid>,
+);
 
 impl WidgetFeed {
     fn omits(&self, chat: &ChatRecord) -> bool {
-        self.0.viewer.is_visitor() && chat.close_reason == Some(CloseReason::Rescinded)
+        self.1.contains(&chat.id) || (self.0.viewer.is_visitor() && chat.close_reason == Some(CloseReason::Rescinded))
     }
 }
 
@@ -262,7 +266,7 @@ impl Feed for WidgetFeed {
                 }
                 Viewer::HoldsChatId { .. } | Viewer::Public { .. } => None,
             };
-            Ok(started.into_iter().filter(|chat| self.0.shows(chat)).map(Arc::new).collect())
+            Ok(started.into_iter().filter(|chat| self.0.shows(chat) && !self.omits(chat)).map(Arc::new).collect())
         })
     }
 

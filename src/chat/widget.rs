@@ -78,14 +78,16 @@ impl Proof {
         self.key
     }
 
-    fn feed(self, contract_id: Option<Uuid>, status: Option<ChatStatus>) -> WidgetFeed {
+    /// `earlier` are the proofs whose feeds the stream has already.
+    fn feed(self, contract_id: Option<Uuid>, status: Option<ChatStatus>, earlier: &[Self]) -> WidgetFeed {
         let Self { company_id, key, chat_id } = self;
         let viewer = match chat_id {
             Some(chat_id) => Viewer::HoldsChatId { company_id, chat_id },
             None => Viewer::PinnedTo { company_id, key },
         };
         let key = Some(key).filter(|_| chat_id.is_none());
-        WidgetFeed(ChatFeed { viewer, filter: ChatFilter { chat_id, key, contract_id, status } })
+        let shown = earlier.iter().filter(|proof| proof.key == self.key).filter_map(|proof| proof.chat_id).collect();
+        WidgetFeed(ChatFeed { viewer, filter: ChatFilter { chat_id, key, contract_id, status } }, shown)
     }
 }
 
@@ -123,13 +125,14 @@ impl Proofs {
     ) -> impl Stream<Item = (WidgetFeed, Opening)> + Send {
         let mut changes = self.shown.subscribe();
         async_stream::stream! {
-            let mut seen = 0;
+            let mut seen: Vec<Proof> = Vec::new();
             loop {
-                let new: Vec<Proof> = changes.borrow_and_update()[seen..].to_vec();
-                seen += new.len();
+                let new: Vec<Proof> = changes.borrow_and_update()[seen.len()..].to_vec();
                 for proof in new {
                     let opening = if fresh == Some(proof) { Opening::Changes } else { Opening::Missed(since.clone()) };
-                    yield (proof.feed(contract_id, status), opening);
+                    let feed = proof.feed(contract_id, status, &seen);
+                    seen.push(proof);
+                    yield (feed, opening);
                 }
                 // Never fails while this stream holds the proofs.
                 if changes.changed().await.is_err() {

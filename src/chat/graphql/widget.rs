@@ -132,7 +132,7 @@ async fn changes_of_key(
     let opening = move || since.clone().map_or(Opening::Changes, Opening::Missed);
     let feeds = visitors.into_iter().map(move |visitor| {
         let viewer = Viewer::Known(Arc::new(visitor));
-        (WidgetFeed(ChatFeed { viewer, filter: filter.clone() }), opening())
+        (WidgetFeed(ChatFeed { viewer, filter: filter.clone() }, Vec::new()), opening())
     });
     // The stream goes on without a feed more, as long as the client wants it.
     let feeds = streams::iter(feeds.collect::<Vec<_>>()).chain(streams::pending());
@@ -209,7 +209,7 @@ impl WidgetSubscription {
                 let viewer = Viewer::Known(Arc::clone(caller.principal()?));
                 let stream = stream("chatChanged", (contract_id, status));
                 let bookmark = context.bookmark(viewer.company_id(), &stream).await?;
-                Ok(source::changes(context, WidgetFeed(ChatFeed { viewer, filter }), bookmark))
+                Ok(source::changes(context, WidgetFeed(ChatFeed { viewer, filter }, Vec::new()), bookmark))
             }
         }
     }

@@ -149,3 +149,30 @@ async fn the_started_chat_that_a_stream_begins_with_comes_once() {
         tab.is_silent().await;
     }
 }
+
+#[tokio::test]
+async fn a_chat_that_is_named_and_pinned_to_comes_once_on_each_stream() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let visitor = new_visitor();
+    let contract = demo::demo().contracts[0].id.to_string();
+    let chat = create_chat(&node, &visitor, &contract, None).await;
+    let ids = [new_id(), new_id()];
+    let waiting = json!({ "contractId": contract });
+    let mut tab = Tab::open(&node).await;
+    tab.subscribe(&ids[0], WAITING, waiting.clone()).await;
+    tab.settle().await;
+    start(&node, &agent_of(&chat), &chat).await;
+    assert_eq!(tab.event().await["record"]["status"], "STARTED");
+    drop(tab);
+    // Back in the other order: named before the pin is known again.
+    let mut tab = Tab::open(&node).await;
+    tab.subscribe(&ids[1], MESSAGES, json!({ "chatId": chat["id"] })).await;
+    tab.settle().await;
+    tab.subscribe(&ids[0], WAITING, waiting).await;
+    tab.settle().await;
+    end(&node, &visitor, &chat).await;
+    let (id, event) = tab.next().await;
+    assert_eq!((id, &event["record"]["status"]), (ids[0].clone(), &json!("FINISHED")));
+    tab.is_silent().await;
+}

@@ -31,6 +31,14 @@ async fn no_log_line_holds_a_credential_whatever_the_level() {
     assert_eq!(client.status(&format!("/graphql?query=%7Bviewer%7Bid%7D%7D&token={eve}")).await, 401);
     assert_eq!(client.status(&format!("/secret/{eve}")).await, 404);
     assert_eq!(client.status(&format!("/graphql?authToken={key}")).await, 400);
+    // The key of a browser, which is as good as a token.
+    let browser = "a-browser_that-names-itself-by-this-key";
+    assert_eq!(client.status(&format!("/graphql?query=%7B__typename%7D&visitor={browser}")).await, 200);
+    let protocol = [("sec-websocket-protocol", "graphql-transport-ws")];
+    let path = format!("/graphql?visitor={browser}");
+    let mut keyed = Socket::open_at(client.address, &path, &protocol).await.unwrap();
+    keyed.send(r#"{"type":"connection_init"}"#).await;
+    assert_eq!(keyed.next().await["type"], "connection_ack");
     let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let response = http2.post(client.url("/graphql")).bearer_auth(&eve).json(&json!({ "query": "{ viewer { id } }" }));
     assert_eq!(response.send().await.unwrap().status().as_u16(), 200);
@@ -41,7 +49,7 @@ async fn no_log_line_holds_a_credential_whatever_the_level() {
     // As some libraries print bytes.
     let hex = signature.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     for line in &said {
-        for secret in [signature, key, &hex] {
+        for secret in [signature, key, &hex, browser] {
             assert!(!line.contains(secret), "{line}");
         }
     }
@@ -121,5 +129,21 @@ async fn a_web_page_may_act_only_for_the_company_that_lists_its_origin() {
         let preflight = client.request(reqwest::Method::OPTIONS, node.url("/graphql")).header("origin", origin);
         let response = preflight.header("access-control-request-method", "POST").send().await.unwrap();
         assert_eq!(response.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_trusted_is_warned_of_once() {
+    let app = TestApp::new().await;
+    let url = app.database.url();
+    for (flags, warnings) in [(&[][..], 1), (&["--trusted-proxies", "127.0.0.1"][..], 0)] {
+        let server = Process::serve(&url, flags).await;
+        for _ in 0..3 {
+            let request = reqwest::Client::new().post(server.client.url("/graphql"));
+            let request = request.header("x-forwarded-for", "203.0.113.9").json(&json!({ "query": "{ __typename }" }));
+            request.send().await.unwrap();
+        }
+        let said = server.said();
+        assert_eq!(said.iter().filter(|line| line.contains("X-Forwarded-For")).count(), warnings, "{said:?}");
     }
 }

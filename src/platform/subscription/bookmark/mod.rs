@@ -21,6 +21,8 @@
 //! A row may be *pinned*: what its stream may show was decided when it began, and must be the same afterwards. No two rows
 //! are pinned to the same thing.
 //!
+//! Counted: `switchboard_stream_bookmarks_total{outcome}`, streams that begin and those that come back.
+//!
 //! **Failures.** While the database is away the rows are late, and streams that begin are refused. The table is unlogged:
 //! after a crash of Postgres streams begin anew.
 
@@ -42,6 +44,7 @@ use self::sql::Place;
 use crate::platform::{
     error::{Error, Result},
     event::Cursor,
+    task::Task,
 };
 
 /// Pause between two writes. A server that is killed has not written what it sent since.
@@ -263,14 +266,22 @@ impl Bookmarks {
             let claim = async { sql::claim(&mut *self.0.pool.acquire().await?, key, self.0.server_id).await };
             timeout(DEADLINE, claim).await.unwrap_or_else(|late| Err(Error::unavailable(late)))?
         };
+        let outcome = if since.is_some() { "resumed" } else { "begun" };
+        metrics::counter!("switchboard_stream_bookmarks_total", "outcome" => outcome).increment(1);
         let state = Mutex::new(State { pin, sent: since.clone(), ..State::default() });
         let bookmark = Arc::new(Bookmark { key, since, state, bookmarks: self.clone() });
         locked(&self.0.known).insert(key, Arc::clone(&bookmark));
         Ok(bookmark)
     }
 
+    /// The task that writes the rows and removes old ones.
+    pub fn task(&self) -> Task {
+        let bookmarks = self.clone();
+        Task::new("bookmarks", move |stop| bookmarks.run(stop))
+    }
+
     /// Writes what has changed, until `stop` and once more.
-    pub async fn run(self, stop: CancellationToken) {
+    async fn run(self, stop: CancellationToken) {
         let mut cleaned = Instant::now();
         loop {
             let is_last = stop.run_until_cancelled(sleep(EVERY)).await.is_none();
