@@ -71,7 +71,6 @@ pub struct App {
 impl App {
     /// Starts a server on a migrated database; `secret` signs and verifies HS256 tokens. Returns when it listens and
     /// reads the event log.
-    #[expect(clippy::too_many_lines, reason = "composition: each line makes one part of the server")]
     pub async fn start(mut settings: Settings, database: PgConnectOptions, secret: Option<String>) -> Result<Self> {
         check(&settings)?;
         let development = settings.auth.dev;

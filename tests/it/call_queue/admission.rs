@@ -132,9 +132,9 @@ async fn one_dialer_dials_and_its_failure_frees_the_slot() {
     let id = call_of(&answers[0]);
     let begin =
         |request: usize| json!({ "input": { "callId": id, "kind": "DIAL", "requestId": format!("r{request}") } });
-    let begun = join_all((0..10).map(|request| node.data(&token, BEGIN, begin(request)))).await;
-    let won: Vec<&Value> = begun.iter().filter(|begun| begun["outcome"] == "BEGUN").collect();
-    assert_eq!(won.len(), 1, "{begun:?}");
+    let claims = join_all((0..10).map(|request| node.data(&token, BEGIN, begin(request)))).await;
+    let won: Vec<&Value> = claims.iter().filter(|begun| begun["outcome"] == "BEGUN").collect();
+    assert_eq!(won.len(), 1, "{claims:?}");
     let operation = &won[0]["operation"];
     let complete = json!({ "input": { "operationId": operation["id"], "fencingToken": operation["fencingToken"],
         "succeeded": false } });
