@@ -14,7 +14,7 @@ const LONGEST: usize = 64;
 pub fn normalise(field: &str, text: &str) -> Result<String> {
     let malformed = || Error::invalid(field, "must be a telephone number with its country, such as +14155552671");
     let text = text.trim();
-    if text.len() > LONGEST || !text.starts_with('+') {
+    if text.len() > LONGEST || text.rfind('+') != Some(0) {
         return Err(malformed());
     }
     let number = phonenumber::parse(None, text).map_err(|_| malformed())?;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{CallQueueSettings, slots, sql};
 use crate::platform::{
+    db::pool,
     error::Result,
     task::Task,
     unit::{Unit, UnitOfWork, Verb},
@@ -46,11 +47,15 @@ async fn run(work: UnitOfWork, settings: CallQueueSettings, stop: CancellationTo
 }
 
 async fn sweep(work: &UnitOfWork, settings: &CallQueueSettings) -> Result<()> {
-    let companies = {
-        let mut connection = work.pool().acquire().await?;
+    // On a connection that no request waits for, and not longer than a link may be silent.
+    let pool = work.timer_pool();
+    let mut connection = pool.acquire().await?;
+    let look = async {
         sql::use_settings(&mut connection, settings).await?;
-        sql::companies_waiting(&mut connection).await?
+        sql::companies_waiting(&mut connection).await
     };
+    let companies = pool::within(pool::deadline(pool), look).await?;
+    drop(connection);
     for company_id in companies {
         work.run(Dispatch { company_id }).await?;
     }

@@ -8,7 +8,9 @@
 -- $4 id of the stream's row
 -- $5 how long the row of a stream is kept that was cut
 with
-moment as materialized (select switchboard.now() as now),
+moment as materialized (
+    select switchboard.now() as now
+),
 open_chat as materialized (
     select chat.key
     from chat

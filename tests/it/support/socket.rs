@@ -11,7 +11,7 @@ use tokio_tungstenite::{
 };
 
 /// Longer than anything here takes; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One socket.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::{
     app::{Node, TestApp, service, visitor},
-    chat::{CREATE_CHAT, CREATE_RACE, chat_input, contract_of, race_input},
+    chat::{CREATE_CHAT, CREATE_RACE, chat_input, contract_of, other_shift, race_input},
     client::{Answer, Client},
     locks::{until_waiting, waiting},
 };
@@ -56,7 +56,8 @@ fn call(node: &Node, token: &str, document: &'static str, variables: Value) -> J
 async fn a_contract_that_is_being_handed_over_delays_no_other_contracts_offers() {
     let app = TestApp::new().await;
     let node = app.node().await;
-    let (locked, free) = (contract_of(0, 1), contract_of(1, 1));
+    let shift = other_shift(&node).await;
+    let (locked, free) = (contract_of(0, shift), contract_of(1, shift));
     let mut other_session = app.sql().await;
     let held = hand_over(&mut other_session, locked).await;
     let stuck: Vec<_> = (0..40)
@@ -80,7 +81,8 @@ async fn a_contract_that_is_being_handed_over_delays_no_other_contracts_offers()
 async fn offers_of_callers_that_gave_up_do_not_go_out_afterwards() {
     let app = TestApp::new().await;
     let node = app.node_with(&["--lock-timeout", "60s", "--statement-timeout", "60s"]).await;
-    let locked = contract_of(0, 1);
+    let shift = other_shift(&node).await;
+    let locked = contract_of(0, shift);
     let mut other_session = app.sql().await;
     let held = hand_over(&mut other_session, locked).await;
     let calls: Vec<_> = (0..100)
@@ -90,7 +92,7 @@ async fn offers_of_callers_that_gave_up_do_not_go_out_afterwards() {
     until_waiting(&mut app.sql().await, 3).await;
     until_in_flight(&node, 100.0).await;
     // Behind all of them: they have found the contract locked.
-    node.data(&service(), CREATE_CHAT, chat_input(Uuid::new_v4(), contract_of(1, 1))).await;
+    node.data(&service(), CREATE_CHAT, chat_input(Uuid::new_v4(), contract_of(1, shift))).await;
     for call in &calls {
         call.abort();
     }
@@ -99,7 +101,7 @@ async fn offers_of_callers_that_gave_up_do_not_go_out_afterwards() {
     for _ in 0..5 {
         node.data(&service(), CREATE_RACE, race_input(Uuid::new_v4())).await;
     }
-    let session = node.data(&service(), CREATE_CHAT, chat_input(Uuid::new_v4(), contract_of(1, 1))).await;
+    let session = node.data(&service(), CREATE_CHAT, chat_input(Uuid::new_v4(), contract_of(1, shift))).await;
     assert_eq!(session["chat"]["status"], "ACTIVE", "there are connections for others");
     held.rollback().await.unwrap();
     // Behind whatever still waits for this contract.
@@ -117,7 +119,8 @@ async fn offers_of_callers_that_gave_up_do_not_go_out_afterwards() {
 async fn callers_of_one_record_hold_one_connection_also_after_they_gave_up() {
     let app = TestApp::new().await;
     let node = app.node().await;
-    let (locked, free) = (contract_of(0, 1), contract_of(1, 1));
+    let shift = other_shift(&node).await;
+    let (locked, free) = (contract_of(0, shift), contract_of(1, shift));
     let mut other_session = app.sql().await;
     let held = hand_over(&mut other_session, locked).await;
     let hand_over_to = |contract: Uuid| json!({ "id": contract, "agent": demo::AGENTS[1].1 });
@@ -145,7 +148,8 @@ async fn calls_beyond_the_queue_are_refused_at_once_with_a_time_to_retry() {
     let mut held = blocker.begin().await.unwrap();
     sqlx::raw_sql("lock table switchboard.chat_race in access exclusive mode").execute(&mut *held).await.unwrap();
     let token = service();
-    let free = contract_of(0, 1);
+    let shift = other_shift(&node).await;
+    let free = contract_of(0, shift);
     // One batch for each worker of the partition, begun one after the other.
     let mut first = Vec::new();
     for busy in 1..=4 {

@@ -6,7 +6,9 @@
 -- $3 server
 -- $4 how long a row is kept
 with
-moment as materialized (select switchboard.now() as now)
+moment as materialized (
+    select switchboard.now() as now
+)
 update stream_bookmark as bookmark
 set server_id = $3, seen_at = moment.now
 from moment

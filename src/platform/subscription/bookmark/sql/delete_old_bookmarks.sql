@@ -2,7 +2,9 @@
 --
 -- $1 how long a row is kept
 with
-moment as materialized (select switchboard.now() as now)
+moment as materialized (
+    select switchboard.now() as now
+)
 delete from stream_bookmark as bookmark
 using moment
 where (bookmark.server_id is null and bookmark.seen_at <= moment.now - $1::interval)

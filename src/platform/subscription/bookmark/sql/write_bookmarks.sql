@@ -4,7 +4,9 @@
 -- $1 server
 -- $2 companies, $3 ids, $4 cursors, $5 true for a stream that was cut; in the order of (company, id)
 with
-moment as materialized (select switchboard.now() as now),
+moment as materialized (
+    select switchboard.now() as now
+),
 place as (
     select given.company_id, given.id, given.cursor, given.is_cut
     from unnest($2::uuid[], $3::bytea[], $4::text[], $5::boolean[]) as given (company_id, id, cursor, is_cut)
