@@ -13,7 +13,7 @@
 //! each campaign turns it. A line that is closed keeps its numbers.
 //!
 //! A campaign's counters change with its items. The transaction that changes them appends one event for each campaign, at
-//! its end ([`settle`]).
+//! its end (`settle`).
 
 pub(super) mod change;
 mod create;
