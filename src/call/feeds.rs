@@ -13,7 +13,7 @@ use super::{
     sql,
 };
 use crate::platform::{
-    auth::{Caller, Principal},
+    auth::Principal,
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
     graphql::{audience::Audience, source::ShownFeed},
@@ -146,7 +146,7 @@ impl Feed for CallFeed {
 /// A company's servers and operators see the same of all calls of their company, always.
 impl ShownFeed for CallFeed {
     fn audience(&self) -> Audience {
-        Audience::of(Caller::Known(Arc::new(self.principal.of_role_alone())))
+        Audience::of_role(&self.principal)
     }
 
     fn sees_now<'a>(&'a self, _context: &'a Context<'_>, _record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {

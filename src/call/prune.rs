@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::sql;
 use crate::platform::{
     error::Result,
+    task::rounds,
     unit::{Unit, UnitOfWork, Verb},
 };
 
@@ -39,14 +40,7 @@ impl Verb for Prune {
 
 /// Deletes old news, in small steps, until `stop`.
 pub(super) async fn run(work: UnitOfWork, retention: Duration, stop: CancellationToken) {
-    loop {
-        if let Err(error) = prune(&work, retention).await {
-            tracing::debug!(error = error.chain(), "could not delete old news of unknown calls; will retry");
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
-            return;
-        }
-    }
+    rounds(EVERY, stop, "could not delete old news of unknown calls", || prune(&work, retention)).await;
 }
 
 /// Deletes all news that is older than `retention`, each step in a transaction of its own.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::sql;
 use crate::platform::{
     error::Result,
+    task::rounds,
     unit::{Unit, UnitOfWork, Verb},
 };
 
@@ -30,14 +31,7 @@ impl Verb for Prune {
 
 /// Deletes old rows, in small steps, until `stop`.
 pub(super) async fn run(work: UnitOfWork, stop: CancellationToken) {
-    loop {
-        if let Err(error) = prune(&work).await {
-            tracing::debug!(error = error.chain(), "could not delete finished operations; will retry");
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
-            return;
-        }
-    }
+    rounds(EVERY, stop, "could not delete finished operations", || prune(&work)).await;
 }
 
 /// Deletes all old rows, each step in a transaction of its own.

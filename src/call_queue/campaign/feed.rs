@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{CAMPAIGN, CampaignRecord, sql};
 use crate::platform::{
-    auth::{Caller, Principal},
+    auth::Principal,
     error::{Error, Result},
     event::{Event, Interest, Subject, hub::Scope},
     graphql::{audience::Audience, source::ShownFeed},
@@ -21,7 +21,7 @@ use crate::platform::{
 pub struct CampaignFeed {
     /// Who reads: a company's server.
     pub principal: Arc<Principal>,
-    /// The campaign.
+    /// The only campaign that is shown.
     pub id: Uuid,
 }
 
@@ -57,7 +57,7 @@ impl Feed for CampaignFeed {
 /// A company's servers and operators see the same of all campaigns of their company, always.
 impl ShownFeed for CampaignFeed {
     fn audience(&self) -> Audience {
-        Audience::of(Caller::Known(Arc::new(self.principal.of_role_alone())))
+        Audience::of_role(&self.principal)
     }
 
     fn sees_now<'a>(&'a self, _context: &'a Context<'_>, _record: &'a Self::Record) -> BoxFuture<'a, Result<bool>> {

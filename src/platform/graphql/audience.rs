@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::platform::auth::Caller;
+use crate::platform::auth::{Caller, Principal};
 
 /// Whom a stream's messages are executed for.
 #[derive(Debug, Clone)]
@@ -21,6 +21,11 @@ impl Audience {
     /// All callers that `caller` stands for: it has nothing in it that the record's fields do not depend on.
     pub fn of(caller: Caller) -> Self {
         Self { caller, proof: None }
+    }
+
+    /// All callers of the company and the role of `principal`, for records of which such callers see the same.
+    pub fn of_role(principal: &Principal) -> Self {
+        Self::of(Caller::Known(Arc::new(principal.of_role_alone())))
     }
 
     /// All callers without a credential that have proved the same.

@@ -34,6 +34,7 @@ use uuid::Uuid;
 
 use crate::platform::{
     error::{Code, Error, Result},
+    task::rounds,
     unit::{Lines, Unit, UnitOfWork, Verb},
 };
 
@@ -149,15 +150,12 @@ pub(crate) fn mismatch() -> Error {
 
 /// Deletes keys that are older than `retention`, in small steps, until `stop`.
 pub async fn run(work: UnitOfWork, retention: Duration, stop: CancellationToken) {
-    loop {
-        match prune(&work, retention).await {
-            Ok(deleted) => tracing::debug!(deleted, "old idempotency keys"),
-            Err(error) => tracing::debug!(error = error.chain(), "could not delete old idempotency keys; will retry"),
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_none() {
-            return;
-        }
-    }
+    let round = || async {
+        let deleted = prune(&work, retention).await?;
+        tracing::debug!(deleted, "old idempotency keys");
+        Ok(())
+    };
+    rounds(PRUNE_EVERY, stop, "could not delete old idempotency keys", round).await;
 }
 
 struct Prune {

@@ -37,10 +37,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 mod last_look;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
 pub use last_look::LastLook;
+pub use rounds::rounds;
 
 type Run = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
