@@ -38,13 +38,13 @@ pub struct Settings {
     /// Coordination of opposite calls.
     #[command(flatten)]
     pub operation: OperationSettings,
-    /// Phone calls.
+    /// What is kept of phone calls, and how long.
     #[command(flatten)]
     pub call: CallSettings,
     /// Limits, leases and aging of the call queue.
     #[command(flatten)]
     pub call_queue: CallQueueSettings,
-    /// Sessions.
+    /// Thresholds and paces of video sessions.
     #[command(flatten)]
     pub session: SessionSettings,
 }

@@ -42,11 +42,11 @@ use crate::platform::{
 pub struct CallMessage {
     /// First part of the key.
     pub company_id: Uuid,
-    /// The call.
+    /// Our id of the call that it belongs to.
     pub call_id: Uuid,
     /// Its place, from 1 without holes; the version of its event.
     pub number: i32,
-    /// The message.
+    /// Its id, made before it was written, so that a repeat finds it.
     pub id: Uuid,
     /// Who spoke, in the company's words.
     pub role: String,
@@ -80,9 +80,9 @@ pub(super) struct MessageWindow {
 /// A line to write. Its fields are within their bounds.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewCallMessage {
-    /// The call.
+    /// The call, by our id or by the provider's name.
     pub name: CallName,
-    /// Who spoke.
+    /// Who spoke, in the company's words.
     pub role: String,
     /// What was said.
     pub text: String,

@@ -42,7 +42,7 @@ use crate::{
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OperationState {
-    /// It runs.
+    /// It runs, and its lease has not ended.
     Running,
     /// Its owner has completed it.
     Completed,
@@ -68,7 +68,7 @@ impl OperationState {
 pub struct Operation {
     /// Unique in the company.
     pub id: Uuid,
-    /// The call.
+    /// Our id of the call that it belongs to.
     pub call_id: Uuid,
     /// What is done.
     pub kind: OperationKind,
@@ -202,7 +202,7 @@ impl Operations {
 /// A call of `beginCallOperation`. Its fields are within their bounds.
 #[derive(Debug, Clone)]
 pub struct NewOperation {
-    /// The call.
+    /// The call, by our id or by the provider's name.
     pub name: CallName,
     /// What is done.
     pub kind: OperationKind,
@@ -314,7 +314,7 @@ impl Verb for Begin {
 /// A call of `completeCallOperation`.
 #[derive(Debug, Clone)]
 pub struct CompletedOperation {
-    /// The operation.
+    /// The operation, by the id that its begin was given.
     pub id: Uuid,
     /// Its fencing token; `None` for one that is none of ours.
     pub token: Option<i64>,

@@ -86,13 +86,13 @@ pub(crate) const SUBJECTS: &[SubjectType] = &[
 pub struct CallRecord {
     /// First part of the key.
     pub company_id: Uuid,
-    /// The call.
+    /// Our id; a call keeps it for life.
     pub id: Uuid,
     /// The provider's name for it; the first one for ever.
     pub call_control_id: Option<String>,
     /// Whose call it is.
     pub user_id: String,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     pub agent_id: String,
     /// Direct or a campaign's.
     pub call_type: CallType,
@@ -116,7 +116,7 @@ pub struct CallRecord {
     pub end_reason: Option<EndReason>,
     /// The smallest reason that was told.
     pub told_reason: Option<EndReason>,
-    /// Its time.
+    /// When the news happened that gave that reason.
     #[serde(with = "time::serde::rfc3339::option")]
     pub told_at: Option<OffsetDateTime>,
     /// The earliest news of the end without a reason.
@@ -247,7 +247,7 @@ impl Record for CallRecord {
 /// What names a call in a request: exactly one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum CallName {
-    /// Our id.
+    /// Our id, which every call has.
     Id(Uuid),
     /// The provider's name.
     ControlId(String),

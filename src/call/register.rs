@@ -27,7 +27,7 @@ pub struct NewCall {
     pub call_control_id: String,
     /// Whose call it is.
     pub user_id: String,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     pub agent_id: String,
     /// The other side.
     pub phone_number: Option<String>,

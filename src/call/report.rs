@@ -51,9 +51,9 @@ pub enum ReportOutcome {
 /// News of a call. Its fields are within their bounds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The call.
+    /// The call, by our id or by the provider's name.
     pub name: CallName,
-    /// What happened.
+    /// The state that the provider reports.
     pub status: CallStatus,
     /// Why it ended.
     pub end_reason: Option<EndReason>,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::platform::config::duration;
 
-/// Phone calls.
+/// What is kept of phone calls, and how long.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Calls")]
 pub struct CallSettings {

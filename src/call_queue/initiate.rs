@@ -27,7 +27,7 @@ use crate::{
 pub struct NewCall {
     /// Whose slots it takes.
     pub user_id: String,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     pub agent_id: String,
     /// The other side, in E.164.
     pub phone_number: Option<String>,

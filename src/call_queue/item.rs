@@ -59,9 +59,9 @@ pub enum QueueBlock {
 /// An item as it was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueItem {
-    /// The tenant.
+    /// The company that it belongs to, first part of every key.
     pub company_id: Uuid,
-    /// The item.
+    /// Our id; an item keeps it over its tries.
     pub id: Uuid,
     /// Its call, of this attempt.
     pub call_id: Uuid,

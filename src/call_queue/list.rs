@@ -18,7 +18,7 @@ use crate::{
 /// A user in the operators' list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueUser {
-    /// The user.
+    /// Whose calls, by an id of the company's own.
     pub user_id: String,
     /// Limits and counters.
     pub status: Status,
@@ -31,7 +31,7 @@ pub struct QueueUser {
 pub struct UserPlace {
     /// Items that wait.
     pub queued: i32,
-    /// The user.
+    /// Whose calls, by an id of the company's own.
     pub user_id: String,
 }
 

@@ -57,11 +57,11 @@ pub(super) struct Proofs {
     pub(super) pinning: Mutex<()>,
 }
 
-/// One proof.
+/// One way in which a caller without a token proves itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Proof {
     company_id: Uuid,
-    /// The race.
+    /// Key of the race that the proof opens.
     key: Uuid,
     /// The only chat of it that is shown; `None`: the socket is pinned to the race.
     chat_id: Option<Uuid>,

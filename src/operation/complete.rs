@@ -19,7 +19,7 @@ pub struct Completion {
     pub call_type: CallType,
     /// The request that holds it.
     pub request_id: String,
-    /// The chat.
+    /// Whose line: a chat here, or an id from elsewhere.
     pub chat_id: String,
     /// The grant's token; `None` for one that is none of ours.
     pub token: Option<i64>,

@@ -33,7 +33,7 @@ pub struct NewRequest {
     pub call_type: CallType,
     /// The caller's name for it.
     pub request_id: String,
-    /// The chat.
+    /// Whose line: a chat here, or an id from elsewhere.
     pub chat_id: String,
     /// Longest wait, in milliseconds; `None`: as long as the settings allow.
     pub wait_ms: Option<i32>,

@@ -23,9 +23,9 @@ use crate::platform::{
 /// The events of one line.
 #[derive(Debug, Clone)]
 pub struct CoordinationFeed {
-    /// Who reads.
+    /// The caller that reads the stream; its rights decide what is shown.
     pub principal: Arc<Principal>,
-    /// Whose line.
+    /// The line whose holds are shown.
     pub key: LineKey,
 }
 

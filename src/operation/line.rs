@@ -22,7 +22,7 @@ use crate::platform::{
 /// Names a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineKey {
-    /// The tenant.
+    /// The company that it belongs to, first part of every key.
     pub company_id: Uuid,
     /// A chat here or an id from elsewhere; a UUID in lower case.
     pub chat_id: String,

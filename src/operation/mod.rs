@@ -77,7 +77,7 @@ pub struct Operations {
     settings: OperationSettings,
     /// This server, as its waiters name it.
     server_id: Uuid,
-    /// Wakes waiters.
+    /// Wakes waiters, by the event of their own attempt.
     hub: Hub,
     /// Cancelled when the server begins to drain: waiters then leave.
     stopping: CancellationToken,

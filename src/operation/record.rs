@@ -56,7 +56,7 @@ pub struct Parties {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
-    /// The tenant.
+    /// The company that it belongs to, first part of every key.
     pub company_id: Uuid,
     /// The line's chat.
     pub chat_id: String,

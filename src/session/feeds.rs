@@ -29,7 +29,7 @@ const SESSIONS_IN_SNAPSHOT: usize = 1_000;
 /// The stream `sessionChanged`: open sessions. One that ends is a DELETE.
 #[derive(Debug, Clone)]
 pub(super) struct SessionFeed {
-    /// Who reads.
+    /// The caller that reads the stream; its rights decide what is shown.
     pub(super) principal: Arc<Principal>,
     /// `None`: every session of the company.
     pub(super) session_id: Option<String>,
@@ -113,7 +113,7 @@ impl Feed for SessionFeed {
 /// The stream `healthAlerts`: alerts that hold. One that clears is a DELETE.
 #[derive(Debug, Clone)]
 pub(super) struct AlertFeed {
-    /// Who reads.
+    /// The caller that reads the stream; its rights decide what is shown.
     pub(super) principal: Arc<Principal>,
     /// `None`: of every session of the company.
     pub(super) session_id: Option<String>,
@@ -203,7 +203,7 @@ impl Feed for QualityFeed {
 /// The stream `sessionProviderChanged` of a company.
 #[derive(Debug, Clone)]
 pub(super) struct ProviderFeed {
-    /// Who reads.
+    /// The caller that reads the stream; its rights decide what is shown.
     pub(super) principal: Arc<Principal>,
 }
 

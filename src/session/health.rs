@@ -31,7 +31,7 @@ pub struct Reported {
 pub struct Stale {
     /// True if anybody is.
     pub stale_users_detected: bool,
-    /// Who is.
+    /// The participants that are silent.
     pub stale_user_ids: Vec<String>,
     /// Two or more, and at least half.
     pub recovery_needed: bool,

@@ -11,7 +11,7 @@ use super::rules::{AlertSeverity, AlertType, ConnectionState, ProviderState};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRecord {
-    /// The tenant.
+    /// The company that it belongs to, first part of every key.
     pub company_id: Uuid,
     /// Chosen by the clients.
     pub session_id: String,
@@ -81,7 +81,7 @@ pub struct UserRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderRecord {
-    /// The tenant.
+    /// The company that it belongs to, first part of every key.
     pub company_id: Uuid,
     /// As clients name it.
     pub name: String,
@@ -99,20 +99,20 @@ pub struct ProviderRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertRecord {
-    /// The tenant.
+    /// The company that it belongs to, first part of every key.
     pub company_id: Uuid,
     /// The session's id, a colon, the type.
     pub id: String,
-    /// Where.
+    /// The session, by the id that its clients chose.
     pub session_id: String,
-    /// What.
+    /// Which condition it warns of.
     #[serde(rename = "type")]
     pub alert_type: AlertType,
     /// How much of the session it concerns.
     pub severity: AlertSeverity,
     /// Whom it concerns.
     pub user_ids: Vec<String>,
-    /// For people.
+    /// The same in words, for people to read.
     pub message: String,
     /// Raised at each change.
     pub version: i32,

@@ -17,9 +17,9 @@ use crate::platform::{auth::Principal, error::Result, unit::Lines};
 /// A report that a provider fails.
 #[derive(Debug, Clone)]
 pub struct Recovery {
-    /// Where.
+    /// The session, by the id that its clients chose.
     pub session_id: String,
-    /// What fails.
+    /// The provider that fails.
     pub failed_provider: String,
     /// Who reports it.
     pub initiated_by: String,
@@ -36,15 +36,15 @@ pub struct Recovery {
 pub struct Recovered {
     /// What became of it.
     pub outcome: RecoveryOutcome,
-    /// As reported.
+    /// The provider that the report says has failed.
     pub failed_provider: String,
     /// Everybody's provider now.
     pub new_provider: Option<String>,
-    /// Everybody's room.
+    /// The room in which all participants meet.
     pub room_id: Option<String>,
     /// Who was connected when the provider was left.
     pub affected_users: Vec<String>,
-    /// As reported.
+    /// The participant that reported it.
     pub initiated_by: String,
     /// Why the provider was left, or was not.
     pub recovery_reason: String,

@@ -47,7 +47,7 @@ pub enum HealthStatus {
     Reconnecting,
     /// Silent for too long, or gone.
     Disconnected,
-    /// Cannot connect.
+    /// It could not connect, or not again.
     Failed,
 }
 
@@ -83,7 +83,7 @@ pub enum Quality {
     Fair,
     /// Latency over 400 ms or loss over 8 %.
     Poor,
-    /// Not sent.
+    /// The participant sends no such medium.
     Off,
 }
 
@@ -174,7 +174,7 @@ pub enum AlertType {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AlertSeverity {
-    /// Worth knowing.
+    /// Worth knowing; nobody has to act.
     Info,
     /// Less than half of those present.
     Warning,

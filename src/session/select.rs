@@ -15,11 +15,11 @@ use crate::platform::{auth::Principal, error::Result, unit::Lines};
 /// A session's provider.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Choice {
-    /// Everybody's provider.
+    /// The provider that all participants use.
     pub provider: String,
-    /// Everybody's room.
+    /// The room in which all participants meet.
     pub room_id: String,
-    /// Who chose.
+    /// The participant whose request chose it.
     pub selected_by: String,
     /// True for the one call that chose.
     pub is_new_selection: bool,

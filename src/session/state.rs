@@ -22,9 +22,9 @@ use crate::platform::{
 /// A participant's state.
 #[derive(Debug, Clone)]
 pub struct UserState {
-    /// Where.
+    /// The session, by the id that its clients chose.
     pub session_id: String,
-    /// Who.
+    /// The participant, by the id that its clients chose.
     pub user_id: String,
     /// As shown to the others; absent: keeps.
     pub user_name: Option<String>,
@@ -36,9 +36,9 @@ pub struct UserState {
     pub device_info: Option<Value>,
     /// The epoch that the report is about, if the caller knows it.
     pub epoch: Option<i32>,
-    /// Absent: keeps.
+    /// Absent: stays as it was.
     pub is_audio_muted: Option<bool>,
-    /// Absent: keeps.
+    /// Absent: stays as it was.
     pub is_video_off: Option<bool>,
 }
 

@@ -57,7 +57,7 @@ pub struct RegisterCallInput {
     call_control_id: String,
     /// Whose call it is.
     user_id: ID,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     agent_id: ID,
     /// The number of the other side.
     phone_number: Option<String>,
@@ -81,7 +81,7 @@ pub struct UpdateCallStatusInput {
     call_id: Option<Uuid>,
     /// The provider's name for the call, unless its id is given.
     call_control_id: Option<String>,
-    /// What happened.
+    /// The state that the provider reports.
     status: CallStatus,
     /// Why it ended; only with ENDED.
     end_reason: Option<EndReason>,
@@ -174,9 +174,9 @@ pub struct BeginCallOperationPayload {
 /// Says that an operation is done.
 #[derive(Debug, InputObject)]
 pub struct CompleteCallOperationInput {
-    /// The operation.
+    /// The operation, by the id that its begin was given.
     operation_id: Uuid,
-    /// Its token.
+    /// The fencing token that its begin was given.
     fencing_token: String,
     /// False if what was to be done has failed; default true.
     succeeded: Option<bool>,

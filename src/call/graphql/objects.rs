@@ -49,7 +49,7 @@ impl From<Arc<CallRecord>> for Call {
 /// One phone call.
 #[Object]
 impl Call {
-    /// The call.
+    /// Our id; a call keeps it for life.
     async fn id(&self) -> Uuid {
         self.0.id
     }
@@ -64,7 +64,7 @@ impl Call {
         self.0.user_id.as_str().into()
     }
 
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     async fn agent_id(&self) -> ID {
         self.0.agent_id.as_str().into()
     }
@@ -211,9 +211,9 @@ impl Call {
 /// Something that is done on a call.
 #[derive(Debug, SimpleObject)]
 pub struct CallOperation {
-    /// Unique.
+    /// The operation's id; an id is never given twice.
     id: Uuid,
-    /// The call.
+    /// Our id of the call that it belongs to.
     call_id: Uuid,
     /// What is done.
     kind: OperationKind,
@@ -237,9 +237,9 @@ impl CallOperation {
 /// A line of a transcript.
 #[derive(Debug, SimpleObject)]
 pub struct CallMessage {
-    /// The message.
+    /// Its id, made before it was written, so that a repeat finds it.
     id: Uuid,
-    /// The call.
+    /// Our id of the call that it belongs to.
     call_id: Uuid,
     /// Who spoke, in the company's words.
     role: String,

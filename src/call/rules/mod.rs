@@ -29,9 +29,9 @@ use super::record::CallRecord;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CallType {
-    /// A user.
+    /// A user asked for it; goes before campaigns.
     Direct,
-    /// A campaign.
+    /// A campaign's contact; goes behind direct calls.
     Campaign,
 }
 
@@ -46,7 +46,7 @@ pub enum CallStatus {
     Queued,
     /// It has a slot and is to be dialled.
     Reserved,
-    /// It rings.
+    /// It rings at the other side, or was begun there.
     Ringing,
     /// It was answered.
     InProgress,
@@ -87,11 +87,11 @@ pub enum EndReason {
     Completed,
     /// The line was busy.
     Busy,
-    /// Nobody answered.
+    /// It rang and nobody answered.
     NoAnswer,
     /// It was answered, and nobody spoke.
     NoResponse,
-    /// It failed.
+    /// It could not be set up, or broke off.
     Failed,
     /// The other side or the provider refused it.
     Rejected,

@@ -20,9 +20,9 @@ use crate::{
 pub struct NewCampaign {
     /// Whose slots its calls take.
     pub user_id: String,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     pub agent_id: String,
-    /// For people.
+    /// A name for people to read.
     pub name: String,
     /// How far it is: not COMPLETED, not CANCELED.
     pub status: CampaignStatus,
@@ -30,7 +30,7 @@ pub struct NewCampaign {
     pub first_call_time: String,
     /// When its window closes.
     pub last_call_time: String,
-    /// IANA name.
+    /// The window's time zone, by its name in the IANA database, such as `Europe/Berlin`.
     pub time_zone: String,
     /// New tries of a contact.
     pub max_retries: i32,

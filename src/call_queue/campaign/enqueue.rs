@@ -27,7 +27,7 @@ pub struct NewContact {
     pub contact_id: String,
     /// Its number, in E.164.
     pub phone_number: String,
-    /// Its name.
+    /// The contact's name, for whoever speaks.
     pub contact_name: Option<String>,
     /// Carried, not interpreted.
     pub user_data: Option<Value>,
@@ -36,7 +36,7 @@ pub struct NewContact {
 /// A contact that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContactFailure {
-    /// The contact.
+    /// The contact, by an id of the company's own.
     pub contact_id: String,
     /// Why, for programs.
     pub code: &'static str,

@@ -69,13 +69,13 @@ impl CampaignStatus {
 pub struct CampaignRecord {
     /// First part of the key.
     pub company_id: Uuid,
-    /// The campaign.
+    /// Our id of the campaign.
     pub id: Uuid,
     /// Whose slots its calls take.
     pub user_id: String,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     pub agent_id: String,
-    /// For people.
+    /// A name for people to read.
     pub name: String,
     /// How far it is.
     pub status: CampaignStatus,
@@ -83,7 +83,7 @@ pub struct CampaignRecord {
     pub first_call_time: String,
     /// When its window closes, HH:MM.
     pub last_call_time: String,
-    /// IANA name.
+    /// The window's time zone, by its name in the IANA database, such as `Europe/Berlin`.
     pub time_zone: String,
     /// New tries of a contact.
     pub max_retries: i32,

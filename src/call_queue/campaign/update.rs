@@ -17,7 +17,7 @@ use crate::{
 /// What is changed; absent keeps. Its fields are within their bounds.
 #[derive(Debug, Clone, Default)]
 pub struct CampaignPatch {
-    /// For people.
+    /// A name for people to read.
     pub name: Option<String>,
     /// Who speaks in calls of contacts that are added from now on.
     pub agent_id: Option<String>,
@@ -27,7 +27,7 @@ pub struct CampaignPatch {
     pub first_call_time: Option<String>,
     /// When its window closes.
     pub last_call_time: Option<String>,
-    /// IANA name.
+    /// The window's time zone, by its name in the IANA database, such as `Europe/Berlin`.
     pub time_zone: Option<String>,
     /// New tries of a contact.
     pub max_retries: Option<i32>,

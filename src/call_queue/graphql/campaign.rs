@@ -34,13 +34,13 @@ const MOST_CONTACTS: usize = 10_000;
 /// A list of contacts to be called within a daily window.
 #[derive(SimpleObject)]
 pub struct Campaign {
-    /// The campaign.
+    /// Our id of the campaign.
     id: Uuid,
     /// Whose slots its calls take.
     user_id: ID,
-    /// Who speaks.
+    /// Who speaks on the company's side, by an id of its own.
     agent_id: ID,
-    /// For people.
+    /// A name for people to read.
     name: String,
     /// How far it is.
     status: CampaignStatus,
@@ -136,14 +136,14 @@ pub struct CampaignInput {
 /// A campaign to create.
 #[derive(Debug, InputObject)]
 pub struct CreateCampaignInput {
-    /// The campaign.
+    /// What the new campaign shall be.
     campaign: CampaignInput,
 }
 
 /// The result of `createCampaign`.
 #[derive(SimpleObject)]
 pub struct CreateCampaignPayload {
-    /// The campaign.
+    /// The campaign as it is after the request.
     campaign: Campaign,
 }
 
@@ -151,7 +151,7 @@ pub struct CreateCampaignPayload {
 #[derive(Debug, InputObject)]
 #[graphql(name = "CampaignPatch")]
 pub struct CampaignPatchInput {
-    /// For people.
+    /// A name for people to read.
     name: Option<String>,
     /// Who speaks in calls of contacts that are added from now on.
     agent_id: Option<ID>,
@@ -176,7 +176,7 @@ pub struct CampaignPatchInput {
 /// A campaign to change.
 #[derive(Debug, InputObject)]
 pub struct UpdateCampaignInput {
-    /// The campaign.
+    /// Our id of the campaign.
     id: Uuid,
     /// What is changed.
     patch: CampaignPatchInput,
@@ -196,7 +196,7 @@ pub struct CampaignContactInput {
     contact_id: ID,
     /// Its number, with its country.
     phone_number: String,
-    /// Its name.
+    /// The contact's name, for whoever speaks.
     contact_name: Option<String>,
     /// Carried, not interpreted; at most 16 KiB.
     user_data: Option<Json>,
@@ -205,7 +205,7 @@ pub struct CampaignContactInput {
 /// Contacts to add to a campaign.
 #[derive(Debug, InputObject)]
 pub struct EnqueueCampaignCallsInput {
-    /// The campaign.
+    /// The campaign whose line the contacts enter.
     campaign_id: Uuid,
     /// 1 to 10,000 contacts.
     contacts: Vec<CampaignContactInput>,
@@ -214,7 +214,7 @@ pub struct EnqueueCampaignCallsInput {
 /// A contact that was not taken.
 #[derive(Debug, SimpleObject)]
 pub struct ContactFailure {
-    /// The contact.
+    /// The contact, by an id of the company's own.
     contact_id: ID,
     /// Why, for programs.
     code: String,

@@ -55,7 +55,7 @@ pub struct InitiateCallPayload {
     admission: CallAdmission,
     /// Why it waits; null if it does not.
     reason: Option<String>,
-    /// The call.
+    /// The call as it is after the request.
     call: Call,
     /// Its item, with its place; null if it does not wait.
     queue_item: Option<CallQueueItem>,
@@ -66,7 +66,7 @@ pub struct InitiateCallPayload {
 /// Names an item to cancel.
 #[derive(Debug, InputObject)]
 pub struct CancelQueuedCallInput {
-    /// The item.
+    /// The item to take out of the line.
     queue_item_id: Uuid,
 }
 
@@ -100,7 +100,7 @@ pub struct RenewCallsPayload {
 /// Limits to set. What is absent stays as it is.
 #[derive(Debug, InputObject)]
 pub struct SetCallConcurrencyInput {
-    /// Whose limit.
+    /// The user whose limit is set; absent: the company's.
     user_id: Option<ID>,
     /// Calls at once of the user, 1 to 100; with `userId`.
     limit: Option<i32>,
@@ -118,7 +118,7 @@ pub struct SetCallConcurrencyPayload {
 /// Names lines to cancel.
 #[derive(Debug, InputObject)]
 pub struct CancelQueuedCallsInput {
-    /// Whose lines.
+    /// The user whose waiting calls are canceled.
     user_id: ID,
     /// Only of this type.
     call_type: Option<CallType>,

@@ -45,7 +45,7 @@ fn seconds(value: f64) -> i32 {
 /// A call that waits for a slot, or has waited.
 #[Object]
 impl CallQueueItem {
-    /// The item.
+    /// Our id; an item keeps it over its tries.
     async fn id(&self) -> Uuid {
         self.0.id
     }
@@ -164,7 +164,7 @@ pub struct CallQueueStatus {
 /// What of a user waits and what has slots.
 #[Object]
 impl CallQueueStatus {
-    /// The user.
+    /// The same as the user's id: each user has one.
     async fn id(&self) -> ID {
         self.user_id.as_str().into()
     }
@@ -175,7 +175,7 @@ impl CallQueueStatus {
         CallTypeStatus { queued: queued_direct, processing: active_direct, next: next_direct }
     }
 
-    /// Campaigns' calls.
+    /// How many of the campaigns' calls wait and run.
     async fn campaign_calls(&self) -> CallTypeStatus {
         let Status { queued_campaign, active_campaign, next_campaign, .. } = self.status;
         CallTypeStatus { queued: queued_campaign, processing: active_campaign, next: next_campaign }
@@ -216,7 +216,7 @@ impl CallTypeStatus {
         self.processing
     }
 
-    /// Both together.
+    /// Waiting and running calls together.
     async fn total(&self) -> i32 {
         self.queued + self.processing
     }
@@ -233,9 +233,9 @@ impl CallTypeStatus {
 /// A user with what waits and what is active.
 #[derive(SimpleObject)]
 pub struct CallQueueUser {
-    /// The user.
+    /// The same as the user's id: each user has one.
     id: ID,
-    /// The user.
+    /// Whose calls, by an id of the company's own.
     user_id: ID,
     /// What waits and what has slots.
     status: CallQueueStatus,
@@ -261,9 +261,9 @@ impl From<QueueUser> for CallQueueUser {
 /// Limits of a user and of the company, and what they count.
 #[derive(Debug, SimpleObject)]
 pub struct CallConcurrency {
-    /// The user.
+    /// The same as the user's id: each user has one.
     id: ID,
-    /// The user.
+    /// Whose calls, by an id of the company's own.
     user_id: ID,
     /// Calls at once of the user.
     limit: i32,

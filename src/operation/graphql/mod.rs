@@ -45,9 +45,9 @@ pub struct CoordinateChatCallInput {
 pub struct ChatCallGrant {
     /// The request's type.
     call_type: CallType,
-    /// The request.
+    /// The caller's name for the request.
     request_id: String,
-    /// The chat.
+    /// Whose line: a chat here, or an id from elsewhere.
     chat_id: ID,
     /// Grows with each grant of this chat: 20 digits, so that the order of texts is the order of numbers.
     fencing_token: String,
@@ -127,7 +127,7 @@ pub struct CoordinationEvent {
     event: Option<String>,
     /// The call that is held.
     request_id: Option<String>,
-    /// The chat.
+    /// Whose line: a chat here, or an id from elsewhere.
     chat_id: ID,
     /// What the call waits for, or after what it proceeds.
     hold_reason: Option<String>,

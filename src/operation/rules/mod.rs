@@ -93,7 +93,7 @@ pub struct Waiter {
     pub request_id: String,
     /// What it wants to do.
     pub call_type: CallType,
-    /// Its number.
+    /// Its number in the line; smaller ones go first.
     pub place: i64,
     /// The call that waits.
     pub attempt: Uuid,
@@ -141,13 +141,13 @@ pub struct Request {
 /// What is known of the arriving request, other than that it holds the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing.
+    /// Nothing: the request was never seen, or is forgotten.
     New,
-    /// It waits.
+    /// It waits in the line for its turn.
     Waiting {
-        /// Its type.
+        /// Which of the two opposite calls it is.
         call_type: CallType,
-        /// Its number.
+        /// Its number in the line; smaller ones go first.
         place: i64,
         /// The call that waits.
         attempt: Uuid,
@@ -161,7 +161,7 @@ pub enum Known {
 pub struct Grant {
     /// The request's type.
     pub call_type: CallType,
-    /// The request.
+    /// The caller's name for the request.
     pub request_id: String,
     /// To be shown when it completes.
     pub token: i64,
@@ -176,7 +176,7 @@ pub struct Grant {
 pub enum Arrival {
     /// It holds the line.
     Granted(Grant),
-    /// It waits.
+    /// It waits in the line for its turn.
     Waiting,
 }
 
@@ -185,7 +185,7 @@ pub enum Arrival {
 pub enum Settled {
     /// It was granted the line.
     Granted(Grant),
-    /// It waits.
+    /// It waits in the line for its turn.
     Waiting,
     /// A later call of the same request took its place over.
     TakenOver,
@@ -218,11 +218,11 @@ pub enum Phase {
 /// An event of a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldEvent {
-    /// What happened.
+    /// Whether the hold began or how it ended.
     pub phase: Phase,
     /// The waiter, as it was.
     pub waiter: Waiter,
-    /// In words.
+    /// What it waits for or proceeds after, in the contract's words.
     pub reason: String,
     /// How long it has waited.
     pub elapsed_ms: i32,
@@ -241,9 +241,9 @@ impl HoldEvent {
 pub struct Finished {
     /// Role and `sub` of the caller.
     pub principal: String,
-    /// The request.
+    /// The caller's name for the request.
     pub request_id: String,
-    /// Its type.
+    /// Which of the two opposite calls it is.
     pub call_type: CallType,
     /// Remembered until then.
     pub forget_at: OffsetDateTime,

@@ -16,7 +16,7 @@ use crate::platform::error::{Error, Result};
 /// A live holder of a chat's line, as `startChat` and `endChat` see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderRow {
-    /// The chat.
+    /// Whose line: a chat here, or an id from elsewhere.
     pub chat_id: String,
     /// What the holder does.
     pub call_type: CallType,

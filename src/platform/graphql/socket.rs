@@ -23,7 +23,7 @@ pub struct SocketSession {
 /// The operation that a request is, on its socket.
 #[derive(Debug, Clone)]
 pub struct SocketOperation {
-    /// The socket.
+    /// What is remembered for as long as the socket is open.
     pub session: Arc<SocketSession>,
     /// The id that the client has given to the operation.
     pub id: Arc<str>,

@@ -24,7 +24,7 @@ use crate::platform::{
 
 /// A request whose caller is known.
 pub(crate) struct RestRequest {
-    /// Who calls.
+    /// The caller, whose credential is valid.
     pub(crate) principal: Arc<Principal>,
     /// The header `Idempotency-Key`.
     pub(crate) idempotency_key: Option<String>,

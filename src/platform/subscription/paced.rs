@@ -59,7 +59,7 @@ enum Step<R> {
     Next(Option<Result<Change<R>>>),
 }
 
-/// `changes`, paced.
+/// Sends `changes` no faster than `pace` allows; what it holds back it merges.
 pub fn paced<R: Clone + Send + Sync + 'static>(
     pace: &'static dyn Pace<R>,
     changes: impl Stream<Item = Result<Change<R>>> + Send,

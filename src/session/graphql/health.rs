@@ -34,7 +34,7 @@ pub struct QualityMetricsInput {
     packet_loss: Option<f64>,
     /// In milliseconds; 0 to 600,000.
     jitter: Option<i32>,
-    /// In kbit/s.
+    /// Measured bandwidth, in kbit/s.
     bandwidth: Option<i32>,
     /// Carried, not interpreted; at most 200 characters.
     device_type: Option<String>,
@@ -68,7 +68,7 @@ impl QualityMetricsInput {
 /// The input of `updateSessionHealth`.
 #[derive(Debug, InputObject)]
 pub struct UpdateSessionHealthInput {
-    /// The session.
+    /// The session, by the id that its clients chose.
     session_id: ID,
     /// Whose health it is.
     user_id: ID,
@@ -92,7 +92,7 @@ pub struct UpdateSessionHealthPayload {
 /// The input of `heartbeatPing`.
 #[derive(Debug, InputObject)]
 pub struct HeartbeatPingInput {
-    /// The session.
+    /// The session, by the id that its clients chose.
     session_id: ID,
     /// Who is there.
     user_id: ID,
@@ -148,7 +148,7 @@ impl HealthMutation {
 /// The health of a session's participants.
 #[derive(Debug, SimpleObject)]
 pub struct SessionHealthOverview {
-    /// The session.
+    /// The session, by the id that its clients chose.
     session_id: ID,
     /// By user id; at most 1,000.
     #[graphql(directive = directives::list_size::apply(MOST_USERS))]
@@ -176,7 +176,7 @@ impl SessionHealthOverview {
 pub struct UserHealth {
     /// The same as `userId`.
     id: ID,
-    /// The participant.
+    /// The participant, by the id that its clients chose.
     user_id: ID,
     /// As reported; DISCONNECTED when it is silent or has left.
     connection_status: HealthStatus,
@@ -202,9 +202,9 @@ pub struct UserHealth {
     connected_at: Option<Datetime>,
     /// When it was found silent, or left.
     disconnected_at: Option<Datetime>,
-    /// As reported.
+    /// As the participant's device reported it; null: not reported.
     device_type: Option<String>,
-    /// As reported.
+    /// As the participant's device reported it; null: not reported.
     network_type: Option<String>,
 }
 
@@ -292,7 +292,7 @@ impl SessionHealthAlert {
         ID(self.0.id.clone())
     }
 
-    /// The session.
+    /// The session, by the id that its clients chose.
     async fn session_id(&self) -> ID {
         ID(self.0.session_id.clone())
     }

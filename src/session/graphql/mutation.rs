@@ -22,7 +22,7 @@ use crate::{
 pub struct SelectSessionProviderInput {
     /// The session; made by its first use.
     session_id: ID,
-    /// Who asks.
+    /// The participant that asks.
     user_id: ID,
     /// The provider to use if nobody has chosen yet.
     provider: String,
@@ -33,11 +33,11 @@ pub struct SelectSessionProviderInput {
 /// The result of `selectSessionProvider`.
 #[derive(Debug, SimpleObject)]
 pub struct SelectSessionProviderPayload {
-    /// Everybody's provider.
+    /// The provider that all participants use.
     provider: String,
-    /// Everybody's room.
+    /// The room in which all participants meet.
     room_id: String,
-    /// Who chose.
+    /// The participant whose request chose it.
     selected_by: ID,
     /// True for the one call that chose.
     is_new_selection: bool,
@@ -52,7 +52,7 @@ pub struct SelectSessionProviderPayload {
 /// The input of `coordinateProviderRecovery`.
 #[derive(Debug, InputObject)]
 pub struct CoordinateProviderRecoveryInput {
-    /// The session.
+    /// The session, by the id that its clients chose.
     session_id: ID,
     /// The provider that fails.
     failed_provider: String,
@@ -71,16 +71,16 @@ pub struct CoordinateProviderRecoveryInput {
 pub struct CoordinateProviderRecoveryPayload {
     /// What became of the report.
     outcome: RecoveryOutcome,
-    /// As reported.
+    /// The provider that the report says has failed.
     failed_provider: String,
     /// Everybody's provider now.
     new_provider: Option<String>,
-    /// Everybody's room.
+    /// The room in which all participants meet.
     room_id: Option<String>,
     /// Who was connected when the provider was left.
     #[graphql(directive = directives::list_size::apply(MOST_USERS))]
     affected_users: Vec<ID>,
-    /// As reported.
+    /// The participant that reported it.
     initiated_by: ID,
     /// Why the provider was left, or was not.
     recovery_reason: String,
@@ -103,9 +103,9 @@ pub struct UpdateUserSessionStateInput {
     connection_state: ConnectionState,
     /// The provider that the participant is on, or `none`.
     current_provider: String,
-    /// Absent: keeps.
+    /// Absent: stays as it was.
     is_audio_muted: Option<bool>,
-    /// Absent: keeps.
+    /// Absent: stays as it was.
     is_video_off: Option<bool>,
     /// An object of at most 8 KiB; absent: keeps.
     device_info: Option<Json>,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::platform::error::Result;
 
-/// Calls `select_session_provider`.
+/// Calls `select_session_provider`, which decides; a refusal is in its result.
 pub(super) async fn select_session_provider(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -35,7 +35,7 @@ pub(super) async fn select_session_provider(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `coordinate_provider_recovery`.
+/// Calls `coordinate_provider_recovery`, which decides; a refusal is in its result.
 pub(super) async fn coordinate_provider_recovery(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -55,7 +55,7 @@ pub(super) async fn coordinate_provider_recovery(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `update_user_session_state`.
+/// Calls `update_user_session_state`, which decides; a refusal is in its result.
 pub(super) async fn update_user_session_state(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -78,7 +78,7 @@ pub(super) async fn update_user_session_state(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `update_session_health`.
+/// Calls `update_session_health`, which decides; a refusal is in its result.
 pub(super) async fn update_session_health(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -101,7 +101,7 @@ pub(super) async fn update_session_health(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `heartbeat_ping`.
+/// Calls `heartbeat_ping`, which decides; a refusal is in its result.
 pub(super) async fn heartbeat_ping(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -127,7 +127,7 @@ pub(super) async fn heartbeat_pings(
     Ok(heard.into_iter().map(|row| row.is_heard.then_some(row.ping_time)).collect())
 }
 
-/// Calls `get_session_health_overview`.
+/// Calls `get_session_health_overview`, which decides; a refusal is in its result.
 pub(super) async fn health_overview(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -138,7 +138,7 @@ pub(super) async fn health_overview(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `detect_stale_connections`.
+/// Calls `detect_stale_connections`, which decides; a refusal is in its result.
 pub(super) async fn stale_connections(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -149,7 +149,7 @@ pub(super) async fn stale_connections(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `recommend_quality_recovery`.
+/// Calls `recommend_quality_recovery`, which decides; a refusal is in its result.
 pub(super) async fn quality_recovery(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -160,7 +160,7 @@ pub(super) async fn quality_recovery(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// Calls `set_session_providers`.
+/// Calls `set_session_providers`, which decides; a refusal is in its result.
 pub(super) async fn set_session_providers(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -173,7 +173,7 @@ pub(super) async fn set_session_providers(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// One session.
+/// The session of this id, as it is now; takes no lock.
 pub(super) async fn find_session(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -231,7 +231,7 @@ pub(super) async fn list_sessions(
     Ok(rows.into_iter().map(SessionRecord::from).collect())
 }
 
-/// One participant.
+/// The participant of this id in a session, as it is now; takes no lock.
 pub(super) async fn find_user(
     connection: &mut PgConnection,
     company_id: Uuid,
