@@ -1,7 +1,9 @@
 //! How every verb on a call runs: lock, read, decide, write.
 //!
-//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the verb may park news under it or gives it; then the call. The record is
-//! read in a statement after the lock.
+//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the
+//! verb may park news under it or gives it; then the call. The record is read in a statement after the lock.
+//!
+//! A call that waits in the queue, or ended there, has no row: it is read from its item.
 
 use std::collections::HashSet;
 
@@ -20,6 +22,14 @@ use crate::{
         unit::Unit,
     },
 };
+
+/// What a verb finds under a call's name.
+pub(crate) enum Found {
+    /// The call, locked.
+    Locked(Box<LockedCall>),
+    /// A call that ended in the queue: it was never dispatched, has no row, and nothing will change it.
+    Ended(Box<CallRecord>),
+}
 
 /// A locked call while one verb decides.
 pub(crate) struct LockedCall {
@@ -43,22 +53,50 @@ impl LockedCall {
         Self::lock_id(unit, company_id, id).await
     }
 
-    /// Locks and reads a call by its id.
+    /// Locks and reads a call, for a verb to which a call that ended in the queue is one more call that is over.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `CONFLICT` for a call that is queued.
+    pub(crate) async fn find(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Found> {
+        let id = match name {
+            CallName::Id(id) => *id,
+            CallName::ControlId(name) => {
+                let id = sql::find_name(unit.connection(), company_id, name).await?;
+                id.ok_or_else(|| Error::not_found("call"))?
+            }
+        };
+        Self::find_id(unit, company_id, id).await?.ok_or_else(|| Error::not_found("call"))
+    }
+
+    /// Locks and reads a call by its id; `None` if there is none.
+    ///
+    /// # Errors
+    /// `CONFLICT` for a call that has no row, because it is queued or ended in the queue.
     pub(crate) async fn lock_id(unit: &mut Unit<'_>, company_id: Uuid, id: Uuid) -> Result<Option<Self>> {
+        match Self::find_id(unit, company_id, id).await? {
+            None => Ok(None),
+            Some(Found::Locked(locked)) => Ok(Some(*locked)),
+            Some(Found::Ended(_)) => Err(Error::conflict("the call ended in the queue and was never dialled")),
+        }
+    }
+
+    /// As [`Self::find`], by the call's id; `None` if there is none.
+    pub(crate) async fn find_id(unit: &mut Unit<'_>, company_id: Uuid, id: Uuid) -> Result<Option<Found>> {
         if !sql::lock_call(unit.connection(), company_id, id).await? {
-            let waiting = call_queue::calls_of_items(unit.connection(), company_id, &[id]).await?.pop();
-            return match waiting {
-                None => Ok(None),
+            match call_queue::calls_of_items(unit.connection(), company_id, &[id]).await?.pop() {
                 Some(call) if call.status == CallStatus::Queued => {
-                    Err(Error::conflict("the call is queued and was not dialled"))
+                    return Err(Error::conflict("the call is queued and was not dialled"));
                 }
-                Some(_) => Err(Error::conflict("the call was canceled before it was dialled")),
-            };
+                Some(call) => return Ok(Some(Found::Ended(Box::new(call)))),
+                // It may have been dispatched between the two statements: then it has a row now.
+                None if !sql::lock_call(unit.connection(), company_id, id).await? => return Ok(None),
+                None => {}
+            }
         }
         let now = sql::now(unit.connection()).await?;
         let call = sql::find_calls(unit.connection(), company_id, &[id]).await?.pop();
         let call = call.ok_or_else(|| Error::internal("a locked call is gone"))?;
-        Ok(Some(Self { now, before: call.clone(), call }))
+        Ok(Some(Found::Locked(Box::new(Self { now, before: call.clone(), call }))))
     }
 
     /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well. Never waits.

@@ -41,6 +41,7 @@
 //! | `status`, `item`, `list`, `live` | queries, streams |
 //! | `wait` | estimates of waiting times, as pure functions |
 //! | `campaign` | campaigns: windows, contacts |
+//! | `sample` | once a minute what waits and runs; violations of priority; gauges |
 //! | `timers`, `sweep` | what follows from time |
 //! | `rest` | the façade for older clients |
 
@@ -57,6 +58,7 @@ pub mod number;
 mod renew;
 pub mod rest;
 pub mod rights;
+mod sample;
 mod settings;
 pub(crate) mod slots;
 mod sql;
@@ -76,11 +78,13 @@ pub use cancel::CancelOutcome;
 pub use cancel_all::{CanceledCount, CanceledLines};
 pub use initiate::{Initiated, NewCall};
 pub use item::{QueueBlock, QueueItem, QueueStatus};
+pub use limits::{CALL_LIMITS, LimitsRecord};
 pub use list::{QueueUser, UserPlace};
 pub use live::QueueHead;
 pub use renew::Renewed;
+pub use sample::{Sample, sample};
 pub use settings::CallQueueSettings;
-pub(crate) use sql::calls_of_items;
+pub(crate) use sql::{calls_of_items, undispatched_calls};
 pub use status::Status;
 pub(crate) use sweep::tasks;
 
@@ -94,14 +98,21 @@ pub struct CallQueue {
     initiating: Batches<initiate::Initiate>,
     loaders: item::Loaders,
     live_items: live::LiveItems,
+    watched: live::Watched,
     live_queues: live::LiveQueues,
 }
 
 impl CallQueue {
     /// The concept on this database.
     pub fn new(work: UnitOfWork) -> Self {
-        let (live_items, live_queues) = (live::LiveItems::default(), live::LiveQueues::default());
-        Self { initiating: Batches::new(&work), loaders: item::Loaders::new(&work), live_items, live_queues, work }
+        Self {
+            initiating: Batches::new(&work),
+            loaders: item::Loaders::new(&work),
+            live_items: live::LiveItems::default(),
+            watched: live::Watched::default(),
+            live_queues: live::LiveQueues::default(),
+            work,
+        }
     }
 }
 
@@ -109,7 +120,7 @@ impl CallQueue {
 pub fn concept() -> Concept {
     Concept {
         name: "call_queue",
-        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, campaign::record::SUBJECT],
+        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, limits::SUBJECT, campaign::record::SUBJECT],
         timers: timers::handlers().into_iter().chain(campaign::handlers()).collect(),
         timers_for_people: &[],
         fields: rights::FIELDS,

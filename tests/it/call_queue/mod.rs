@@ -6,7 +6,10 @@ mod leases;
 mod limits;
 mod races;
 mod rest;
+mod samples;
+mod sql;
 mod streams;
+mod undispatched;
 
 use serde_json::{Value, json};
 
