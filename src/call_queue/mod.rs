@@ -32,6 +32,8 @@
 //! - No dialer is there: reserved calls end as `LEASE_EXPIRED`, and their items are tried again a minute later, without
 //!   counting as tries.
 //! - A dispatch stops at 500 calls and notes that it is behind: a timer that is due at once goes on.
+//! - Two servers have different settings: those of the one that started last hold. The users of every company are settled
+//!   for them in steps; a step that a crash left out is made by the next sweep.
 //! - Something is left all the same: a sweep dispatches once a minute.
 //!
 //! | file | what |

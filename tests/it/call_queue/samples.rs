@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use switchboard::{call_queue, demo};
+use switchboard::call_queue;
 use tokio::time::timeout;
 
 use super::{REPORT, call_of, direct, end, initiate, limit};
@@ -177,7 +177,6 @@ async fn a_campaigns_call_before_a_direct_one_is_counted_and_aging_is_none() {
     assert_eq!(violations(&node, &token).await, 1, "once");
     clock.reach(14.0 + 24.0 * 60.0).await;
     assert_eq!(violations(&node, &token).await, 0, "of the last day");
-    let _ = demo::COMPANY_ID;
     work.close().await;
 }
 
