@@ -17,8 +17,6 @@ use uuid::Uuid;
 
 use crate::platform::error::{Code, Error, Result};
 
-/// How long a finished request is remembered, so that a late repeat is refused.
-pub const REMEMBERED: Duration = Duration::minutes(10);
 /// How long a grant waits for the waiter that it was given to.
 pub const CLAIMED_WITHIN: Duration = Duration::seconds(5);
 
@@ -245,8 +243,6 @@ pub struct Finished {
     pub request_id: String,
     /// Which of the two opposite calls it is.
     pub call_type: CallType,
-    /// Remembered until then.
-    pub forget_at: OffsetDateTime,
 }
 
 /// The state of a line.
@@ -332,7 +328,7 @@ impl Draft {
             CallType::StartChat => self.line.start_failed = !succeeded,
             CallType::EndChat => self.line.end_failed = !succeeded,
         }
-        self.finished.push(Finished { principal, request_id, call_type, forget_at: self.now + REMEMBERED });
+        self.finished.push(Finished { principal, request_id, call_type });
         self.hand_over();
     }
 
