@@ -1,7 +1,8 @@
 //! How every verb on a call runs: lock, read, decide, write.
 //!
-//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the verb may park news under it or gives it; then the call. The record is
-//! read in a statement after the lock.
+//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the
+//! verb may park news under it or gives it; then the call. The statement that locks the call also reads it: the row that it
+//! returns is the one that it has locked. Everything else is read after it.
 
 use std::collections::HashSet;
 
@@ -33,32 +34,26 @@ pub(crate) struct LockedCall {
 impl LockedCall {
     /// Locks and reads a call; `None` if there is none. A name is looked up without its lock: a call keeps it.
     pub(crate) async fn lock(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Option<Self>> {
-        let id = match name {
-            CallName::Id(id) => *id,
-            CallName::ControlId(name) => match sql::find_name(unit.connection(), company_id, name).await? {
-                Some(id) => id,
-                None => return Ok(None),
-            },
-        };
-        Self::lock_id(unit, company_id, id).await
+        if let Some(call) = sql::lock_call(unit.connection(), company_id, name).await? {
+            // The time of the statement that waited for the lock may be older than what it waited for.
+            let now = sql::now(unit.connection()).await?;
+            return Ok(Some(Self { now, before: call.clone(), call }));
+        }
+        // A call that waits in the queue has no row, and no name but its id.
+        let CallName::Id(id) = name else { return Ok(None) };
+        let waiting = call_queue::calls_of_items(unit.connection(), company_id, &[*id]).await?.pop();
+        match waiting {
+            None => Ok(None),
+            Some(call) if call.status == CallStatus::Queued => {
+                Err(Error::conflict("the call is queued and was not dialled"))
+            }
+            Some(_) => Err(Error::conflict("the call was canceled before it was dialled")),
+        }
     }
 
     /// Locks and reads a call by its id.
     pub(crate) async fn lock_id(unit: &mut Unit<'_>, company_id: Uuid, id: Uuid) -> Result<Option<Self>> {
-        if !sql::lock_call(unit.connection(), company_id, id).await? {
-            let waiting = call_queue::calls_of_items(unit.connection(), company_id, &[id]).await?.pop();
-            return match waiting {
-                None => Ok(None),
-                Some(call) if call.status == CallStatus::Queued => {
-                    Err(Error::conflict("the call is queued and was not dialled"))
-                }
-                Some(_) => Err(Error::conflict("the call was canceled before it was dialled")),
-            };
-        }
-        let now = sql::now(unit.connection()).await?;
-        let call = sql::find_calls(unit.connection(), company_id, &[id]).await?.pop();
-        let call = call.ok_or_else(|| Error::internal("a locked call is gone"))?;
-        Ok(Some(Self { now, before: call.clone(), call }))
+        Self::lock(unit, company_id, &CallName::Id(id)).await
     }
 
     /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well. Never waits.

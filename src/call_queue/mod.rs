@@ -38,7 +38,7 @@
 //! | --- | --- |
 //! | `slots` | lock, take, free, dispatch: what every verb on slots uses, also those of `call` |
 //! | `initiate`, `cancel`, `limits`, `renew` | the mutations |
-//! | `status`, `item`, `list`, `live` | queries, streams |
+//! | `status`, `item`, `list`, `reads`, `live` | queries, streams |
 //! | `wait` | estimates of waiting times, as pure functions |
 //! | `campaign` | campaigns: windows, contacts |
 //! | `timers`, `sweep` | what follows from time |
@@ -54,6 +54,7 @@ mod limits;
 mod list;
 mod live;
 pub mod number;
+mod reads;
 mod renew;
 pub mod rest;
 pub mod rights;
@@ -93,6 +94,8 @@ pub struct CallQueue {
     work: UnitOfWork,
     initiating: Batches<initiate::Initiate>,
     loaders: item::Loaders,
+    reads: reads::QueueReads,
+    campaign_reads: campaign::CampaignReads,
     live_items: live::LiveItems,
     live_queues: live::LiveQueues,
 }
@@ -101,7 +104,15 @@ impl CallQueue {
     /// The concept on this database.
     pub fn new(work: UnitOfWork) -> Self {
         let (live_items, live_queues) = (live::LiveItems::default(), live::LiveQueues::default());
-        Self { initiating: Batches::new(&work), loaders: item::Loaders::new(&work), live_items, live_queues, work }
+        Self {
+            initiating: Batches::new(&work),
+            loaders: item::Loaders::new(&work),
+            reads: reads::QueueReads::new(&work),
+            campaign_reads: campaign::CampaignReads::new(&work),
+            live_items,
+            live_queues,
+            work,
+        }
     }
 }
 

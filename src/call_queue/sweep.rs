@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{CallQueueSettings, slots, sql};
 use crate::platform::{
-    db::pool,
     error::Result,
     task::Task,
     unit::{Unit, UnitOfWork, Verb},
@@ -47,15 +47,11 @@ async fn run(work: UnitOfWork, settings: CallQueueSettings, stop: CancellationTo
 }
 
 async fn sweep(work: &UnitOfWork, settings: &CallQueueSettings) -> Result<()> {
-    // On a connection that no request waits for, and not longer than a link may be silent.
-    let pool = work.timer_pool();
-    let mut connection = pool.acquire().await?;
-    let look = async {
-        sql::use_settings(&mut connection, settings).await?;
-        sql::companies_waiting(&mut connection).await
+    let look = async |connection: &mut PgConnection| {
+        sql::use_settings(connection, settings).await?;
+        sql::companies_waiting(connection).await
     };
-    let companies = pool::within(pool::deadline(pool), look).await?;
-    drop(connection);
+    let companies = work.on_scheduler(look).await?;
     for company_id in companies {
         work.run(Dispatch { company_id }).await?;
     }
