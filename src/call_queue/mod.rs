@@ -32,6 +32,8 @@
 //! - No dialer is there: reserved calls end as `LEASE_EXPIRED`, and their items are tried again a minute later, without
 //!   counting as tries.
 //! - A dispatch stops at 500 calls and notes that it is behind: a timer that is due at once goes on.
+//! - Two servers have different settings: those of the one that started last hold. The users of every company are settled
+//!   for them in steps; a step that a crash left out is made by the next sweep.
 //! - Something is left all the same: a sweep dispatches once a minute.
 //!
 //! | file | what |
@@ -41,6 +43,7 @@
 //! | `status`, `item`, `list`, `reads`, `live` | queries, streams |
 //! | `wait` | estimates of waiting times, as pure functions |
 //! | `campaign` | campaigns: windows, contacts |
+//! | `sample` | once a minute what waits and runs; violations of priority; gauges |
 //! | `timers`, `sweep` | what follows from time |
 //! | `rest` | the façade for older clients |
 
@@ -58,6 +61,7 @@ mod reads;
 mod renew;
 pub mod rest;
 pub mod rights;
+mod sample;
 mod settings;
 pub(crate) mod slots;
 mod sql;
@@ -77,11 +81,13 @@ pub use cancel::CancelOutcome;
 pub use cancel_all::{CanceledCount, CanceledLines};
 pub use initiate::{Initiated, NewCall};
 pub use item::{QueueBlock, QueueItem, QueueStatus};
+pub use limits::{CALL_LIMITS, LimitsRecord};
 pub use list::{QueueUser, UserPlace};
 pub use live::QueueHead;
 pub use renew::Renewed;
+pub use sample::{Sample, sample};
 pub use settings::CallQueueSettings;
-pub(crate) use sql::calls_of_items;
+pub(crate) use sql::{calls_of_items, undispatched_calls};
 pub use status::Status;
 pub(crate) use sweep::tasks;
 
@@ -97,20 +103,21 @@ pub struct CallQueue {
     reads: reads::QueueReads,
     campaign_reads: campaign::CampaignReads,
     live_items: live::LiveItems,
+    watched: live::Watched,
     live_queues: live::LiveQueues,
 }
 
 impl CallQueue {
     /// The concept on this database.
     pub fn new(work: UnitOfWork) -> Self {
-        let (live_items, live_queues) = (live::LiveItems::default(), live::LiveQueues::default());
         Self {
             initiating: Batches::new(&work),
             loaders: item::Loaders::new(&work),
             reads: reads::QueueReads::new(&work),
             campaign_reads: campaign::CampaignReads::new(&work),
-            live_items,
-            live_queues,
+            live_items: live::LiveItems::default(),
+            watched: live::Watched::default(),
+            live_queues: live::LiveQueues::default(),
             work,
         }
     }
@@ -120,7 +127,7 @@ impl CallQueue {
 pub fn concept() -> Concept {
     Concept {
         name: "call_queue",
-        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, campaign::record::SUBJECT],
+        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, limits::SUBJECT, campaign::record::SUBJECT],
         timers: timers::handlers().into_iter().chain(campaign::handlers()).collect(),
         timers_for_people: &[],
         fields: rights::FIELDS,

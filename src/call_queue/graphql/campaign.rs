@@ -153,7 +153,7 @@ pub struct CreateCampaignPayload {
 pub struct CampaignPatchInput {
     /// A name for people to read.
     name: Option<String>,
-    /// Who speaks in calls of contacts that are added from now on.
+    /// Who speaks in calls that are dispatched from now on, also of contacts that wait already.
     agent_id: Option<ID>,
     /// PAUSED, ACTIVE, CANCELED and so on.
     status: Option<CampaignStatus>,

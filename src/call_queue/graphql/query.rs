@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::{
     CallQueueContextExt as _, CallQueueItem,
-    objects::{CallConcurrency, CallQueueStatus, CallQueueUser},
+    objects::{CallConcurrency, CallQueueSample, CallQueueStatus, CallQueueUser},
 };
 use crate::{
     call::rules::CallType,
-    call_queue::{QueueItem, QueueUser, UserPlace},
+    call_queue::{QueueItem, QueueUser, UserPlace, campaign::change::within},
     platform::{
         error::Result,
         graphql::{
@@ -26,6 +26,9 @@ use crate::{
         input,
     },
 };
+
+/// Most minutes of one request: as long as samples are kept.
+const MOST_SAMPLES: i32 = 1_440;
 
 /// Queries on the queue.
 #[derive(Default)]
@@ -84,6 +87,26 @@ impl CallQueueQuery {
         let after = after.map(|cursor| UserPlace::parse("after", &cursor)).transpose()?;
         let found = context.call_queue().users(&context.reading(), principal, after, size).await?;
         Ok(found.into_connection(QueueUser::place, CallQueueUser::from))
+    }
+
+    /// What waited and ran at the end of each of the last minutes, and what was dispatched in it, oldest first: of a user,
+    /// or of the company. Minutes in which there was nothing have no sample. Kept for a day.
+    #[graphql(
+        directive = directives::cost::apply(directives::LIST),
+        directive = directives::list_size::apply(MOST_SAMPLES)
+    )]
+    async fn call_queue_samples(
+        &self,
+        context: &Context<'_>,
+        user_id: Option<ID>,
+        minutes: i32,
+    ) -> Result<Vec<CallQueueSample>> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let minutes = within("minutes", minutes, 1..=MOST_SAMPLES)?;
+        let user_id = user_id.map(|id| input::name("userId", &id)).transpose()?;
+        let samples = context.call_queue().samples(principal, user_id.as_deref(), minutes).await?;
+        Ok(samples.into_iter().map(CallQueueSample::from).collect())
     }
 
     /// Limits of a user and of the company, and what they count.

@@ -85,6 +85,9 @@ pub(crate) enum WritePath {
 pub(crate) trait Batched: Sized + Send + Sync + 'static {
     /// The label of the metric `switchboard_batch_size`.
     const KIND: &'static str;
+    /// True if nothing is decided without the subject's lock: calls then wait in the lane of their subject from the
+    /// beginning, where the limit on waiting calls holds.
+    const IS_ALWAYS_LOCKED: bool = false;
     /// What the caller gets.
     type Outcome: Send + 'static;
 
@@ -204,10 +207,12 @@ impl<C: Batched> Batches<C> {
             metrics::counter!("switchboard_batch_refused_total", "kind" => C::KIND).increment(1);
             Error::new(Code::RateLimited, "too many calls of this kind are waiting, try again")
         };
-        if let Some(outcome) = self.guarded.submit(company_id, order, Arc::clone(&call)).await.map_err(is_full)? {
-            return outcome;
+        if !C::IS_ALWAYS_LOCKED {
+            if let Some(outcome) = self.guarded.submit(company_id, order, Arc::clone(&call)).await.map_err(is_full)? {
+                return outcome;
+            }
+            // Its batch panicked.
         }
-        // Its batch panicked.
         let alone = self.locked.submit((company_id, call.subject()), order, call).await.map_err(is_full)?;
         alone.unwrap_or_else(|| Err(Error::internal(format!("{}: a call under locks had no outcome", C::KIND))))
     }

@@ -7,8 +7,15 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::cluster::TestDatabase;
 
 /// Statements on companies' tables that name no company, each by a piece of its text, and why that has to be.
-const KNOWN: [(&str, &str); 22] = [
+const KNOWN: [(&str, &str); 26] = [
     ("where owner.may_dispatch", "a sweep looks for companies in which a call may be dispatched"),
+    (
+        "join call_slots as slots on slots.settings",
+        "a sweep looks for companies that settings of another time hold for",
+    ),
+    ("not exists ( select 1 from call_queue_sample", "a task looks for the companies of which no sample was taken"),
+    ("cross join call_slots as slots left join lateral ( select sample.direct", "gauges are of all companies"),
+    ("delete from call_queue_sample", "old samples are deleted whosever they are"),
     ("where public_key = any($1)", "a visitor logs in by the website's public key and belongs to no company yet"),
     ("allowed_origins @>", "a browser asks by its page's origin before any request names a company"),
     (
