@@ -296,7 +296,7 @@ async fn empty_fragments_of_a_message_count_as_messages() {
     let mut bytes = Vec::new();
     for (place, part) in text.as_bytes().chunks(10_000).enumerate() {
         let is_last = (place + 1) * 10_000 >= text.len();
-        bytes.extend([u8::from(place == 0) | if is_last { 0x80 } else { 0 }, 0x80 | 126]);
+        bytes.extend([u8::from(place == 0) | if is_last { 0x80 } else { 0 }, 0x80 | 0x7e]);
         bytes.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
         bytes.extend([0; 4]);
         bytes.extend(part);

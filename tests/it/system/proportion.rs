@@ -271,7 +271,7 @@ async fn one_callers_lists_of_sessions_calls_and_lines_take_its_share_and_leave_
     let mut transaction = blocker.begin().await.unwrap();
     let lock = "lock table session_coordination, session_alert, call, call_queue, call_queue_user, campaign in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
-    let lists = many(3, |size| {
+    let lists = many(2, |size| {
         let size = size + 1;
         format!(
             "s{size}: sessions(first: {size}) {{ nodes {{ id }} }} a{size}: sessionHealthAlerts(sessionId: \"s{size}\") {{ id }}

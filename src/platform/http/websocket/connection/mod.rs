@@ -58,6 +58,13 @@ const LEAVING: [u16; 3] = [1000, 1001, 1005];
 /// Payload of the pings whose pongs show that the client has received what was sent before.
 const PROBE: &[u8] = b"received?";
 
+/// Whether a ping with [`PROBE`] is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    None,
+    UnderWay,
+}
+
 enum Event {
     Read(Read),
     Outcome(OperationId, Outcome<OperationResponse>),
@@ -95,8 +102,7 @@ pub(super) struct Connection {
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
     metrics: SocketMetrics,
-    /// A ping with [`PROBE`] is under way.
-    probing: bool,
+    probe: Probe,
     /// A close frame was queued, or the client's was received: only the handshake is left.
     closing: bool,
     /// True when operations are polled before the client this time.
@@ -143,7 +149,7 @@ impl Connection {
             timer: Box::pin(sleep_until(deadlines.next(&settings).0)),
             deadlines,
             settings,
-            probing: false,
+            probe: Probe::None,
             closing: false,
             operations_first: false,
             client_woken: WakeFlag::new(),
@@ -197,8 +203,8 @@ impl Connection {
             return;
         }
         let counts_as = self.socket.frames_of(&message);
-        if self.probing && matches!(&message, Message::Pong(payload) if **payload == *PROBE) {
-            self.probing = false;
+        if self.probe == Probe::UnderWay && matches!(&message, Message::Pong(payload) if **payload == *PROBE) {
+            self.probe = Probe::None;
             if let Some(session) = &self.session {
                 session.received();
             }
