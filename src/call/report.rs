@@ -156,6 +156,9 @@ impl Verb for Tell {
             }
             Found::Ended(call) => return Ok(Answer::new(ReportOutcome::Stale, Some(*call))),
         };
+        if locked.call.status == CallStatus::Queued && is_new(*status) && *status != CallStatus::Ended {
+            return Err(Error::conflict("the call is queued and was not dialled"));
+        }
         if let Some(name) = assign_call_control_id {
             self.assign(unit, &mut locked, call_of(name), name).await?;
         }
