@@ -20,7 +20,7 @@ test: ## run all tests: Rust, then the Node clients; installs what is missing
 web: ## build GraphiQL, to be embedded by the next build of the server; needs Node
 	@.ci/web
 
-bench: ## measure beside limits and peers (release build; about 25 minutes; ARGS="--rounds 1 --seconds 1 --warm 1": 3)
+bench: ## measure beside limits and peers (release build; about 30 minutes; ARGS="--rounds 1 --seconds 1 --warm 1": 3)
 	@.ci/setup --node
 	@ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn); cargo bench --bench load -- $(ARGS)
 

@@ -86,7 +86,7 @@ impl App {
             Authenticator::new(&settings.auth, secret, pool.clone(), clock.clone(), demo_service).await?;
         let work = UnitOfWork::new(pools.clone(), notifier.clone(), waker.clone());
         let (mut timers, mut timers_for_people) = (Vec::new(), Vec::new());
-        for concept in concepts::all() {
+        for concept in concepts::all(&settings) {
             timers.extend(concept.timers);
             timers_for_people.extend(concept.timers_for_people);
         }

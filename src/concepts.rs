@@ -46,12 +46,12 @@ use crate::{
 };
 
 /// What every concept registers.
-pub fn all() -> Vec<Concept> {
+pub fn all(settings: &Settings) -> Vec<Concept> {
     vec![
         tenant::concept(),
         audit::concept(),
         chat::concept(),
-        operation::concept(),
+        operation::concept(&settings.operation),
         call::concept(),
         call_queue::concept(),
         session::concept(),
@@ -103,6 +103,7 @@ pub struct Services {
     calls: Calls,
     call_queue: CallQueue,
     sessions: Sessions,
+    subjects: Vec<&'static str>,
 }
 
 impl Services {
@@ -129,7 +130,9 @@ impl Services {
         let chats = Chats::new(work.clone(), settings.chat.clone());
         let audit_trail = AuditTrail::new(work);
         let sessions = Sessions::new(work.clone());
-        Self { sources, authenticator, audit_trail, chats, operations, calls, call_queue, sessions }
+        let subjects = all(settings).into_iter().flat_map(|concept| concept.subjects).map(|subject| subject.name);
+        let subjects = subjects.collect();
+        Self { sources, authenticator, audit_trail, chats, operations, calls, call_queue, sessions, subjects }
     }
 
     /// The routes of concepts beside GraphQL.
@@ -139,11 +142,10 @@ impl Services {
 
     /// The schema with what its resolvers work with.
     pub fn schema(&self) -> SchemaBuilder<Root<Query>, Mutation, Subscription> {
-        let subjects = all().into_iter().flat_map(|concept| concept.subjects).map(|subject| subject.name);
         types()
             .data(self.sources.clone())
             .data(self.authenticator.clone())
-            .data(SubjectTypes(subjects.collect()))
+            .data(SubjectTypes(self.subjects.iter().copied().collect()))
             .data(self.audit_trail.clone())
             .data(self.chats.clone())
             .data(self.operations.clone())
@@ -176,8 +178,19 @@ mod tests {
         parse_schema,
         types::{BaseType, TypeKind, TypeSystemDefinition},
     };
+    use clap::Parser as _;
 
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn concepts() -> Vec<Concept> {
+        all(&Flags::parse_from(["test"]).settings)
+    }
 
     /// The root fields of the schema, as `Query.viewer`.
     fn root_fields() -> Vec<String> {
@@ -196,7 +209,7 @@ mod tests {
     #[test]
     fn every_root_field_has_one_decision_who_reaches_it() {
         let mut decided: Vec<String> =
-            all().iter().flat_map(|concept| concept.fields).map(|(field, _)| (*field).to_owned()).collect();
+            concepts().iter().flat_map(|concept| concept.fields).map(|(field, _)| (*field).to_owned()).collect();
         decided.sort();
         assert_eq!(root_fields(), decided);
     }
@@ -225,7 +238,7 @@ mod tests {
 
     #[test]
     fn names_of_concepts_subjects_events_and_timers_are_unique() {
-        let concepts = all();
+        let concepts = concepts();
         let names: Vec<&str> = concepts.iter().map(|concept| concept.name).collect();
         let subjects: Vec<&str> =
             concepts.iter().flat_map(|concept| concept.subjects).map(|subject| subject.name).collect();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use crate::{
     Arguments, Result,
     database::Database,
-    http::{Requests, drive},
+    http::{Loop, Requests, drive, repeat},
     pgbench,
     process::Server,
     ratio::{Aim, Figure, Ratios, Spread},
@@ -30,6 +30,8 @@ pub(crate) enum Work<'a> {
     Requests(&'a Server, Requests),
     /// Requests that each use up a chat, so that every turn gets new chats in this database.
     Offers(&'a Server, &'a Database, Box<dyn Fn(Vec<uuid::Uuid>) -> Requests>),
+    /// Each client of a server does the same, as long as the turn lasts.
+    Loops(&'a Server, Loop),
     /// A script of `pgbench`.
     Pgbench(&'static str),
 }
@@ -79,6 +81,9 @@ impl Contender<'_> {
             Work::Requests(server, requests) => {
                 drive(server, WARM_UP_CONNECTIONS, arguments.warm_up(), requests).await?;
             }
+            Work::Loops(server, each) => {
+                repeat(server, WARM_UP_CONNECTIONS, arguments.warm_up(), each).await?;
+            }
             Work::Offers(..) => {
                 let began = Instant::now();
                 let mut turn = 0;
@@ -102,6 +107,7 @@ impl Contender<'_> {
                 let chats = database.offer(turn, OFFERS_A_SECOND * arguments.seconds).await?;
                 drive(server, connections, arguments.turn(), &requests(chats)).await.map(Some)
             }
+            Work::Loops(server, each) => repeat(server, connections, arguments.turn(), each).await.map(Some),
             Work::Pgbench(script) => pgbench::run(stage, script, connections, arguments.seconds).await,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
+use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,6 +17,9 @@ use crate::{
 
 /// Returns the next request; `None` when there are no more.
 pub(crate) type Requests = Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
+
+/// What one client does until a time: the times of what it measures.
+pub(crate) type Loop = Arc<dyn Fn(Client, Instant) -> BoxFuture<'static, Result<Vec<Duration>>> + Send + Sync>;
 
 /// A POST of JSON on a persistent connection.
 pub(crate) fn post(path: &str, token: &str, body: &str) -> Vec<u8> {
@@ -84,29 +88,33 @@ fn whole(buffer: &[u8]) -> Result<Option<(usize, usize)>> {
 /// Runs `connections` clients for `limit` or until there are no more requests. Each sends its next request when it has
 /// the response to the last.
 pub(crate) async fn drive(server: &Server, connections: usize, limit: Duration, requests: &Requests) -> Result<Run> {
+    let requests = Arc::clone(requests);
+    let sends: Loop = Arc::new(move |mut client, until| {
+        let requests = Arc::clone(&requests);
+        Box::pin(async move {
+            let mut latencies = Vec::new();
+            while Instant::now() < until
+                && let Some(request) = requests()
+            {
+                let sent = Instant::now();
+                client.call(&request).await?;
+                latencies.push(sent.elapsed());
+            }
+            Ok(latencies)
+        })
+    });
+    repeat(server, connections, limit, &sends).await
+}
+
+/// Runs `connections` clients for `limit`, each doing the same.
+pub(crate) async fn repeat(server: &Server, connections: usize, limit: Duration, each: &Loop) -> Result<Run> {
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(Client::connect(server.address).await?);
     }
     let work = async {
         let until = Instant::now() + limit;
-        let tasks: Vec<_> = clients
-            .into_iter()
-            .map(|mut client| {
-                let requests = Arc::clone(requests);
-                tokio::spawn(async move {
-                    let mut latencies = Vec::new();
-                    while Instant::now() < until
-                        && let Some(request) = requests()
-                    {
-                        let sent = Instant::now();
-                        client.call(&request).await?;
-                        latencies.push(sent.elapsed());
-                    }
-                    Ok::<_, Box<dyn std::error::Error + Send + Sync>>(latencies)
-                })
-            })
-            .collect();
+        let tasks: Vec<_> = clients.into_iter().map(|client| tokio::spawn(each(client, until))).collect();
         let mut latencies = Vec::new();
         for task in tasks {
             latencies.extend(task.await??);

@@ -23,6 +23,8 @@
 //! | `delivery`, `subscriber` | from a commit to the subscribers |
 //! | `log`, `start` | events through the log; start of a process |
 //! | `sessions` | heartbeats, choice and recovery |
+//! | `queue` | admissions, dispatch, long lines |
+//! | `timers` | timers that come due at once |
 //! | `plain`, `pgbench` | the limits that the server is compared with |
 //! | `http`, `socket`, `process` | clients and child processes |
 //! | `report`, `ratio` | tables, ratios and aims |
@@ -38,6 +40,7 @@ mod operations;
 mod pgbench;
 mod plain;
 mod process;
+mod queue;
 mod ratio;
 mod report;
 mod requests;
@@ -46,6 +49,7 @@ mod socket;
 mod stage;
 mod start;
 mod subscriber;
+mod timers;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -84,7 +88,10 @@ struct Arguments {
     /// Seconds of heartbeats at the pace of 100,000 participants
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     steady: u32,
-    /// Only these parts: chat, create, start-chat, coordinate, delivery, log, sessions, cold
+    /// Items of the lines in which single calls are measured
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
+    queue: Vec<u32>,
+    /// Only these parts: chat, create, start-chat, coordinate, delivery, log, sessions, queue, timers, cold
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Without `PostGraphile`, which npm installs
@@ -176,6 +183,12 @@ async fn measure_on(arguments: &Arguments, stage: &Stage) -> Result<()> {
     }
     if arguments.wants("sessions") {
         sessions::measure(arguments, stage).await?;
+    }
+    if arguments.wants("queue") {
+        queue::measure(arguments, stage).await?;
+    }
+    if arguments.wants("timers") {
+        timers::measure(arguments, stage).await?;
     }
     if arguments.wants("cold") {
         start::measure(arguments, stage).await?;

@@ -23,6 +23,7 @@ use switchboard::{
     },
 };
 use tokio::process::Command;
+use uuid::Uuid;
 
 use crate::{
     Result,
@@ -161,6 +162,11 @@ impl Stage {
     /// The database of the plain handlers, `pgbench` and `PostGraphile`.
     pub(crate) fn peers(&self) -> &Database {
         &self.peers
+    }
+
+    /// A token of a company's server.
+    pub(crate) fn token_of(&self, company_id: Uuid) -> Result<String> {
+        Ok(token::issue(SECRET, &Claims::service(company_id, "load"), TOKEN_LIFE)?)
     }
 
     /// Tokens of so many users of the agent that the chats are offered to: a `sub` each, the same `agent_id`.

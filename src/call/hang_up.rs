@@ -97,7 +97,8 @@ impl Verb for Schedule {
     type Outcome = (Option<OffsetDateTime>, CallRecord);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let mut locked = match LockedCall::find(unit, self.company_id, &self.name).await? {
+        let found = LockedCall::find(unit, self.company_id, &self.name).await?;
+        let mut locked = match found.ok_or_else(|| Error::not_found("call"))? {
             Found::Locked(locked) => *locked,
             Found::Ended(call) => return Ok((None, *call)),
         };

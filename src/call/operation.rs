@@ -287,7 +287,8 @@ impl Verb for Begin {
     type Outcome = (BeginOutcome, Option<Operation>);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let Found::Locked(mut locked) = LockedCall::find(unit, self.company_id, &self.new.name).await? else {
+        let found = LockedCall::find(unit, self.company_id, &self.new.name).await?;
+        let Found::Locked(mut locked) = found.ok_or_else(|| Error::not_found("call"))? else {
             return Ok((BeginOutcome::CallEnded, None));
         };
         if locked.call.finalized_at.is_some() && self.new.kind != OperationKind::HangUp {

@@ -258,6 +258,11 @@ impl CallName {
     ///
     /// Verbs wait there in the order in which they came. So news, messages and all else that one socket sends about one
     /// call without waiting take effect in its order, if the socket names the call in one way.
+    ///
+    /// A call that is named in two ways has two lines, and what is sent to one of them may pass what waits in the other. To
+    /// have one, a name would have to be resolved before its request waits: by a read in front of every request, or from
+    /// names that are kept in memory. The first would need a line of its own, to keep the order of the socket. With the
+    /// second a name would move to another line when it becomes known, past requests that wait in the one before.
     pub(super) fn lines(&self, company_id: Uuid, caller: &str) -> Lines {
         Lines { subject: Some((company_id, self.lane())), caller: Some((company_id, caller.to_owned())) }
     }

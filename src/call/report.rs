@@ -148,7 +148,7 @@ impl Verb for Tell {
                 Some(Undispatched::Ended(_)) | None => {}
             }
         }
-        let found = LockedCall::find_id(unit, self.company_id, id).await?;
+        let found = LockedCall::find(unit, self.company_id, &CallName::Id(id)).await?;
         let mut locked = match found.ok_or_else(|| Error::not_found("call"))? {
             Found::Locked(locked) => *locked,
             Found::Ended(_) if assign_call_control_id.is_some() => {

@@ -40,7 +40,7 @@
 //! | --- | --- |
 //! | `slots` | lock, take, free, dispatch: what every verb on slots uses, also those of `call` |
 //! | `initiate`, `cancel`, `limits`, `renew` | the mutations |
-//! | `status`, `item`, `list`, `live` | queries, streams |
+//! | `status`, `item`, `list`, `reads`, `live` | queries, streams |
 //! | `wait` | estimates of waiting times, as pure functions |
 //! | `campaign` | campaigns: windows, contacts |
 //! | `sample` | once a minute what waits and runs; violations of priority; gauges |
@@ -57,6 +57,7 @@ mod limits;
 mod list;
 mod live;
 pub mod number;
+mod reads;
 mod renew;
 pub mod rest;
 pub mod rights;
@@ -99,6 +100,8 @@ pub struct CallQueue {
     work: UnitOfWork,
     initiating: Batches<initiate::Initiate>,
     loaders: item::Loaders,
+    reads: reads::QueueReads,
+    campaign_reads: campaign::CampaignReads,
     live_items: live::LiveItems,
     watched: live::Watched,
     live_queues: live::LiveQueues,
@@ -110,6 +113,8 @@ impl CallQueue {
         Self {
             initiating: Batches::new(&work),
             loaders: item::Loaders::new(&work),
+            reads: reads::QueueReads::new(&work),
+            campaign_reads: campaign::CampaignReads::new(&work),
             live_items: live::LiveItems::default(),
             watched: live::Watched::default(),
             live_queues: live::LiveQueues::default(),

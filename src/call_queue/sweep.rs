@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{CallQueueSettings, limits, sample, slots, sql};
 use crate::platform::{
-    db::pool,
     error::Result,
     task::Task,
     unit::{Unit, UnitOfWork, Verb},
@@ -54,17 +54,13 @@ async fn run(work: UnitOfWork, settings: CallQueueSettings, stop: CancellationTo
 }
 
 async fn sweep(work: &UnitOfWork, unwritten: Option<&CallQueueSettings>) -> Result<()> {
-    // On a connection that no request waits for, and not longer than a link may be silent.
-    let pool = work.timer_pool();
-    let mut connection = pool.acquire().await?;
-    let look = async {
+    let look = async |connection: &mut PgConnection| {
         if let Some(settings) = unwritten {
-            sql::use_settings(&mut connection, settings).await?;
+            sql::use_settings(connection, settings).await?;
         }
-        Ok((sql::companies_unsettled(&mut connection).await?, sql::companies_waiting(&mut connection).await?))
+        Ok((sql::companies_unsettled(connection).await?, sql::companies_waiting(connection).await?))
     };
-    let (unsettled, waiting) = pool::within(pool::deadline(pool), look).await?;
-    drop(connection);
+    let (unsettled, waiting) = work.on_scheduler(look).await?;
     for (company_id, version) in unsettled {
         limits::settle(work, company_id, version).await?;
     }

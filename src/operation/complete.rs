@@ -1,5 +1,7 @@
 //! `completeChatCall`: gives the line back, and hands it to the first waiter in the same transaction.
 
+use std::time::Duration;
+
 use super::{
     Operations,
     line::{LineKey, LockedLine},
@@ -32,6 +34,7 @@ struct Complete {
     principal: Principal,
     completion: Completion,
     token: i64,
+    memory: Duration,
 }
 
 impl Verb for Complete {
@@ -46,7 +49,7 @@ impl Verb for Complete {
         };
         let completed = rights::sees(&self.principal, locked.parties.as_ref())
             && locked.draft.complete(&name, request_id, *call_type, self.token, *succeeded);
-        locked.write(unit, None).await?;
+        locked.write(unit, None, self.memory).await?;
         let label = if completed { "completed" } else { "not_held" };
         unit.changes().count("switchboard_operation_completions_total", &[("outcome", label)]);
         Ok(completed)
@@ -67,6 +70,7 @@ impl Operations {
         rights::may_coordinate(principal)?;
         let Some(token) = completion.token else { return Ok(false) };
         let key = LineKey::new(principal.company_id, &completion.chat_id);
-        self.work.run(Complete { key, principal: principal.clone(), completion, token }).await
+        let memory = self.settings.operation_memory;
+        self.work.run(Complete { key, principal: principal.clone(), completion, token, memory }).await
     }
 }

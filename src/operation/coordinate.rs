@@ -46,6 +46,7 @@ pub(super) struct Arrive {
     pub(super) key: LineKey,
     pub(super) principal: Principal,
     pub(super) request: Request,
+    pub(super) memory: Duration,
 }
 
 impl Verb for Arrive {
@@ -63,7 +64,7 @@ impl Verb for Arrive {
         rights::require_sight(&self.principal, locked.parties.as_ref())?;
         let known = locked.known;
         let arrival = locked.draft.arrive(&self.request, known);
-        locked.write(unit, Some(&self.request)).await?;
+        locked.write(unit, Some(&self.request), self.memory).await?;
         unit.changes().count(
             "switchboard_operation_arrivals_total",
             &[(
@@ -88,6 +89,7 @@ pub(super) struct Settle {
     pub(super) key: LineKey,
     pub(super) request: Request,
     pub(super) look: Look,
+    pub(super) memory: Duration,
 }
 
 impl Verb for Settle {
@@ -102,7 +104,7 @@ impl Verb for Settle {
             sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?
         };
         let settled = locked.draft.settle(&self.request, waiter, self.look);
-        locked.write(unit, Some(&self.request)).await?;
+        locked.write(unit, Some(&self.request), self.memory).await?;
         let label = match (&settled, self.look) {
             (Settled::Granted(_), Look::Claim | Look::TimeOut) => "granted",
             (Settled::Gone, Look::TimeOut) => "timed_out",

@@ -3,7 +3,7 @@
 //! Locks: the chat's race (of a chat of ours), then the line. The line is read in a statement after both, so that time and
 //! state are those under the lock.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -109,8 +109,9 @@ impl<'a> LockedLine<'a> {
         Ok(Self { key, before: line, version, parties, known, draft })
     }
 
-    /// Writes what was decided: rows, the timer, events. `request` is the caller's, if it has one.
-    pub(super) async fn write(self, unit: &mut Unit<'_>, request: Option<&Request>) -> Result<()> {
+    /// Writes what was decided: rows, the timer, events. `request` is the caller's, if it has one; `memory`: how long
+    /// finished requests are remembered.
+    pub(super) async fn write(self, unit: &mut Unit<'_>, request: Option<&Request>, memory: Duration) -> Result<()> {
         let Self { key, before, version, parties, draft, .. } = self;
         let is_changed = draft.line != before || draft.taken_over.is_some() || !draft.finished.is_empty();
         if !is_changed {
@@ -133,7 +134,7 @@ impl<'a> LockedLine<'a> {
         }
         let subject = Subject::new(OPERATION, &key.chat_id);
         unit.changes().timer(key.company_id, &subject, REAP, before.reap_at(), draft.line.reap_at());
-        sql::write(unit.connection(), key, &draft, raised, request).await?;
+        sql::write(unit.connection(), key, &draft, (raised, memory), request).await?;
         unit.mark_changed();
         Ok(())
     }

@@ -97,11 +97,11 @@ impl Operations {
 }
 
 /// What this concept registers.
-pub fn concept() -> Concept {
+pub fn concept(settings: &OperationSettings) -> Concept {
     Concept {
         name: "operation",
         subjects: &[SubjectType { name: OPERATION, event_types: record::EVENT_TYPES }],
-        timers: timers::handlers(),
+        timers: timers::handlers(settings),
         timers_for_people: &[],
         fields: rights::FIELDS,
     }

@@ -28,6 +28,9 @@ pub struct OperationSettings {
     /// Lease of a coordinated call that names none; a holder that dies frees the line when its lease ends
     #[arg(long, env = "SWITCHBOARD_OPERATION_LEASE", default_value = "30s", value_parser = duration(100..=600_000))]
     pub operation_lease: Duration,
+    /// How long the requests of finished coordinated calls are remembered, so that a late repeat is refused
+    #[arg(long, env = "SWITCHBOARD_OPERATION_MEMORY", default_value = "10m", value_parser = duration(1_000..=86_400_000))]
+    pub operation_memory: Duration,
 }
 
 fn milliseconds(time: Duration) -> i32 {

@@ -1,6 +1,9 @@
 //! What comes due: a line is looked at because somebody waits for a holder that may have died.
 
+use std::time::Duration;
+
 use super::{
+    OperationSettings,
     line::{LineKey, LockedLine},
     record::{OPERATION, REAP},
     sql,
@@ -12,7 +15,10 @@ use crate::platform::{
 };
 
 /// Hands lines over whose holders have died.
-struct ReapTimer;
+struct ReapTimer {
+    /// How long finished requests are remembered.
+    memory: Duration,
+}
 
 impl Handler for ReapTimer {
     const SUBJECT_TYPE: &'static str = OPERATION;
@@ -32,7 +38,7 @@ impl Handler for ReapTimer {
             let key = LineKey::new(timer.company_id, &timer.subject_id);
             // Reaps by itself, and sets the timer for the next holder. What it locks is locked already.
             if let Some(line) = LockedLine::lock_known(unit, &key, ("", ""), false).await? {
-                line.write(unit, None).await?;
+                line.write(unit, None, self.memory).await?;
             }
         }
         Ok(())
@@ -40,6 +46,6 @@ impl Handler for ReapTimer {
 }
 
 /// What is done when timers of this concept come due.
-pub(super) fn handlers() -> Vec<HandlerRef> {
-    vec![timer::handler(ReapTimer)]
+pub(super) fn handlers(settings: &OperationSettings) -> Vec<HandlerRef> {
+    vec![timer::handler(ReapTimer { memory: settings.operation_memory })]
 }

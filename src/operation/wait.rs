@@ -36,11 +36,13 @@ struct Attempt {
     work: UnitOfWork,
     key: LineKey,
     request: Request,
+    memory: Duration,
 }
 
 impl Attempt {
     async fn look(&self, look: Look) -> Result<Settled> {
-        self.work.run(Settle { key: self.key.clone(), request: self.request.clone(), look }).await
+        let Self { key, request, memory, .. } = self.clone();
+        self.work.run(Settle { key, request, look, memory }).await
     }
 
     /// Leaves the line, or gives up what was granted.
@@ -78,7 +80,7 @@ impl Operations {
         let gone = CancellationToken::new();
         let (reply, replied) = oneshot::channel();
         let (operations, principal, caller_gone) = (self.clone(), principal.clone(), gone.clone());
-        let attempt = Attempt { work: self.work.clone(), key, request };
+        let attempt = Attempt { work: self.work.clone(), key, request, memory: self.settings.operation_memory };
         let waiting = async move {
             let outcome = operations.wait(principal, &attempt, &caller_gone).await;
             // A caller that is gone drops the delivery.
@@ -90,12 +92,13 @@ impl Operations {
     }
 
     async fn wait(&self, principal: Principal, attempt: &Attempt, caller_gone: &CancellationToken) -> Result<Grant> {
-        let Attempt { key, request, .. } = attempt;
+        let Attempt { key, request, memory, .. } = attempt;
         let scope = Scope::Field(WAITER, request.attempt.to_string());
         let interest = Interest { company_id: key.company_id, subject_type: OPERATION, scope };
         // Before the request arrives, so that its grant is not missed.
         let mut watch = self.hub.watch(vec![interest]);
-        let arrived = self.work.run(Arrive { key: key.clone(), principal, request: request.clone() }).await??;
+        let arrived =
+            self.work.run(Arrive { key: key.clone(), principal, request: request.clone(), memory: *memory }).await??;
         if let Arrival::Granted(grant) = arrived {
             return Ok(grant);
         }

@@ -107,10 +107,18 @@ pub(super) async fn list(
     Ok(calls)
 }
 
-/// Locks a call; false if there is none.
-pub(super) async fn lock_call(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
-    let locked = sqlx::query_file_scalar!("src/call/sql/lock_call.sql", company_id, id);
-    Ok(locked.fetch_optional(connection).await?.is_some())
+/// Locks a call and reads it; `None` if it has no row.
+pub(super) async fn lock_call(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    name: &CallName,
+) -> Result<Option<CallRecord>> {
+    let (id, name) = match name {
+        CallName::Id(id) => (Some(*id), None),
+        CallName::ControlId(name) => (None, Some(name)),
+    };
+    let locked = sqlx::query_file_as!(CallRecord, "src/call/sql/lock_call.sql", company_id, id, name);
+    Ok(locked.fetch_optional(connection).await?)
 }
 
 /// Locks those of some calls that nobody else has locked; returns their ids.

@@ -186,7 +186,8 @@ impl CallQueueStatus {
     #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn priority_violations(&self, context: &Context<'_>) -> Result<i32> {
         let queue = context.call_queue();
-        let violations = Box::pin(queue.priority_violations(context.principal()?, &self.user_id)).await?;
+        let (reading, principal) = (context.reading(), context.principal()?);
+        let violations = Box::pin(queue.priority_violations(&reading, principal, &self.user_id)).await?;
         Ok(count(violations))
     }
 

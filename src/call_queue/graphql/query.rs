@@ -1,5 +1,7 @@
 //! Queries on the queue.
 
+use std::sync::Arc;
+
 use async_graphql::{
     Context, ID, Object,
     connection::{Connection, EmptyFields},
@@ -56,8 +58,8 @@ impl CallQueueQuery {
         let size = page::size("first", first)?;
         let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?.map(|place| place.id);
         let user_id = input::name("userId", &user_id)?;
-        let found = context.call_queue().items(principal, &user_id, call_type, after, size).await?;
-        let place = |item: &QueueItem| Place { at: OffsetDateTime::UNIX_EPOCH, id: item.id };
+        let found = context.call_queue().items(&context.reading(), principal, user_id, call_type, after, size).await?;
+        let place = |item: &Arc<QueueItem>| Place { at: OffsetDateTime::UNIX_EPOCH, id: item.id };
         Ok(found.into_connection(place, CallQueueItem::from))
     }
 
@@ -67,7 +69,7 @@ impl CallQueueQuery {
         let principal = context.principal()?;
         principal.require_company()?;
         let user_id = input::name("userId", &user_id)?;
-        let status = context.call_queue().status(principal, &user_id).await?;
+        let status = context.call_queue().status(&context.reading(), principal, &user_id).await?;
         Ok(CallQueueStatus { user_id, status })
     }
 
@@ -83,7 +85,7 @@ impl CallQueueQuery {
         principal.require_company()?;
         let size = page::size("first", first)?;
         let after = after.map(|cursor| UserPlace::parse("after", &cursor)).transpose()?;
-        let found = context.call_queue().users(principal, after.as_ref(), size).await?;
+        let found = context.call_queue().users(&context.reading(), principal, after, size).await?;
         Ok(found.into_connection(QueueUser::place, CallQueueUser::from))
     }
 
@@ -113,7 +115,7 @@ impl CallQueueQuery {
         let principal = context.principal()?;
         principal.require_company()?;
         let user_id = input::name("userId", &user_id)?;
-        let status = context.call_queue().status(principal, &user_id).await?;
+        let status = context.call_queue().status(&context.reading(), principal, &user_id).await?;
         Ok(CallConcurrency::new(&user_id, &status))
     }
 }

@@ -135,17 +135,18 @@ pub(super) async fn find_waiter(
     Ok(waiter.fetch_optional(connection).await?)
 }
 
-/// Writes what was decided about a line, which is locked; `version` is the line's after the decision's events.
+/// Writes what was decided about a line, which is locked; `version` is the line's after the decision's events, `memory`
+/// how long finished requests are remembered.
 pub(super) async fn write(
     connection: &mut PgConnection,
     key: &LineKey,
     draft: &Draft,
-    version: i32,
+    (version, memory): (i32, std::time::Duration),
     request: Option<&Request>,
 ) -> Result<()> {
     let (company_id, chat_id) = (key.company_id, &key.chat_id);
     // Before a request of the same name waits anew.
-    write_line(connection, key, draft, version).await?;
+    write_line(connection, key, draft, version, draft.now + memory).await?;
     if let Some(waiter) = &draft.entered {
         insert_waiter(connection, key, waiter, version).await?;
     }
@@ -194,7 +195,13 @@ async fn insert_waiter(connection: &mut PgConnection, key: &LineKey, waiter: &Wa
     Ok(())
 }
 
-async fn write_line(connection: &mut PgConnection, key: &LineKey, draft: &Draft, version: i32) -> Result<()> {
+async fn write_line(
+    connection: &mut PgConnection,
+    key: &LineKey,
+    draft: &Draft,
+    version: i32,
+    forget_at: OffsetDateTime,
+) -> Result<()> {
     let (line, holder, finished) = (&draft.line, draft.line.holder.as_ref(), &draft.finished);
     sqlx::query_file!(
         "src/operation/sql/write_line.sql",
@@ -220,7 +227,7 @@ async fn write_line(connection: &mut PgConnection, key: &LineKey, draft: &Draft,
         &finished.iter().map(|it| it.principal.as_str()).collect::<Vec<_>>() as &[&str],
         &finished.iter().map(|it| it.request_id.as_str()).collect::<Vec<_>>() as &[&str],
         &finished.iter().map(|it| it.call_type.as_str()).collect::<Vec<_>>() as &[&str],
-        &finished.iter().map(|it| it.forget_at).collect::<Vec<_>>(),
+        &vec![forget_at; finished.len()],
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@
 //!
 //! Both rest on a `Gatherer` (`gather/`): while one batch runs, the calls that arrive gather, and the next batch
 //! takes them all. Nobody waits while nothing runs: a single call is a batch of one. Under load a batch is as large as
-//! what arrived during the one before, so that round trips, flushes and the locks of shared rows are paid once for many.
+//! the one before it, at least, so that round trips, flushes and the locks of shared rows are paid once for many.
 //!
 //! # How a mutation runs
 //! ```text
@@ -67,8 +67,8 @@ pub(crate) use gate::ReaderGate;
 pub(crate) use reading::Reading;
 pub(crate) use reads::Reads;
 
-/// Guarded batches of one company and kind at once: while some are being flushed, the next is decided. Four gave 1.1 times
-/// the requests/s of two with 8 connections, and as many with 128.
+/// Guarded batches of one company and kind at once, at most: while some are being flushed, the next is decided. Under load
+/// two alternate (`gather/`); the others serve callers that come one by one.
 const GUARDED_WORKERS: usize = 4;
 
 /// How a batch may read and write.

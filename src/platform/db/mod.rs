@@ -57,6 +57,11 @@ pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -
         ("default_transaction_isolation", "read committed".to_owned()),
         // Readers of the log rely on it: a visible event is a flushed event.
         ("synchronous_commit", "on".to_owned()),
+        // Short statements only: compiling them, or spreading them over processes, costs more than it saves. Where
+        // sequential scans are off, a statement that reads a table of one row looks expensive enough to be compiled, in a
+        // second each time, while it holds its locks.
+        ("jit", "off".to_owned()),
+        ("max_parallel_workers_per_gather", "0".to_owned()),
         // The database's side of the connection: notice within 10 s that this server is gone.
         ("tcp_keepalives_idle", "5".to_owned()),
         ("tcp_keepalives_interval", "2".to_owned()),

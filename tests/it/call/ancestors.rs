@@ -112,3 +112,37 @@ async fn a_hang_up_of_a_call_that_is_not_known_yet_is_not_lost() {
     let again = one.data(&token, HANG_UP, json!({ "input": { "callId": id, "reason": "again" } })).await;
     assert_eq!(again["outcome"], "ALREADY_PENDING");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hang_up_reports_during_a_drain_close_a_call_once() {
+    // The guard against a second close was set after a wait of up to five seconds, so that both reports went through it.
+    let app = TestApp::new().await;
+    let (one, two) = tokio::join!(app.node(), app.node());
+    let token = service();
+    let id = register(&one, &token, "v3:one").await;
+    let speaking = one.data(&token, BEGIN, speech("speaking", 30_000)).await["operation"].take();
+    let close = "mutation($input: FinalizeCallInput!) { finalizeCall(input: $input) { outcome abandonedOperations } }";
+    let report_and_close = async |node: &crate::support::app::Node| {
+        report(node, &token, "v3:one", "ENDED", json!({ "endReason": "COMPLETED" })).await;
+        node.data(&token, close, json!({ "input": { "callControlId": "v3:one", "drainMs": 5_000 } })).await
+    };
+    let complete = async {
+        let mut sql = app.sql().await;
+        let draining = "select count(*) from call where finalize_at is not null and finalized_at is null";
+        while sqlx::query_scalar::<_, i64>(draining).fetch_one(&mut sql).await.unwrap() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(one.data(&token, DONE, done(&speaking)).await["completed"], true);
+    };
+    let (first, second, ()) = tokio::join!(report_and_close(&one), report_and_close(&two), complete);
+    let mut outcomes = [first["outcome"].as_str().unwrap(), second["outcome"].as_str().unwrap()];
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["ALREADY_FINALIZED", "FINALIZED"]);
+    let finalized: i64 =
+        sqlx::query_scalar("select count(*) from event where subject_id = $1 and type = 'CallFinalized'")
+            .bind(id.to_string())
+            .fetch_one(&mut app.sql().await)
+            .await
+            .unwrap();
+    assert_eq!(finalized, 1);
+}

@@ -18,6 +18,7 @@ use super::{HANG_UP, REPORT, register};
 use crate::support::{
     app::{TestApp, service},
     client::Client,
+    dice::Dice,
     process::Process,
 };
 
@@ -32,10 +33,10 @@ const FINALIZE: &str = "mutation($input: FinalizeCallInput!) { finalizeCall(inpu
 const TRANSCRIPT: &str = "query($name: String) { call(callControlId: $name) { status finalizedAt generation
     messages(first: 100) { nodes { id } } } }";
 
-const CLIENTS: usize = 8;
-const CALLS: usize = 24;
+const CLIENTS: usize = 24;
+const CALLS: usize = 60;
 const STEPS: usize = 90;
-const KILLS: usize = 3;
+const KILLS: usize = 4;
 
 /// Something that a client was told, between two moments of a counter that all clients share: it was asked after the first
 /// and answered before the second.
@@ -71,16 +72,6 @@ struct Histories {
     done: AtomicBool,
 }
 
-/// Numbers that look random and are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-}
-
 fn name(call: usize) -> String {
     format!("v3:{call}")
 }
@@ -108,7 +99,7 @@ impl Histories {
 
     /// One client: speaks, streams, writes, reports, hangs up and closes calls, in a random order.
     async fn client(&self, number: usize, servers: &[watch::Receiver<Client>; 2]) {
-        let mut dice = Dice(number as u64 + 1);
+        let mut dice = Dice::new(number as u64);
         for step in 0..STEPS {
             // Calls end one after the other, so that each is used for a while by several clients.
             let call = (step * CALLS / STEPS + dice.below(3)).min(CALLS - 1);
@@ -259,6 +250,7 @@ async fn random_clients_on_two_servers_one_of_which_is_killed_see_calls_with_one
     killing.await.unwrap();
 
     let told = std::mem::take(&mut *histories.told.lock().unwrap());
+    println!("{} requests, {} of them told something", CLIENTS * STEPS, told.len());
     check_operations(&told);
     check_ends(&told);
     let mut written = 0;

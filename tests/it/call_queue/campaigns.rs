@@ -11,7 +11,7 @@ use crate::support::{
 
 const CREATE: &str = "mutation($campaign: CampaignInput!) { createCampaign(input: { campaign: $campaign }) { campaign {
     id status queued weight } } }";
-const UPDATE: &str =
+pub(super) const UPDATE: &str =
     "mutation($id: UUID!, $patch: CampaignPatch!) { updateCampaign(input: { id: $id, patch: $patch }) {
     campaign { id status queued processing canceled version } } }";
 const ENQUEUE: &str = "mutation($input: EnqueueCampaignCallsInput!) { enqueueCampaignCalls(input: $input) {
@@ -21,7 +21,7 @@ const CAMPAIGN: &str =
 const CALLS: &str = "query($id: UUID!) { calls(campaignId: $id, first: 50) { nodes { id contactId status attempt
     queueItem { id status attempt position positionInType blockedBy notBefore callId } } } }";
 
-async fn create(client: &Client, token: &str, mut campaign: Value) -> String {
+pub(super) async fn create(client: &Client, token: &str, mut campaign: Value) -> String {
     let object = campaign.as_object_mut().unwrap();
     for (field, value) in [("userId", "user"), ("agentId", "agent"), ("name", "Spring")] {
         object.entry(field).or_insert(json!(value));
@@ -30,11 +30,11 @@ async fn create(client: &Client, token: &str, mut campaign: Value) -> String {
     created["campaign"]["id"].as_str().unwrap().to_owned()
 }
 
-fn contacts(names: &[&str]) -> Value {
+pub(super) fn contacts(names: &[&str]) -> Value {
     names.iter().map(|name| json!({ "contactId": name, "phoneNumber": "+14155552671" })).collect()
 }
 
-async fn enqueue(client: &Client, token: &str, campaign: &str, contacts: Value) -> Value {
+pub(super) async fn enqueue(client: &Client, token: &str, campaign: &str, contacts: Value) -> Value {
     let input = json!({ "campaignId": campaign, "contacts": contacts });
     client.data(token, ENQUEUE, json!({ "input": input })).await
 }

@@ -1,9 +1,11 @@
 //! The call queue, through the public API of real servers.
 
 mod admission;
+mod ancestors;
 mod campaigns;
 mod leases;
 mod limits;
+mod place;
 mod races;
 mod rest;
 mod samples;

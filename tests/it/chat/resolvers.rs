@@ -29,7 +29,11 @@ async fn schema(company: &Company) -> ChatSchema {
     let authenticator =
         Authenticator::new(&app::settings(&[]).auth, secret, pool.clone(), Clock::default(), None).await.unwrap();
     // Nobody holds a chat here, so that nobody waits.
-    let settings = OperationSettings { operation_wait: Duration::ZERO, operation_lease: Duration::from_secs(30) };
+    let settings = OperationSettings {
+        operation_wait: Duration::ZERO,
+        operation_lease: Duration::from_secs(30),
+        operation_memory: Duration::from_mins(10),
+    };
     let work = UnitOfWork::detached(pool.clone());
     let operations = Operations::new(work, settings, Uuid::now_v7(), Hub::new(1), CancellationToken::new());
     Schema::build(ChatQuery::default(), ChatMutation::default(), ChatSubscription::default())

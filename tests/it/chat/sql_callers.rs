@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{contracts::UPDATE_CONTRACT, create_won_race, new_visitor};
 use crate::support::{
-    app::{Node, TestApp, service},
+    app::{Node, TestApp, service, settings},
     chat::{CREATE_CONTRACT, id},
 };
 
@@ -111,7 +111,7 @@ async fn append_event_knows_every_kind_of_subject_and_the_names_in_its_records()
     here.retain(|kind, _| !kind.starts_with("session"));
     assert_eq!(written, here);
     // A subject without events has only timers.
-    let registered = concepts::all().into_iter().flat_map(|concept| concept.subjects);
+    let registered = concepts::all(&settings(&[])).into_iter().flat_map(|concept| concept.subjects);
     let registered = registered.filter(|subject| !subject.event_types.is_empty());
     let registered: BTreeSet<String> = registered.map(|subject| subject.name.to_owned()).collect();
     assert_eq!(registered, known.into_keys().collect());

@@ -128,3 +128,41 @@ async fn a_waiter_on_a_server_that_is_killed_does_not_hold_up_the_line() {
     let granted = grant(&node, &backend, input("START_CHAT", "next", "chat-1")).await;
     assert_eq!(granted["requestId"], "next");
 }
+
+#[tokio::test]
+async fn a_wait_has_an_end_and_so_has_what_it_waits_for() {
+    // Nothing had a time limit: a start that never came back held up its end for ever.
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    let backend = server("backend");
+    let mut never = input("START_CHAT", "never completed", "chat-1");
+    never["leaseMs"] = json!(1_500);
+    grant(&node, &backend, never).await;
+    let mut short = input("END_CHAT", "short", "chat-1");
+    short["waitMs"] = json!(100);
+    assert_eq!(coordinate(&node, &backend, short).await.code(), "WAIT_TIMEOUT");
+    // The default wait is longer than that lease.
+    let granted = grant(&node, &backend, input("END_CHAT", "patient", "chat-1")).await;
+    assert!(complete(&node, &backend, &granted).await);
+}
+
+#[tokio::test]
+async fn opposite_calls_meet_each_other_on_whatever_servers_they_are() {
+    // What was under way was known in the memory of one process only.
+    let app = TestApp::new().await;
+    let (one, two) = tokio::join!(app.node(), app.node());
+    let backend = server("backend");
+    let mut events = watch(&one, &backend, "chat-1").await;
+    events.until(|event| event["operation"] == "READY").await;
+    let held = grant(&one, &backend, input("START_CHAT", "holder", "chat-1")).await;
+    let same = coordinate(&two, &backend, input("START_CHAT", "same", "chat-1")).await;
+    assert_eq!(super::refusal(&same), ("OPERATION_IN_PROGRESS", "StartChat is already in progress"));
+    let waiting = grant(&two, &backend, input("END_CHAT", "waiter", "chat-1"));
+    let release = async {
+        until_waiting(&mut events, 1).await;
+        assert!(complete(&one, &backend, &held).await);
+    };
+    let (granted, ()) = tokio::join!(waiting, release);
+    assert!(granted["fencingToken"].as_str() > held["fencingToken"].as_str());
+    assert_eq!(coordinate(&one, &backend, input("END_CHAT", "late", "chat-1")).await.code(), "OPERATION_IN_PROGRESS");
+}

@@ -175,3 +175,24 @@ async fn waiters_are_granted_in_the_order_in_which_they_came_on_two_servers() {
     };
     tokio::join!(waiters, release);
 }
+
+#[tokio::test]
+async fn a_finished_request_is_remembered_as_long_as_the_setting_says() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&["--operation-memory", "1m"]).await;
+    let backend = server("backend");
+    let held = grant(&node, &backend, input("START_CHAT", "done", "chat-1")).await;
+    assert!(complete(&node, &backend, &held).await);
+    // One that expires is remembered too, from the time at which its line was taken back.
+    let mut dead = input("START_CHAT", "dead", "chat-2");
+    dead["leaseMs"] = json!(100);
+    grant(&node, &backend, dead.clone()).await;
+    app.advance(59).await;
+    assert_eq!(coordinate(&node, &backend, input("START_CHAT", "done", "chat-1")).await.code(), "CONFLICT");
+    assert_eq!(coordinate(&node, &backend, dead.clone()).await.code(), "CONFLICT");
+    app.advance(61).await;
+    grant(&node, &backend, input("START_CHAT", "done", "chat-1")).await;
+    assert_eq!(coordinate(&node, &backend, dead.clone()).await.code(), "CONFLICT");
+    app.advance(125).await;
+    grant(&node, &backend, dead).await;
+}

@@ -2,6 +2,7 @@
 
 mod auth;
 mod credentials;
+mod database_sessions;
 mod embedded;
 mod events;
 mod idempotency;

@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod chat;
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod dice;
 pub(crate) mod event_path;
 pub(crate) mod invariants;
 pub(crate) mod locks;
