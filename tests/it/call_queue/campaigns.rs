@@ -293,8 +293,8 @@ async fn ten_thousand_contacts_come_in_one_request_and_again_are_duplicates() {
     rows.as_array_mut().unwrap().push(json!({ "contactId": "more", "phoneNumber": "+14155552671" }));
     let input = json!({ "campaignId": campaign, "contacts": rows });
     assert_eq!(node.code(&token, ENQUEUE, json!({ "input": input })).await, "BAD_USER_INPUT");
-    let none = json!({ "campaignId": campaign, "contacts": [] });
-    assert_eq!(node.code(&token, ENQUEUE, json!({ "input": none })).await, "BAD_USER_INPUT");
+    let empty = json!({ "campaignId": campaign, "contacts": [] });
+    assert_eq!(node.code(&token, ENQUEUE, json!({ "input": empty })).await, "BAD_USER_INPUT");
 }
 
 #[tokio::test]
