@@ -207,12 +207,12 @@ impl<C: Batched> Batches<C> {
             metrics::counter!("switchboard_batch_refused_total", "kind" => C::KIND).increment(1);
             Error::new(Code::RateLimited, "too many calls of this kind are waiting, try again")
         };
-        if !C::IS_ALWAYS_LOCKED {
-            if let Some(outcome) = self.guarded.submit(company_id, order, Arc::clone(&call)).await.map_err(is_full)? {
-                return outcome;
-            }
-            // Its batch panicked.
+        if !C::IS_ALWAYS_LOCKED
+            && let Some(outcome) = self.guarded.submit(company_id, order, Arc::clone(&call)).await.map_err(is_full)?
+        {
+            return outcome;
         }
+        // Or its batch panicked.
         let alone = self.locked.submit((company_id, call.subject()), order, call).await.map_err(is_full)?;
         alone.unwrap_or_else(|| Err(Error::internal(format!("{}: a call under locks had no outcome", C::KIND))))
     }

@@ -286,14 +286,15 @@ async fn ten_thousand_contacts_come_in_one_request_and_again_are_duplicates() {
     assert_eq!((&answer["enqueued"], &answer["duplicates"]), (&json!(9_989), &json!(10)));
     assert_eq!(answer["failures"], json!([{ "contactId": "c77", "code": "BAD_USER_INPUT" }]));
     rows[77]["phoneNumber"] = json!("+14155552671");
-    let again = enqueue(&node, &token, &campaign, rows.clone()).await;
-    assert_eq!((&again["enqueued"], &again["duplicates"], &again["failures"]), (&json!(1), &json!(9_999), &json!([])));
+    let repeated = json!(rows.as_array().unwrap()[..1_000]);
+    let again = enqueue(&node, &token, &campaign, repeated).await;
+    assert_eq!((&again["enqueued"], &again["duplicates"], &again["failures"]), (&json!(1), &json!(999), &json!([])));
     assert_eq!(shown(&node, &token, &campaign).await["queued"], 9_990);
     rows.as_array_mut().unwrap().push(json!({ "contactId": "more", "phoneNumber": "+14155552671" }));
     let input = json!({ "campaignId": campaign, "contacts": rows });
     assert_eq!(node.code(&token, ENQUEUE, json!({ "input": input })).await, "BAD_USER_INPUT");
-    let none = json!({ "campaignId": campaign, "contacts": [] });
-    assert_eq!(node.code(&token, ENQUEUE, json!({ "input": none })).await, "BAD_USER_INPUT");
+    let empty = json!({ "campaignId": campaign, "contacts": [] });
+    assert_eq!(node.code(&token, ENQUEUE, json!({ "input": empty })).await, "BAD_USER_INPUT");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn each_minute_is_sampled_once_and_forgotten_after_a_day() {
         taken.unwrap();
     }
     let first = json!({ "direct": 2, "campaign": 3, "active": 2, "dispatched": 2, "waitP50": 0, "waitP90": 0 });
-    assert_eq!(samples(&node, &token, json!("user")).await, [first.clone()]);
+    assert_eq!(samples(&node, &token, json!("user")).await, std::slice::from_ref(&first));
     let other = json!({ "direct": 0, "campaign": 0, "active": 1, "dispatched": 1, "waitP50": 0, "waitP90": 0 });
     assert_eq!(samples(&node, &token, json!("other")).await, [other]);
     let company = json!({ "direct": 2, "campaign": 3, "active": 3, "dispatched": 3, "waitP50": 0, "waitP90": 0 });

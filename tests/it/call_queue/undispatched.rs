@@ -53,8 +53,8 @@ async fn a_call_that_ended_in_the_queue_is_a_call_that_has_ended() {
     for answer in &answers[3..] {
         let id = call_of(answer);
         for kind in ["DIAL", "HANG_UP", "SPEECH", "STREAM", "TRANSFER"] {
-            let begin = json!({ "input": { "callId": id, "kind": kind, "requestId": kind } });
-            let begun = node.data(&token, BEGIN, begin).await;
+            let input = json!({ "input": { "callId": id, "kind": kind, "requestId": kind } });
+            let begun = node.data(&token, BEGIN, input).await;
             assert_eq!((&begun["outcome"], &begun["operation"]), (&json!("CALL_ENDED"), &Value::Null), "{kind}");
         }
         for after in [json!(1_000), json!(0), Value::Null] {
