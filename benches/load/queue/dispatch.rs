@@ -214,11 +214,11 @@ async fn dial(
         if operation != "INSERT" {
             continue;
         }
-        let released = {
+        let ended_at = {
             let mut releases = releases.lock().map_err(|_| "a caller panicked")?;
             releases.get_mut(&(company, call.user.clone())).and_then(VecDeque::pop_front)
         };
-        latencies.extend(released.map(|released| now - released));
+        latencies.extend(ended_at.map(|ended_at| now - ended_at));
         let _ = calls.send(call);
     }
     Ok(latencies)
