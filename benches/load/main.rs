@@ -24,6 +24,7 @@
 //! | `log`, `start` | events through the log; start of a process |
 //! | `sessions` | heartbeats, choice and recovery |
 //! | `queue` | admissions, dispatch, long lines |
+//! | `timers` | timers that come due at once |
 //! | `plain`, `pgbench` | the limits that the server is compared with |
 //! | `http`, `socket`, `process` | clients and child processes |
 //! | `report`, `ratio` | tables, ratios and aims |
@@ -48,6 +49,7 @@ mod socket;
 mod stage;
 mod start;
 mod subscriber;
+mod timers;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -89,7 +91,7 @@ struct Arguments {
     /// Items of the lines in which single calls are measured
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     queue: Vec<u32>,
-    /// Only these parts: chat, create, start-chat, coordinate, delivery, log, sessions, queue, cold
+    /// Only these parts: chat, create, start-chat, coordinate, delivery, log, sessions, queue, timers, cold
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Without `PostGraphile`, which npm installs
@@ -184,6 +186,9 @@ async fn measure_on(arguments: &Arguments, stage: &Stage) -> Result<()> {
     }
     if arguments.wants("queue") {
         queue::measure(arguments, stage).await?;
+    }
+    if arguments.wants("timers") {
+        timers::measure(arguments, stage).await?;
     }
     if arguments.wants("cold") {
         start::measure(arguments, stage).await?;

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::platform::{
     auth::Principal,
-    batch::{Batched, CallOutcome, Outcomes, WritePath},
+    batch::{Batched, CallOutcome, Outcomes, Reading, WritePath},
     clock,
     error::{Error, Result},
     event::{NewEvent, Subject},
@@ -268,7 +268,13 @@ impl Calls {
     /// `FORBIDDEN` for others than the company's servers; `NOT_FOUND`; `CONFLICT` for a call that is finalized or queued;
     /// `IDEMPOTENCY_MISMATCH`.
     #[tracing::instrument(name = "call.append", skip_all)]
-    pub async fn append(&self, principal: &Principal, new: NewCallMessage, key: Option<&str>) -> Result<CallMessage> {
+    pub async fn append(
+        &self,
+        reading: &Reading,
+        principal: &Principal,
+        new: NewCallMessage,
+        key: Option<&str>,
+    ) -> Result<CallMessage> {
         rights::require(principal)?;
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
         let new_key = |key| IdempotencyKey::new(company_id, &rights::name(principal), "appendCallMessage", key, &new);
@@ -281,7 +287,7 @@ impl Calls {
         let Appended { call_id, number, message } = self.work.run(Idempotent { key, verb }).await?;
         match message {
             Some(message) => Ok(message),
-            None => self.message(company_id, call_id, number).await,
+            None => self.message(reading, company_id, call_id, number).await,
         }
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Calls,
     answer::Answer,
-    locked::LockedCall,
+    locked::{Found, LockedCall},
     record::{CALL_CANCELED, CALL_HANG_UP_REQUESTED, CALL_HANG_UP_SCHEDULED, CallName, CallRecord},
     report, rights,
     rules::{self, CallStatus, HangUpOutcome},
@@ -97,8 +97,11 @@ impl Verb for Schedule {
     type Outcome = (Option<OffsetDateTime>, CallRecord);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let locked = LockedCall::lock(unit, self.company_id, &self.name).await?;
-        let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
+        let found = LockedCall::find(unit, self.company_id, &self.name).await?;
+        let mut locked = match found.ok_or_else(|| Error::not_found("call"))? {
+            Found::Locked(locked) => *locked,
+            Found::Ended(call) => return Ok((None, *call)),
+        };
         let call = &mut locked.call;
         if !call.is_dialled() {
             return Err(Error::conflict("the call was not dialled yet"));

@@ -13,7 +13,6 @@ use super::{
     record::{CallName, CallRecord},
     rights,
     rules::{self, CallStatus, InactiveReason},
-    sql,
 };
 use crate::platform::{
     auth::Principal,
@@ -98,11 +97,16 @@ impl Calls {
     }
 
     /// One message of a transcript.
-    pub(super) async fn message(&self, company_id: Uuid, call_id: Uuid, number: i32) -> Result<CallMessage> {
-        let mut connection = self.work.pool().acquire().await?;
+    pub(super) async fn message(
+        &self,
+        reading: &Reading,
+        company_id: Uuid,
+        call_id: Uuid,
+        number: i32,
+    ) -> Result<CallMessage> {
         let window = MessageWindow { after: number - 1, before: number + 1, newest_first: false, limit: 1 };
-        let found = sql::messages(&mut connection, company_id, &[call_id], &window).await?.pop();
-        found.ok_or_else(|| Error::internal("a message that was written is gone"))
+        let found = self.loaders.messages(reading, company_id, call_id, window).await?.pop();
+        found.map(Arc::unwrap_or_clone).ok_or_else(|| Error::internal("a message that was written is gone"))
     }
 
     /// A window of one call's messages, in the window's order.

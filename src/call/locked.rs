@@ -1,7 +1,10 @@
 //! How every verb on a call runs: lock, read, decide, write.
 //!
-//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the verb may park news under it or gives it; then the call. The record is
-//! read in a statement after the lock.
+//! Locks: the company's slots, if the verb may end the call or gives it its name; the call's name at the provider, if the
+//! verb may park news under it or gives it; then the call. The statement that locks the call also reads it: the row that it
+//! returns is the one that it has locked. Everything else is read after it.
+//!
+//! A call that waits in the queue, or ended there, has no row: it is read from its item.
 
 use std::collections::HashSet;
 
@@ -21,6 +24,14 @@ use crate::{
     },
 };
 
+/// What a verb finds under a call's name.
+pub(crate) enum Found {
+    /// The call, locked.
+    Locked(Box<LockedCall>),
+    /// A call that ended in the queue: it was never dispatched, has no row, and nothing will change it.
+    Ended(Box<CallRecord>),
+}
+
 /// A locked call while one verb decides.
 pub(crate) struct LockedCall {
     /// The database's time, read under the lock.
@@ -32,32 +43,49 @@ pub(crate) struct LockedCall {
 
 impl LockedCall {
     /// Locks and reads a call; `None` if there is none. A name is looked up without its lock: a call keeps it.
+    ///
+    /// # Errors
+    /// `CONFLICT` for a call that has no row, because it is queued or ended in the queue.
     pub(crate) async fn lock(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Option<Self>> {
-        let id = match name {
-            CallName::Id(id) => *id,
-            CallName::ControlId(name) => match sql::find_name(unit.connection(), company_id, name).await? {
-                Some(id) => id,
-                None => return Ok(None),
-            },
-        };
-        Self::lock_id(unit, company_id, id).await
+        match Self::find(unit, company_id, name).await? {
+            None => Ok(None),
+            Some(Found::Locked(locked)) => Ok(Some(*locked)),
+            Some(Found::Ended(_)) => Err(Error::conflict("the call ended in the queue and was never dialled")),
+        }
     }
 
-    /// Locks and reads a call by its id.
+    /// As [`Self::lock`], by the call's id.
     pub(crate) async fn lock_id(unit: &mut Unit<'_>, company_id: Uuid, id: Uuid) -> Result<Option<Self>> {
-        if !sql::lock_call(unit.connection(), company_id, id).await? {
-            let waiting = call_queue::calls_of_items(unit.connection(), company_id, &[id]).await?.pop();
-            return match waiting {
-                None => Ok(None),
-                Some(call) if call.status == CallStatus::Queued => {
-                    Err(Error::conflict("the call is queued and was not dialled"))
-                }
-                Some(_) => Err(Error::conflict("the call was canceled before it was dialled")),
-            };
+        Self::lock(unit, company_id, &CallName::Id(id)).await
+    }
+
+    /// As [`Self::lock`], for a verb to which a call that ended in the queue is one more call that is over.
+    ///
+    /// # Errors
+    /// `CONFLICT` for a call that is queued.
+    pub(crate) async fn find(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Option<Found>> {
+        if let Some(locked) = Self::lock_row(unit, company_id, name).await? {
+            return Ok(Some(Found::Locked(Box::new(locked))));
         }
+        // A call without a row has no name but its id.
+        let CallName::Id(id) = name else { return Ok(None) };
+        match call_queue::calls_of_items(unit.connection(), company_id, &[*id]).await?.pop() {
+            Some(call) if call.status == CallStatus::Queued => {
+                Err(Error::conflict("the call is queued and was not dialled"))
+            }
+            Some(call) => Ok(Some(Found::Ended(Box::new(call)))),
+            // It may have been dispatched between the two statements: then it has a row now.
+            None => {
+                let locked = Self::lock_row(unit, company_id, name).await?;
+                Ok(locked.map(|locked| Found::Locked(Box::new(locked))))
+            }
+        }
+    }
+
+    async fn lock_row(unit: &mut Unit<'_>, company_id: Uuid, name: &CallName) -> Result<Option<Self>> {
+        let Some(call) = sql::lock_call(unit.connection(), company_id, name).await? else { return Ok(None) };
+        // The time of the statement that waited for the lock may be older than what it waited for.
         let now = sql::now(unit.connection()).await?;
-        let call = sql::find_calls(unit.connection(), company_id, &[id]).await?.pop();
-        let call = call.ok_or_else(|| Error::internal("a locked call is gone"))?;
         Ok(Some(Self { now, before: call.clone(), call }))
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Calls,
-    locked::LockedCall,
+    locked::{Found, LockedCall},
     record::{
         CALL_OPERATION_CHANGED, CALL_OPERATIONS, CallName, EXPIRE, OPERATION_ABANDONED, OPERATION_BEGUN,
         OPERATION_COMPLETED, OPERATION_EXPIRED,
@@ -287,8 +287,10 @@ impl Verb for Begin {
     type Outcome = (BeginOutcome, Option<Operation>);
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let locked = LockedCall::lock(unit, self.company_id, &self.new.name).await?;
-        let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
+        let found = LockedCall::find(unit, self.company_id, &self.new.name).await?;
+        let Found::Locked(mut locked) = found.ok_or_else(|| Error::not_found("call"))? else {
+            return Ok((BeginOutcome::CallEnded, None));
+        };
         if locked.call.finalized_at.is_some() && self.new.kind != OperationKind::HangUp {
             return Ok((BeginOutcome::CallEnded, None));
         }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     Calls,
     answer::Answer,
-    locked::LockedCall,
+    locked::{Found, LockedCall},
     record::{CALL_REPORTED, CallName, CallRecord},
     rights,
     rules::{self, CallStatus, EndReason, News},
@@ -145,12 +145,17 @@ impl Verb for Tell {
         if *status == CallStatus::Ended {
             match slots::end_queued(unit, self.company_id, id, Some(&self.actor)).await? {
                 Some(Undispatched::Canceled(call)) => return Ok(Answer::new(ReportOutcome::Applied, Some(call))),
-                Some(Undispatched::Ended(call)) => return Ok(Answer::new(ReportOutcome::Stale, Some(call))),
-                None => {}
+                Some(Undispatched::Ended(_)) | None => {}
             }
         }
-        let locked = LockedCall::lock_id(unit, self.company_id, id).await?;
-        let mut locked = locked.ok_or_else(|| Error::not_found("call"))?;
+        let found = LockedCall::find(unit, self.company_id, &CallName::Id(id)).await?;
+        let mut locked = match found.ok_or_else(|| Error::not_found("call"))? {
+            Found::Locked(locked) => *locked,
+            Found::Ended(_) if assign_call_control_id.is_some() => {
+                return Err(Error::conflict("the call ended in the queue and was never dialled"));
+            }
+            Found::Ended(call) => return Ok(Answer::new(ReportOutcome::Stale, Some(*call))),
+        };
         if locked.call.status == CallStatus::Queued && is_new(*status) && *status != CallStatus::Ended {
             return Err(Error::conflict("the call is queued and was not dialled"));
         }

@@ -64,6 +64,7 @@ pub(super) struct Initiate {
 
 impl Batched for Initiate {
     const KIND: &'static str = "initiateCall";
+    const IS_ALWAYS_LOCKED: bool = true;
     type Outcome = Initiated;
 
     fn company_id(&self) -> Uuid {

@@ -1,15 +1,19 @@
 //! Lists for operators.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{CallQueue, QueueItem, Status, sql};
+use super::{
+    CallQueue, QueueItem, Status,
+    reads::{ItemList, UserList},
+};
 use crate::{
     call::rules::CallType,
     platform::{
         auth::Principal,
+        batch::Reading,
         error::{Error, Result},
         graphql::page::Page,
     },
@@ -27,7 +31,7 @@ pub struct QueueUser {
 }
 
 /// The place of a user in the list: by the length of its line, then by name. Its text form is the page's cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UserPlace {
     /// Items that wait.
     pub queued: i32,
@@ -69,25 +73,24 @@ impl CallQueue {
     /// `FORBIDDEN` for others than the company's servers.
     pub async fn users(
         &self,
+        reading: &Reading,
         principal: &Principal,
-        after: Option<&UserPlace>,
+        after: Option<UserPlace>,
         size: usize,
     ) -> Result<Page<QueueUser>> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        let place = after.map(|place| (place.queued, place.user_id.as_str()));
-        let found = sql::list_users(&mut connection, principal.company_id, place, size + 1).await?;
-        Ok(Page::forward(found, size, after.is_some()))
+        let is_behind = after.is_some();
+        let list = UserList { company_id: principal.company_id, after, limit: size + 1 };
+        Ok(Page::forward(self.reads.users(reading, list).await?, size, is_behind))
     }
 
     /// Campaign calls of a user, of the last day, that were dispatched before a direct call without a reason.
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
-    pub async fn priority_violations(&self, principal: &Principal, user_id: &str) -> Result<i64> {
+    pub async fn priority_violations(&self, reading: &Reading, principal: &Principal, user_id: &str) -> Result<i64> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::priority_violations(&mut connection, principal.company_id, user_id).await
+        self.reads.violations(reading, principal.company_id, user_id).await
     }
 
     /// Open items of a user, oldest first.
@@ -96,17 +99,15 @@ impl CallQueue {
     /// `FORBIDDEN` for others than the company's servers.
     pub async fn items(
         &self,
+        reading: &Reading,
         principal: &Principal,
-        user_id: &str,
+        user_id: String,
         call_type: Option<CallType>,
         after: Option<Uuid>,
         size: usize,
-    ) -> Result<Page<QueueItem>> {
+    ) -> Result<Page<Arc<QueueItem>>> {
         principal.require_company()?;
-        let company_id = principal.company_id;
-        let mut connection = self.work.pool().acquire().await?;
-        let ids = sql::list_items(&mut connection, company_id, user_id, call_type, after, size + 1).await?;
-        let found = sql::find_items(&mut connection, company_id, &ids).await?;
-        Ok(Page::forward(found, size, after.is_some()))
+        let list = ItemList { company_id: principal.company_id, user_id, call_type, after, limit: size + 1 };
+        Ok(Page::forward(self.reads.items(reading, list).await?, size, after.is_some()))
     }
 }

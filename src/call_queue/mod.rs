@@ -32,15 +32,18 @@
 //! - No dialer is there: reserved calls end as `LEASE_EXPIRED`, and their items are tried again a minute later, without
 //!   counting as tries.
 //! - A dispatch stops at 500 calls and notes that it is behind: a timer that is due at once goes on.
+//! - Two servers have different settings: those of the one that started last hold. The users of every company are settled
+//!   for them in steps; a step that a crash left out is made by the next sweep.
 //! - Something is left all the same: a sweep dispatches once a minute.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `slots` | lock, take, free, dispatch: what every verb on slots uses, also those of `call` |
 //! | `initiate`, `cancel`, `limits`, `renew` | the mutations |
-//! | `status`, `item`, `list`, `live` | queries, streams |
+//! | `status`, `item`, `list`, `reads`, `live` | queries, streams |
 //! | `wait` | estimates of waiting times, as pure functions |
 //! | `campaign` | campaigns: windows, contacts |
+//! | `sample` | once a minute what waits and runs; violations of priority; gauges |
 //! | `timers`, `sweep` | what follows from time |
 //! | `rest` | the façade for older clients |
 
@@ -54,9 +57,11 @@ mod limits;
 mod list;
 mod live;
 pub mod number;
+mod reads;
 mod renew;
 pub mod rest;
 pub mod rights;
+mod sample;
 mod settings;
 pub(crate) mod slots;
 mod sql;
@@ -76,11 +81,13 @@ pub use cancel::CancelOutcome;
 pub use cancel_all::{CanceledCount, CanceledLines};
 pub use initiate::{Initiated, NewCall};
 pub use item::{QueueBlock, QueueItem, QueueStatus};
+pub use limits::{CALL_LIMITS, LimitsRecord};
 pub use list::{QueueUser, UserPlace};
 pub use live::QueueHead;
 pub use renew::Renewed;
+pub use sample::{Sample, sample};
 pub use settings::CallQueueSettings;
-pub(crate) use sql::calls_of_items;
+pub(crate) use sql::{calls_of_items, undispatched_calls};
 pub use status::Status;
 pub(crate) use sweep::tasks;
 
@@ -93,15 +100,26 @@ pub struct CallQueue {
     work: UnitOfWork,
     initiating: Batches<initiate::Initiate>,
     loaders: item::Loaders,
+    reads: reads::QueueReads,
+    campaign_reads: campaign::CampaignReads,
     live_items: live::LiveItems,
+    watched: live::Watched,
     live_queues: live::LiveQueues,
 }
 
 impl CallQueue {
     /// The concept on this database.
     pub fn new(work: UnitOfWork) -> Self {
-        let (live_items, live_queues) = (live::LiveItems::default(), live::LiveQueues::default());
-        Self { initiating: Batches::new(&work), loaders: item::Loaders::new(&work), live_items, live_queues, work }
+        Self {
+            initiating: Batches::new(&work),
+            loaders: item::Loaders::new(&work),
+            reads: reads::QueueReads::new(&work),
+            campaign_reads: campaign::CampaignReads::new(&work),
+            live_items: live::LiveItems::default(),
+            watched: live::Watched::default(),
+            live_queues: live::LiveQueues::default(),
+            work,
+        }
     }
 }
 
@@ -109,7 +127,7 @@ impl CallQueue {
 pub fn concept() -> Concept {
     Concept {
         name: "call_queue",
-        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, campaign::record::SUBJECT],
+        subjects: &[SubjectType { name: CALL_QUEUE, event_types: &[] }, limits::SUBJECT, campaign::record::SUBJECT],
         timers: timers::handlers().into_iter().chain(campaign::handlers()).collect(),
         timers_for_people: &[],
         fields: rights::FIELDS,

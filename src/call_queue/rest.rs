@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{CallQueue, Initiated, NewCall, QueueItem, Status, number};
 use crate::platform::{
     auth::Principal,
+    batch::Reading,
     error::{Code, Error, Result},
     http::{
         HttpState, RouterState, endpoints,
@@ -152,8 +153,8 @@ async fn get_status(
     }
 }
 
-async fn status(queue: &CallQueue, principal: &Principal) -> Result<(Status, Option<Arc<QueueItem>>)> {
-    let status = queue.status(principal, &principal.subject).await?;
+async fn status(queue: &CallQueue, principal: &Arc<Principal>) -> Result<(Status, Option<Arc<QueueItem>>)> {
+    let status = queue.status(&Reading::by(principal), principal, &principal.subject).await?;
     let next = match status.next_direct {
         Some(id) => queue.item(principal, id).await?,
         None => None,

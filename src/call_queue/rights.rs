@@ -11,6 +11,7 @@ pub const FIELDS: &[RootField] = &[
     ("Query.campaigns", Access::COMPANY),
     ("Query.callQueueItems", Access::COMPANY),
     ("Query.callQueueUsers", Access::COMPANY),
+    ("Query.callQueueSamples", Access::COMPANY),
     ("Mutation.cancelQueuedCalls", Access::COMPANY),
     ("Subscription.callQueue", Access::COMPANY),
     ("Subscription.callQueueItem", Access::COMPANY),

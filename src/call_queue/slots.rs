@@ -3,6 +3,8 @@
 //! Order of locks: an idempotency key, the slots, the name of a call, the call. A verb that may end a call, or may give it
 //! its name (parked news may end it), locks the slots first of all.
 
+use std::time::Instant;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -57,6 +59,12 @@ pub(crate) async fn take(unit: &mut Unit<'_>, call: &CallRecord, now: OffsetDate
 
 /// Gives free slots to what waits, and tells dialers. The slots are locked. The end of every verb that locks them.
 pub(crate) async fn dispatch(unit: &mut Unit<'_>, company_id: Uuid) -> Result<()> {
+    dispatch_now(unit, company_id).await?;
+    Ok(())
+}
+
+/// As [`dispatch`]; returns how many calls got a slot.
+async fn dispatch_now(unit: &mut Unit<'_>, company_id: Uuid) -> Result<usize> {
     let dispatched = sql::dispatch(unit.connection(), company_id, MOST_DISPATCHED).await?;
     if !dispatched.is_empty() {
         for call in call_sql::find_calls(unit.connection(), company_id, &dispatched).await? {
@@ -64,10 +72,16 @@ pub(crate) async fn dispatch(unit: &mut Unit<'_>, company_id: Uuid) -> Result<()
             unit.changes().record(CALL_DISPATCHED, None, &call, Some(&before))?;
             let label = if call.campaign_id.is_some() { "campaign" } else { "direct" };
             unit.changes().count("switchboard_call_queue_dispatched_total", &[("type", label)]);
+            // What a new try waited for is the campaign's rule.
+            if let Some(queued_at) = call.queued_at.filter(|_| call.attempt == 1) {
+                let waited = (call.inserted_at - queued_at).as_seconds_f64();
+                unit.changes().observe("switchboard_call_queue_wait_seconds", &[("type", label)], waited);
+            }
         }
     }
     campaign::settle(unit, company_id).await?;
-    arm(unit, company_id).await
+    arm(unit, company_id).await?;
+    Ok(dispatched.len())
 }
 
 /// Sets the timers of a queue for what is due next. The slots are locked.
@@ -89,13 +103,17 @@ pub(crate) async fn release(unit: &mut Unit<'_>, call: &CallRecord) -> Result<()
     let company_id = call.company_id;
     let Some(reason) = call.end_reason else { return Err(Error::internal("a call ended without a reason")) };
     lock(unit, company_id).await?;
+    let began = Instant::now();
     let is_refused = call.call_control_id.is_none() && call.started_at.is_none();
     let again = clock::new_id();
     if sql::release(unit.connection(), company_id, call.id, reason, is_refused, again).await?.is_some() {
         queued(unit, company_id, &[again], None).await?;
         unit.changes().count("switchboard_call_queue_retries_total", &[]);
     }
-    dispatch(unit, company_id).await
+    if dispatch_now(unit, company_id).await? > 0 {
+        unit.changes().observe_since("switchboard_call_queue_dispatch_seconds", &[], began);
+    }
+    Ok(())
 }
 
 /// Appends the first event of calls that were queued; returns them.

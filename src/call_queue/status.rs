@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{CallQueue, sql};
-use crate::platform::{auth::Principal, error::Result};
+use super::CallQueue;
+use crate::platform::{auth::Principal, batch::Reading, error::Result};
 
 /// Limits and counters of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +49,8 @@ impl CallQueue {
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
-    pub async fn status(&self, principal: &Principal, user_id: &str) -> Result<Status> {
+    pub async fn status(&self, reading: &Reading, principal: &Principal, user_id: &str) -> Result<Status> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::status(&mut connection, principal.company_id, user_id).await
+        self.reads.status(reading, principal.company_id, user_id).await
     }
 }

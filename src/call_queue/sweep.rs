@@ -1,14 +1,15 @@
-//! A slow sweep: the setting's row is written once, and once a minute whatever may be dispatched is. Normally nothing may:
-//! every transaction under the lock dispatches before it ends.
+//! A slow sweep. The settings' row is written once, when a server starts: the settings of the server that started last
+//! hold. Once a minute whatever may be dispatched is. Normally nothing may: every transaction under the lock dispatches
+//! before it ends. The exception is a change of the settings, after which the users of each company are settled.
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{CallQueueSettings, slots, sql};
+use super::{CallQueueSettings, limits, sample, slots, sql};
 use crate::platform::{
-    db::pool,
     error::Result,
     task::Task,
     unit::{Unit, UnitOfWork, Verb},
@@ -22,15 +23,21 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The background tasks of this concept.
 pub(crate) fn tasks(work: &UnitOfWork, settings: &CallQueueSettings) -> Vec<Task> {
     let (work, settings) = (work.clone(), settings.clone());
-    vec![Task::new("call_queue", |stop| run(work, settings, stop))]
+    let samples = work.clone();
+    vec![
+        Task::new("call_queue", |stop| run(work, settings, stop)),
+        Task::new("call_queue_samples", |stop| sample::run(samples, stop)),
+    ]
 }
 
 async fn run(work: UnitOfWork, settings: CallQueueSettings, stop: CancellationToken) {
     let mut is_away = false;
+    let mut unwritten = Some(settings);
     loop {
-        let pause = match sweep(&work, &settings).await {
+        let pause = match sweep(&work, unwritten.as_ref()).await {
             Ok(()) => {
                 is_away = false;
+                unwritten = None;
                 EVERY
             }
             Err(error) => {
@@ -46,17 +53,18 @@ async fn run(work: UnitOfWork, settings: CallQueueSettings, stop: CancellationTo
     }
 }
 
-async fn sweep(work: &UnitOfWork, settings: &CallQueueSettings) -> Result<()> {
-    // On a connection that no request waits for, and not longer than a link may be silent.
-    let pool = work.timer_pool();
-    let mut connection = pool.acquire().await?;
-    let look = async {
-        sql::use_settings(&mut connection, settings).await?;
-        sql::companies_waiting(&mut connection).await
+async fn sweep(work: &UnitOfWork, unwritten: Option<&CallQueueSettings>) -> Result<()> {
+    let look = async |connection: &mut PgConnection| {
+        if let Some(settings) = unwritten {
+            sql::use_settings(connection, settings).await?;
+        }
+        Ok((sql::companies_unsettled(connection).await?, sql::companies_waiting(connection).await?))
     };
-    let companies = pool::within(pool::deadline(pool), look).await?;
-    drop(connection);
-    for company_id in companies {
+    let (unsettled, waiting) = work.on_scheduler(look).await?;
+    for (company_id, version) in unsettled {
+        limits::settle(work, company_id, version).await?;
+    }
+    for company_id in waiting {
         work.run(Dispatch { company_id }).await?;
     }
     Ok(())

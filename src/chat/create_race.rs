@@ -8,11 +8,12 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join_all;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{
-    Chats, contract,
+    Chats,
     contract::ContractRecord,
     create::{CustomerRequest, Refusals, check, offer, open_or_join},
     decision::Decision,
@@ -193,9 +194,9 @@ impl Chats {
         let Some(named) = &new.contract_ids else {
             return Err(Error::invalid("websiteId", "required unless contractIds are given"));
         };
-        let mut connection = self.work.pool().acquire().await?;
-        let contracts = contract::sql::find_many(&mut connection, principal.company_id, named).await?;
-        let first = named.iter().find_map(|id| contracts.iter().find(|contract| contract.id == *id));
+        // All at once, so that they share statements.
+        let found = try_join_all(named.iter().map(|id| self.loaders.contract(principal.company_id, *id))).await?;
+        let first = found.into_iter().flatten().next();
         first.map(|contract| contract.website_id).ok_or_else(|| Error::not_found("contract"))
     }
 }

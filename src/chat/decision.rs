@@ -33,6 +33,8 @@ pub(super) struct SeenRace {
     pub(super) race: Race,
     /// Raised by every write of the race or one of its chats, so that an unlocked read can be checked later.
     pub(super) revision: i64,
+    /// A chat's line was granted at some time, so that lines must be read.
+    pub(super) is_coordinated: bool,
     /// The agent has written in the chat that is held now.
     pub(super) agent_wrote: bool,
     /// The last time that no server lived.

@@ -1,7 +1,7 @@
 //! What streams of chats and races show. Everything is decided from the event's own record, as it is after the event and as
 //! it was before, so that an offer that leaves a filter, or goes to another agent, is a DELETE.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::Context;
 use futures_util::future::BoxFuture;
@@ -186,8 +186,12 @@ impl ShownFeed for Newest<ChatFeed> {
     }
 }
 
+/// How long a chat's end is told to a stream that begins after it. A widget opens its stream for a chat a moment after it was
+/// told of the start, and would never hear of an end between the two.
+const ENDED_LATELY: Duration = Duration::from_mins(2);
+
 /// The stream `chatChanged` of widgets in the field: changes only. A widget subscribes after it has asked, so a visitor
-/// is first told of the chat that its newest open race has come to. Offers that another agent's win withdrew are not
+/// is first told of the chat that its newest open race has come to, or of that chat's end. Offers that another agent's win withdrew are not
 /// for a visitor: a widget would take one of them for the end of its conversation.
 #[derive(Debug, Clone)]
 pub struct WidgetFeed(
@@ -256,13 +260,26 @@ impl Feed for WidgetFeed {
                         let names: Vec<String> = names.into_iter().flatten().cloned().collect();
                         // A plan made on an empty table must not scan it when it has grown.
                         event::prefer_indexes(connection).await?;
-                        sql::newest_started_chat_of_visitor(connection, company_id, &names, website_id).await?
+                        match sql::newest_started_chat_of_visitor(connection, company_id, &names, website_id).await? {
+                            // A widget that waits for an answer names the contract: to it an earlier chat is nothing.
+                            None if self.0.filter.contract_id.is_none() => {
+                                let lately = ENDED_LATELY;
+                                sql::newest_ended_chat_of_visitor(connection, company_id, &names, website_id, lately)
+                                    .await?
+                            }
+                            started => started,
+                        }
                     }
                     None => None,
                 },
                 Viewer::PinnedTo { key, .. } => {
                     let chats = sql::chats_of_races(connection, company_id, &[*key]).await?;
                     chats.into_iter().find(|chat| chat.status == ChatStatus::Started)
+                }
+                Viewer::HoldsChatId { chat_id, .. } if self.0.filter.contract_id.is_none() => {
+                    let now = sql::now(connection).await?;
+                    let chat = sql::find_chat(connection, company_id, *chat_id).await?;
+                    chat.filter(|chat| chat.finished_at.is_some_and(|ended| ended + ENDED_LATELY > now))
                 }
                 Viewer::HoldsChatId { .. } | Viewer::Public { .. } => None,
             };

@@ -58,6 +58,8 @@ pub struct Loaders {
     /// Of a company's agent.
     websites_of_agent: Reads<(Uuid, Uuid), Uuid, ()>,
     contracts: Reads<Uuid, Uuid, Arc<ContractRecord>>,
+    /// The company and the website of contracts of any company.
+    websites_of_contracts: Reads<(), Uuid, (Uuid, Uuid)>,
     /// Of a company's visitor on a website.
     contracts_with_chat: Reads<(Uuid, String, Uuid), Uuid, ()>,
     contract_lists: Reads<ContractList, (), Vec<Arc<ContractRecord>>>,
@@ -129,6 +131,9 @@ impl Loaders {
                     Ok(found.into_iter().map(|contract| (contract.id, Arc::new(contract))).collect())
                 }
                 .boxed()
+            }),
+            websites_of_contracts: Reads::records("website_of_contract", pool(), |connection, (), ids| {
+                contract::sql::websites_of_contracts(connection, ids).boxed()
             }),
             contracts_with_chat: Reads::records("contract_with_chat", pool(), |connection, group, ids| {
                 async move {
@@ -253,11 +258,21 @@ impl Loaders {
         self.contracts.get(company_id, id).await
     }
 
+    /// The company and the website of a contract of any company.
+    pub(super) async fn website_of_contract(&self, id: Uuid) -> Result<Option<(Uuid, Uuid)>> {
+        self.websites_of_contracts.get((), id).await
+    }
+
     /// True if the caller is a visitor who has a chat with the contract.
     pub(super) async fn has_chat_with(&self, principal: &Principal, contract_id: Uuid) -> Result<bool> {
         let Some(website_id) = principal.website_id else { return Ok(false) };
-        let visitor = (principal.company_id, principal.subject.clone(), website_id);
-        Ok(self.contracts_with_chat.get(visitor, contract_id).await?.is_some())
+        for name in [Some(&principal.subject), principal.earlier.as_ref()].into_iter().flatten() {
+            let visitor = (principal.company_id, name.clone(), website_id);
+            if self.contracts_with_chat.get(visitor, contract_id).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A list of contracts, oldest first.

@@ -194,15 +194,16 @@ async fn read<V: RaceVerb>(
     for seen in races.values() {
         keys.extend(seen.race.chats.iter().map(|chat| (chat.id, chat.key)));
     }
-    // After the races: a line that is granted later raises the revision of its race.
-    let lines: Vec<String> = calls.iter().filter_map(|call| call.line()).map(|chat_id| chat_id.to_string()).collect();
-    let holders = if lines.is_empty() {
-        HashMap::new()
-    } else {
+    let situation = Situation { company_id, now, races, contracts: HashMap::new(), holders: HashMap::new() };
+    let mut found = Found { situation, keys };
+    // After the races: a grant marks its race and raises its revision, so that one that comes later fails the write.
+    let is_coordinated = |key| found.situation.races.get(&key).is_some_and(|seen| seen.is_coordinated);
+    let lines = calls.iter().filter(|call| found.key(call.invocation().target).is_some_and(is_coordinated));
+    let lines: Vec<String> = lines.filter_map(|call| call.line()).map(|chat_id| chat_id.to_string()).collect();
+    if !lines.is_empty() {
         let holders = operation::holders(connection, company_id, &lines).await?;
-        holders.into_iter().map(|holder| (holder.chat_id.clone(), holder)).collect()
-    };
-    let mut found = Found { situation: Situation { company_id, now, races, contracts: HashMap::new(), holders }, keys };
+        found.situation.holders = holders.into_iter().map(|holder| (holder.chat_id.clone(), holder)).collect();
+    }
     let mut named = HashSet::new();
     let mut shifts = Vec::new();
     for call in calls {

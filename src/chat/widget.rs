@@ -65,12 +65,14 @@ pub(super) struct Proof {
     key: Uuid,
     /// The only chat of it that is shown; `None`: the socket is pinned to the race.
     chat_id: Option<Uuid>,
+    /// That chat had ended when it was named.
+    has_ended: bool,
 }
 
 impl Proof {
     /// The proof of a pin.
     pub(super) fn pinned(company_id: Uuid, key: Uuid) -> Self {
-        Self { company_id, key, chat_id: None }
+        Self { company_id, key, chat_id: None, has_ended: false }
     }
 
     /// The key of its race.
@@ -80,7 +82,7 @@ impl Proof {
 
     /// `earlier` are the proofs whose feeds the stream has already.
     fn feed(self, contract_id: Option<Uuid>, status: Option<ChatStatus>, earlier: &[Self]) -> WidgetFeed {
-        let Self { company_id, key, chat_id } = self;
+        let Self { company_id, key, chat_id, .. } = self;
         let viewer = match chat_id {
             Some(chat_id) => Viewer::HoldsChatId { company_id, chat_id },
             None => Viewer::PinnedTo { company_id, key },
@@ -94,7 +96,8 @@ impl Proof {
 impl Proofs {
     /// The socket has named this chat, which it knows by its id.
     pub(super) fn name(&self, chat: &ChatRecord) {
-        self.add(Proof { company_id: chat.company_id, key: chat.key, chat_id: Some(chat.id) });
+        let has_ended = chat.status == ChatStatus::Finished;
+        self.add(Proof { company_id: chat.company_id, key: chat.key, chat_id: Some(chat.id), has_ended });
     }
 
     pub(super) fn add(&self, proof: Proof) {
@@ -115,25 +118,33 @@ impl Proofs {
     }
 
     /// The feed of each proof, also of those that come later. That of `fresh`, the pin of a stream that begins, begins with
-    /// the race's started chat; all others go on from `since`.
+    /// the race's started chat. That of a chat that was named begins with its end, if the stream `is_new` and the chat ended
+    /// before it. All others go on from `since`.
     pub(super) fn feeds(
         self: Arc<Self>,
         contract_id: Option<Uuid>,
         status: Option<ChatStatus>,
         since: Cursor,
+        is_new: bool,
         fresh: Option<Proof>,
     ) -> impl Stream<Item = (WidgetFeed, Opening)> + Send {
         let mut changes = self.shown.subscribe();
         async_stream::stream! {
             let mut seen: Vec<Proof> = Vec::new();
+            let mut begins = true;
             loop {
                 let new: Vec<Proof> = changes.borrow_and_update()[seen.len()..].to_vec();
                 for proof in new {
-                    let opening = if fresh == Some(proof) { Opening::Changes } else { Opening::Missed(since.clone()) };
+                    // Of a chat that was open when it was named later, the log since then tells all.
+                    let is_told_of_ends = is_new && contract_id.is_none() && proof.chat_id.is_some();
+                    let may_have_ended = is_told_of_ends && (begins || proof.has_ended);
+                    let is_fresh = fresh == Some(proof) || may_have_ended;
+                    let opening = if is_fresh { Opening::Changes } else { Opening::Missed(since.clone()) };
                     let feed = proof.feed(contract_id, status, &seen);
                     seen.push(proof);
                     yield (feed, opening);
                 }
+                begins = false;
                 // Never fails while this stream holds the proofs.
                 if changes.changed().await.is_err() {
                     break;
@@ -188,6 +199,18 @@ impl Chats {
             return Ok(());
         }
         Err(Error::forbidden("web pages of this origin may not act for this website"))
+    }
+
+    /// Checks that a page may see what belongs to this company as a whole.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for a page of an origin that no website of the company lists.
+    pub(super) async fn admit_page_of_company(&self, visit: &Visit, company_id: Uuid) -> Result<()> {
+        let Some(page) = visit.page.as_ref().filter(|page| !page.is_listed) else { return Ok(()) };
+        if self.origins.websites_of(&page.origin).await.iter().any(|(company, _)| *company == company_id) {
+            return Ok(());
+        }
+        Err(Error::forbidden("web pages of this origin may not act for this company"))
     }
 
     /// The visitor that the key of a browser stands for on a website; a new one at its first use.

@@ -1,7 +1,8 @@
 //! How `startChat`, `endChat` and `updateChat` meet the line of their chat.
 //!
-//! They leave no lease. They read the line together with the race, and their write fails if the line was granted to
-//! somebody since: each grant raises the race's revision.
+//! They leave no lease. A race whose lines were never granted spares them the line. Else they read it together with the
+//! race. Either way their write fails if the line was granted to somebody since: each grant marks the race and raises its
+//! revision.
 //!
 //! ```text
 //! nobody holds it                       ─► go on

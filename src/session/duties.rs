@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::{SessionSettings, sql};
-use crate::platform::{db::pool, error::Result, task::Task, unit::UnitOfWork};
+use crate::platform::{error::Result, task::Task, unit::UnitOfWork};
 
 /// The background tasks of this concept.
 pub(crate) fn tasks(work: &UnitOfWork, settings: &SessionSettings) -> Vec<Task> {
@@ -49,11 +49,10 @@ impl Duties {
         }
     }
 
-    /// Tries a turn of every duty, on a connection that no request waits for, and not longer than a link may be silent.
+    /// Tries a turn of every duty.
     async fn look(&mut self) -> Result<()> {
-        let pool = self.work.timer_pool().clone();
-        let mut connection = pool.acquire().await?;
-        pool::within(pool::deadline(&pool), self.take_turns(&mut connection)).await
+        let work = self.work.clone();
+        work.on_scheduler(async |connection| self.take_turns(connection).await).await
     }
 
     async fn take_turns(&mut self, connection: &mut PgConnection) -> Result<()> {

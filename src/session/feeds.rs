@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::{
     ALERT, PROVIDER, QUALITY, SESSION,
+    loaders::SessionList,
     record::{AlertRecord, ProviderRecord, QualityRecord, SessionRecord, UserRecord},
-    sql::{self, Listed},
+    sql,
 };
 use crate::platform::{
     auth::{Caller, Principal, Role},
@@ -82,10 +83,11 @@ impl Feed for SessionFeed {
     fn snapshot<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Vec<Versioned<Self::Record>>>> {
         Box::pin(async move {
             let mut sessions = if let Some(id) = &self.session_id {
-                Vec::from_iter(sql::find_session(connection, self.principal.company_id, id).await?)
+                sql::find_sessions(connection, self.principal.company_id, &[id.to_owned()]).await?
             } else {
-                let open = Listed { active: Some(true), ..Listed::default() };
-                sql::list_sessions(connection, self.principal.company_id, &open, SESSIONS_IN_SNAPSHOT).await?
+                let (company_id, limit) = (self.principal.company_id, SESSIONS_IN_SNAPSHOT);
+                let open = SessionList { company_id, active: Some(true), provider: None, before: None, limit };
+                sql::list_sessions(connection, &open).await?
             };
             sessions.retain(|session| session.ended_at.is_none());
             sessions.reverse();

@@ -14,7 +14,7 @@ use super::{
     rules::HealthStatus,
     sql,
 };
-use crate::platform::{auth::Principal, error::Result, unit::Lines};
+use crate::platform::{auth::Principal, batch::Reading, error::Result, unit::Lines};
 
 /// What a report of health came to.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,11 +99,17 @@ pub struct Stats {
 }
 
 /// The result of `recommend_quality_recovery`.
-#[derive(Deserialize)]
-struct Recommended {
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Recommended {
     should_recover: bool,
     recommendation: String,
     metrics: Value,
+}
+
+impl From<Recommended> for QualityRecord {
+    fn from(Recommended { should_recover, recommendation, metrics }: Recommended) -> Self {
+        Self { should_recover, recommendation, metrics }
+    }
 }
 
 /// A call of `update_session_health`.
@@ -156,42 +162,35 @@ impl Sessions {
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn health(&self, principal: &Principal, session_id: &str) -> Result<Overview> {
+    pub async fn health(&self, reading: &Reading, principal: &Principal, session_id: &str) -> Result<Overview> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        call::decoded(sql::health_overview(&mut connection, principal.company_id, session_id).await?)
+        self.loaders.overview(reading, principal.company_id, session_id).await
     }
 
     /// Who of a session is silent; nobody in an unknown session.
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn stale(&self, principal: &Principal, session_id: &str) -> Result<Stale> {
+    pub async fn stale(&self, reading: &Reading, principal: &Principal, session_id: &str) -> Result<Stale> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        call::decoded(sql::stale_connections(&mut connection, principal.company_id, session_id).await?)
+        self.loaders.stale(reading, principal.company_id, session_id).await
     }
 
     /// Whether the quality of a session is a reason to leave its provider, as of now.
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn quality(&self, principal: &Principal, session_id: &str) -> Result<QualityRecord> {
+    pub async fn quality(&self, reading: &Reading, principal: &Principal, session_id: &str) -> Result<QualityRecord> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        let recommended: Recommended =
-            call::decoded(sql::quality_recovery(&mut connection, principal.company_id, session_id).await?)?;
-        let Recommended { should_recover, recommendation, metrics } = recommended;
-        Ok(QualityRecord { should_recover, recommendation, metrics })
+        self.loaders.quality(reading, principal.company_id, session_id).await
     }
 
     /// The alerts of a session that hold now.
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn alerts(&self, principal: &Principal, session_id: &str) -> Result<Vec<AlertRecord>> {
+    pub async fn alerts(&self, reading: &Reading, principal: &Principal, session_id: &str) -> Result<Vec<AlertRecord>> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::list_alerts(&mut connection, principal.company_id, Some(session_id)).await
+        self.loaders.alerts(reading, principal.company_id, session_id).await
     }
 }

@@ -1,13 +1,15 @@
 //! Reads of sessions.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use time::OffsetDateTime;
 
 use super::{
     Sessions,
+    loaders::SessionList,
     record::{SessionRecord, UserRecord},
     rights,
-    sql::{self, Listed},
 };
 use crate::platform::{
     auth::Principal,
@@ -17,10 +19,10 @@ use crate::platform::{
 };
 
 /// The place of a session in the list: its cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionPlace {
-    at: OffsetDateTime,
-    session_id: String,
+    pub(super) at: OffsetDateTime,
+    pub(super) session_id: String,
 }
 
 impl SessionPlace {
@@ -56,10 +58,9 @@ impl Sessions {
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn session(&self, principal: &Principal, session_id: &str) -> Result<Option<SessionRecord>> {
+    pub async fn session(&self, principal: &Principal, session_id: &str) -> Result<Option<Arc<SessionRecord>>> {
         rights::may_read(principal, Some(session_id))?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::find_session(&mut connection, principal.company_id, session_id).await
+        self.loaders.session(principal.company_id, session_id).await
     }
 
     /// The participants of a session as they are now, at most 1,000.
@@ -100,18 +101,18 @@ impl Sessions {
     /// `FORBIDDEN`.
     pub async fn list(
         &self,
+        reading: &Reading,
         principal: &Principal,
         active: Option<bool>,
-        provider: Option<&str>,
-        after: Option<&SessionPlace>,
+        provider: Option<String>,
+        after: Option<SessionPlace>,
         size: usize,
-    ) -> Result<Page<SessionRecord>> {
+    ) -> Result<Page<Arc<SessionRecord>>> {
         principal.require_company()?;
-        let before = after.map(|place| (place.at, &*place.session_id));
-        let mut connection = self.work.pool().acquire().await?;
-        let listed = Listed { active, provider, before };
-        let found = sql::list_sessions(&mut connection, principal.company_id, &listed, size + 1).await?;
-        Ok(Page::forward(found, size, after.is_some()))
+        let is_behind = after.is_some();
+        let company_id = principal.company_id;
+        let list = SessionList { company_id, active, provider, before: after, limit: size + 1 };
+        Ok(Page::forward(self.loaders.list(reading, list).await?, size, is_behind))
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Sessions, call::FunctionCall, record::ProviderRecord, sql};
 use crate::platform::{
     auth::{Principal, Role},
+    batch::Reading,
     error::{Error, Result},
     unit::Lines,
 };
@@ -38,11 +39,9 @@ impl Sessions {
     ///
     /// # Errors
     /// `FORBIDDEN`.
-    pub async fn providers(&self, principal: &Principal) -> Result<Vec<ProviderRecord>> {
+    pub async fn providers(&self, reading: &Reading, principal: &Principal) -> Result<Vec<ProviderRecord>> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::ensure_providers(&mut connection, principal.company_id).await?;
-        sql::list_providers(&mut connection, principal.company_id).await
+        self.loaders.providers(reading, principal.company_id).await
     }
 
     /// Sets the company's providers, in order of preference. Unlisted ones become DISABLED; sessions on them stay.
@@ -51,6 +50,7 @@ impl Sessions {
     /// `BAD_USER_INPUT`, `FORBIDDEN`.
     pub async fn set_providers(
         &self,
+        reading: &Reading,
         principal: &Principal,
         names: Vec<String>,
         enabled: Vec<bool>,
@@ -60,6 +60,6 @@ impl Sessions {
         }
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
         self.call(SetProviders { company_id, names, enabled, actor }).await?;
-        self.providers(principal).await
+        self.providers(reading, principal).await
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::platform::{
     auth::Principal,
+    batch::Reading,
     error::{Error, Result},
     unit::Lines,
 };
@@ -67,12 +68,16 @@ impl Sessions {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `CONFLICT` when it leaves an ended session, `FORBIDDEN`.
-    pub async fn update_state(&self, principal: &Principal, state: &UserState) -> Result<UserRecord> {
+    pub async fn update_state(
+        &self,
+        reading: &Reading,
+        principal: &Principal,
+        state: &UserState,
+    ) -> Result<UserRecord> {
         rights::may_report(principal, &state.session_id, &state.user_id)?;
         let company_id = principal.company_id;
         self.call(UpdateState { company_id, caller: principal.subject.clone(), state: state.clone() }).await?;
-        let mut connection = self.work.pool().acquire().await?;
-        let found = sql::find_user(&mut connection, company_id, &state.session_id, &state.user_id).await?;
+        let found = self.loaders.user(reading, company_id, &state.session_id, &state.user_id).await?;
         found.ok_or_else(|| Error::not_found("participant"))
     }
 }

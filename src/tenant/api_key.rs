@@ -84,6 +84,18 @@ impl Verb for RevokeApiKey {
     }
 }
 
+struct ListApiKeys {
+    company_id: Uuid,
+}
+
+impl Verb for ListApiKeys {
+    type Outcome = Vec<ApiKey>;
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Vec<ApiKey>> {
+        sql::list_api_keys(unit.connection(), self.company_id).await
+    }
+}
+
 impl Tenants {
     /// Creates a key. The second value is the key itself: shown once, never stored.
     ///
@@ -104,7 +116,7 @@ impl Tenants {
     /// # Errors
     /// `UNAVAILABLE`.
     pub async fn api_keys(&self, company_id: Uuid) -> Result<Vec<ApiKey>> {
-        sql::list_api_keys(&mut *self.work.pool().acquire().await?, company_id).await
+        self.work.run(ListApiKeys { company_id }).await
     }
 
     /// Revokes a key, for good. False: no such key, or already revoked.

@@ -355,7 +355,7 @@ impl CallMutation {
             text: input::text("text", &input.text)?,
         };
         let key = input.idempotency_key.as_deref();
-        let message = Box::pin(context.calls().append(context.principal()?, new, key)).await?;
+        let message = Box::pin(context.calls().append(&context.reading(), context.principal()?, new, key)).await?;
         Ok(AppendCallMessagePayload { message: (&message).into() })
     }
 

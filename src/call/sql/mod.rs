@@ -3,6 +3,7 @@
 mod transcript;
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     time::Duration,
 };
@@ -40,8 +41,16 @@ pub(crate) async fn find_calls(
     let mut calls = calls.fetch_all(&mut *connection).await?;
     // A call that waits in the queue, or was canceled there, has no row.
     let missing: Vec<Uuid> = ids.iter().filter(|id| calls.iter().all(|call| call.id != **id)).copied().collect();
+    if missing.is_empty() {
+        return Ok(calls);
+    }
+    let waiting = call_queue::calls_of_items(&mut *connection, company_id, &missing).await?;
+    let missing: Vec<Uuid> = missing.into_iter().filter(|id| waiting.iter().all(|call| call.id != *id)).collect();
+    calls.extend(waiting);
     if !missing.is_empty() {
-        calls.extend(call_queue::calls_of_items(connection, company_id, &missing).await?);
+        // One that was dispatched between the two statements has a row now.
+        let dispatched = sqlx::query_file_as!(CallRecord, "src/call/sql/find_calls.sql", company_id, &missing);
+        calls.extend(dispatched.fetch_all(connection).await?);
     }
     Ok(calls)
 }
@@ -67,7 +76,7 @@ pub(super) async fn find(
     Ok(find_calls(connection, company_id, &[id]).await?.pop())
 }
 
-/// A page of calls, newest first. Takes no lock.
+/// A page of calls, newest first, with those that wait in the queue or ended there. Takes no lock.
 pub(super) async fn list(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -77,6 +86,8 @@ pub(super) async fn list(
 ) -> Result<Vec<CallRecord>> {
     let status: Option<Vec<String>> =
         search.status.as_ref().map(|status| status.iter().map(|status| status.as_str().to_owned()).collect());
+    // Before the rows: a call that is dispatched meanwhile is found twice, never not at all.
+    let undispatched = call_queue::undispatched_calls(&mut *connection, company_id, search, before, limit).await?;
     let calls = sqlx::query_file_as!(
         CallRecord,
         "src/call/sql/list_calls.sql",
@@ -87,13 +98,27 @@ pub(super) async fn list(
         before,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    Ok(calls.fetch_all(connection).await?)
+    let mut calls = calls.fetch_all(connection).await?;
+    let missing = undispatched.into_iter().filter(|call| calls.iter().all(|row| row.id != call.id));
+    let missing: Vec<CallRecord> = missing.collect();
+    calls.extend(missing);
+    calls.sort_by_key(|call| Reverse(call.id));
+    calls.truncate(limit);
+    Ok(calls)
 }
 
-/// Locks a call; false if there is none.
-pub(super) async fn lock_call(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<bool> {
-    let locked = sqlx::query_file_scalar!("src/call/sql/lock_call.sql", company_id, id);
-    Ok(locked.fetch_optional(connection).await?.is_some())
+/// Locks a call and reads it; `None` if it has no row.
+pub(super) async fn lock_call(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    name: &CallName,
+) -> Result<Option<CallRecord>> {
+    let (id, name) = match name {
+        CallName::Id(id) => (Some(*id), None),
+        CallName::ControlId(name) => (None, Some(name)),
+    };
+    let locked = sqlx::query_file_as!(CallRecord, "src/call/sql/lock_call.sql", company_id, id, name);
+    Ok(locked.fetch_optional(connection).await?)
 }
 
 /// Locks those of some calls that nobody else has locked; returns their ids.
@@ -295,6 +320,7 @@ pub(super) async fn open_calls(
         filter.user_id.as_deref(),
         filter.campaign_id,
         filter.waits_for == Some(Work::HangUp),
+        filter.waits_for.is_none() && filter.status.is_none_or(|status| status == CallStatus::Queued),
     );
     Ok(calls.fetch_all(connection).await?.into_iter().map(|call| (call.id, call.version)).collect())
 }

@@ -19,6 +19,7 @@ pub(super) mod change;
 mod create;
 mod enqueue;
 mod feed;
+mod reads;
 pub(super) mod record;
 mod sql;
 mod timers;
@@ -28,6 +29,7 @@ pub mod window;
 pub use create::NewCampaign;
 pub use enqueue::{ContactFailure, Enqueued, NewContact};
 pub use feed::CampaignFeed;
+pub(super) use reads::CampaignReads;
 pub use record::{CAMPAIGN, CampaignRecord, CampaignStatus};
 pub(super) use timers::handlers;
 pub use update::CampaignPatch;
@@ -36,8 +38,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use self::reads::CampaignList;
 use super::CallQueue;
-use crate::platform::{auth::Principal, error::Result, graphql::page::Page, unit::Unit};
+use crate::platform::{auth::Principal, batch::Reading, error::Result, graphql::page::Page, unit::Unit};
 
 /// Appends the events of campaigns whose counters this transaction changed; one that has nothing open is COMPLETED. The
 /// slots are locked.
@@ -54,10 +57,14 @@ impl CallQueue {
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
-    pub async fn campaign(&self, principal: &Principal, id: Uuid) -> Result<Option<Arc<CampaignRecord>>> {
+    pub async fn campaign(
+        &self,
+        reading: &Reading,
+        principal: &Principal,
+        id: Uuid,
+    ) -> Result<Option<Arc<CampaignRecord>>> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        Ok(sql::find(&mut connection, principal.company_id, id).await?.map(Arc::new))
+        self.campaign_reads.one(reading, principal.company_id, id).await
     }
 
     /// Campaigns, newest first; of one user, and in some states, if told.
@@ -66,15 +73,15 @@ impl CallQueue {
     /// `FORBIDDEN` for others than the company's servers.
     pub async fn campaigns(
         &self,
+        reading: &Reading,
         principal: &Principal,
-        user_id: Option<&str>,
-        status: Option<&[CampaignStatus]>,
+        user_id: Option<String>,
+        status: Option<Vec<CampaignStatus>>,
         before: Option<Uuid>,
         size: usize,
-    ) -> Result<Page<CampaignRecord>> {
+    ) -> Result<Page<Arc<CampaignRecord>>> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        let found = sql::list(&mut connection, principal.company_id, user_id, status, before, size + 1).await?;
-        Ok(Page::forward(found, size, before.is_some()))
+        let list = CampaignList { company_id: principal.company_id, user_id, status, before, limit: size + 1 };
+        Ok(Page::forward(self.campaign_reads.list(reading, list).await?, size, before.is_some()))
     }
 }

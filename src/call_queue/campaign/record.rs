@@ -152,6 +152,10 @@ impl Record for CampaignRecord {
         self.version
     }
 
+    fn scopes(&self) -> Vec<(&'static str, String)> {
+        vec![("userId", self.user_id.clone())]
+    }
+
     fn timers(&self) -> Vec<(&'static str, OffsetDateTime)> {
         if self.status == CampaignStatus::Canceled {
             return Vec::new();

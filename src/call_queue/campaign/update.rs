@@ -19,7 +19,7 @@ use crate::{
 pub struct CampaignPatch {
     /// A name for people to read.
     pub name: Option<String>,
-    /// Who speaks in calls of contacts that are added from now on.
+    /// Who speaks in calls that are dispatched from now on.
     pub agent_id: Option<String>,
     /// How far it is.
     pub status: Option<CampaignStatus>,

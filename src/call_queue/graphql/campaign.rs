@@ -153,7 +153,7 @@ pub struct CreateCampaignPayload {
 pub struct CampaignPatchInput {
     /// A name for people to read.
     name: Option<String>,
-    /// Who speaks in calls of contacts that are added from now on.
+    /// Who speaks in calls that are dispatched from now on, also of contacts that wait already.
     agent_id: Option<ID>,
     /// PAUSED, ACTIVE, CANCELED and so on.
     status: Option<CampaignStatus>,
@@ -372,15 +372,15 @@ impl CampaignQuery {
         let before = after.map(|cursor| Place::parse("after", &cursor)).transpose()?.map(|place| place.id);
         let user_id = user_id.map(|id| input::name("userId", &id)).transpose()?;
         let queue = context.call_queue();
-        let found = queue.campaigns(context.principal()?, user_id.as_deref(), status.as_deref(), before, size).await?;
-        let place = |campaign: &CampaignRecord| Place { at: OffsetDateTime::UNIX_EPOCH, id: campaign.id };
+        let found = queue.campaigns(&context.reading(), context.principal()?, user_id, status, before, size).await?;
+        let place = |campaign: &Arc<CampaignRecord>| Place { at: OffsetDateTime::UNIX_EPOCH, id: campaign.id };
         Ok(found.into_connection(place, Campaign::from))
     }
 
     /// One campaign.
     #[graphql(directive = directives::cost::apply(directives::RECORD))]
     async fn campaign(&self, context: &Context<'_>, id: Uuid) -> Result<Option<Campaign>> {
-        let campaign = Box::pin(context.call_queue().campaign(context.principal()?, id)).await?;
+        let campaign = Box::pin(context.call_queue().campaign(&context.reading(), context.principal()?, id)).await?;
         Ok(campaign.map(Campaign::from))
     }
 }

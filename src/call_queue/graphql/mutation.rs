@@ -229,7 +229,10 @@ impl CallQueueMutation {
         let queue = context.call_queue();
         Box::pin(queue.set_limits(principal, user_id.clone(), input.limit, input.system_limit)).await?;
         let concurrency = match user_id {
-            Some(user_id) => Some(CallConcurrency::new(&user_id, &queue.status(principal, &user_id).await?)),
+            Some(user_id) => {
+                let status = queue.status(&context.reading(), principal, &user_id).await?;
+                Some(CallConcurrency::new(&user_id, &status))
+            }
             None => None,
         };
         Ok(SetCallConcurrencyPayload { concurrency })

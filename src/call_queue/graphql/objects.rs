@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::CallQueueContextExt as _;
 use crate::{
     call::{CallName, graphql::Call, rules::CallType},
-    call_queue::{QueueBlock, QueueItem, QueueStatus, QueueUser, Status},
+    call_queue::{QueueBlock, QueueItem, QueueStatus, QueueUser, Sample, Status},
     platform::{
         error::{Error, Result},
         graphql::{context::ContextExt as _, directives, scalars::Datetime},
@@ -182,11 +182,12 @@ impl CallQueueStatus {
     }
 
     /// Campaign calls of the last day that were dispatched while a direct call of the user waited and no campaign of it had
-    /// waited long enough. Stays 0.
+    /// waited long enough. Counted once a minute, from what is written about dispatches. Stays 0.
     #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn priority_violations(&self, context: &Context<'_>) -> Result<i32> {
         let queue = context.call_queue();
-        let violations = Box::pin(queue.priority_violations(context.principal()?, &self.user_id)).await?;
+        let (reading, principal) = (context.reading(), context.principal()?);
+        let violations = Box::pin(queue.priority_violations(&reading, principal, &self.user_id)).await?;
         Ok(count(violations))
     }
 
@@ -294,5 +295,31 @@ impl CallConcurrency {
             system_limit: status.system_limit,
             system_active: status.system_active,
         }
+    }
+}
+
+/// What waited and ran at the end of a minute, and what was dispatched in it.
+#[derive(Debug, SimpleObject)]
+pub struct CallQueueSample {
+    /// The end of the minute.
+    at: Datetime,
+    /// Direct items that waited.
+    direct: i32,
+    /// Campaigns' items that waited, due or not.
+    campaign: i32,
+    /// Slots in use.
+    active: i32,
+    /// Calls that got a slot in the minute, at once or from the line; inbound ones are not counted.
+    dispatched: i32,
+    /// Half of them had waited for at most so many seconds. New tries are not counted; null if there were no others.
+    wait_p50: Option<i32>,
+    /// Nine of ten had waited for at most so many seconds.
+    wait_p90: Option<i32>,
+}
+
+impl From<Sample> for CallQueueSample {
+    fn from(sample: Sample) -> Self {
+        let Sample { at, direct, campaign, active, dispatched, wait_p50, wait_p90 } = sample;
+        Self { at: at.into(), direct, campaign, active, dispatched, wait_p50, wait_p90 }
     }
 }

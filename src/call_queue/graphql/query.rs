@@ -1,5 +1,7 @@
 //! Queries on the queue.
 
+use std::sync::Arc;
+
 use async_graphql::{
     Context, ID, Object,
     connection::{Connection, EmptyFields},
@@ -9,11 +11,11 @@ use uuid::Uuid;
 
 use super::{
     CallQueueContextExt as _, CallQueueItem,
-    objects::{CallConcurrency, CallQueueStatus, CallQueueUser},
+    objects::{CallConcurrency, CallQueueSample, CallQueueStatus, CallQueueUser},
 };
 use crate::{
     call::rules::CallType,
-    call_queue::{QueueItem, QueueUser, UserPlace},
+    call_queue::{QueueItem, QueueUser, UserPlace, campaign::change::within},
     platform::{
         error::Result,
         graphql::{
@@ -24,6 +26,9 @@ use crate::{
         input,
     },
 };
+
+/// Most minutes of one request: as long as samples are kept.
+const MOST_SAMPLES: i32 = 1_440;
 
 /// Queries on the queue.
 #[derive(Default)]
@@ -53,8 +58,8 @@ impl CallQueueQuery {
         let size = page::size("first", first)?;
         let after = after.map(|cursor| Place::parse("after", &cursor)).transpose()?.map(|place| place.id);
         let user_id = input::name("userId", &user_id)?;
-        let found = context.call_queue().items(principal, &user_id, call_type, after, size).await?;
-        let place = |item: &QueueItem| Place { at: OffsetDateTime::UNIX_EPOCH, id: item.id };
+        let found = context.call_queue().items(&context.reading(), principal, user_id, call_type, after, size).await?;
+        let place = |item: &Arc<QueueItem>| Place { at: OffsetDateTime::UNIX_EPOCH, id: item.id };
         Ok(found.into_connection(place, CallQueueItem::from))
     }
 
@@ -64,7 +69,7 @@ impl CallQueueQuery {
         let principal = context.principal()?;
         principal.require_company()?;
         let user_id = input::name("userId", &user_id)?;
-        let status = context.call_queue().status(principal, &user_id).await?;
+        let status = context.call_queue().status(&context.reading(), principal, &user_id).await?;
         Ok(CallQueueStatus { user_id, status })
     }
 
@@ -80,8 +85,28 @@ impl CallQueueQuery {
         principal.require_company()?;
         let size = page::size("first", first)?;
         let after = after.map(|cursor| UserPlace::parse("after", &cursor)).transpose()?;
-        let found = context.call_queue().users(principal, after.as_ref(), size).await?;
+        let found = context.call_queue().users(&context.reading(), principal, after, size).await?;
         Ok(found.into_connection(QueueUser::place, CallQueueUser::from))
+    }
+
+    /// What waited and ran at the end of each of the last minutes, and what was dispatched in it, oldest first: of a user,
+    /// or of the company. Minutes in which there was nothing have no sample. Kept for a day.
+    #[graphql(
+        directive = directives::cost::apply(directives::LIST),
+        directive = directives::list_size::apply(MOST_SAMPLES)
+    )]
+    async fn call_queue_samples(
+        &self,
+        context: &Context<'_>,
+        user_id: Option<ID>,
+        minutes: i32,
+    ) -> Result<Vec<CallQueueSample>> {
+        let principal = context.principal()?;
+        principal.require_company()?;
+        let minutes = within("minutes", minutes, 1..=MOST_SAMPLES)?;
+        let user_id = user_id.map(|id| input::name("userId", &id)).transpose()?;
+        let samples = context.call_queue().samples(principal, user_id.as_deref(), minutes).await?;
+        Ok(samples.into_iter().map(CallQueueSample::from).collect())
     }
 
     /// Limits of a user and of the company, and what they count.
@@ -90,7 +115,7 @@ impl CallQueueQuery {
         let principal = context.principal()?;
         principal.require_company()?;
         let user_id = input::name("userId", &user_id)?;
-        let status = context.call_queue().status(principal, &user_id).await?;
+        let status = context.call_queue().status(&context.reading(), principal, &user_id).await?;
         Ok(CallConcurrency::new(&user_id, &status))
     }
 }

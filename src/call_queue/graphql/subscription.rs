@@ -94,10 +94,7 @@ impl CallQueueSubscription {
             let mut last: Option<QueueItem> = None;
             while let Some(value) = values.next().await {
                 let item = match value {
-                    Ok(value) => match value.as_ref() {
-                        Some(item) => item.clone(),
-                        None => return,
-                    },
+                    Ok(item) => item,
                     Err(error) => {
                         yield Err(error);
                         return;
@@ -149,7 +146,7 @@ impl CallQueueSubscription {
                         return;
                     }
                 };
-                if last.as_ref().is_some_and(|last| **last == *head) {
+                if last.as_ref().is_some_and(|last| last.shows_the_same(&head)) {
                     continue;
                 }
                 if last.is_none() {

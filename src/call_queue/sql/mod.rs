@@ -1,14 +1,14 @@
 //! Statements on the call queue, each in a file of its own.
 
+mod items;
+
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    CallQueueSettings, CancelOutcome, CanceledLines, NewCall, QueueItem, QueueUser, Status,
-    item::{QueueBlock, QueueStatus},
-    slots,
-};
+use super::{CallQueueSettings, CancelOutcome, CanceledLines, NewCall, QueueUser, Status};
 use crate::{
     call::{
         CallRecord,
@@ -16,6 +16,8 @@ use crate::{
     },
     platform::error::{Error, Result},
 };
+pub(super) use items::{ItemCall, calls_of_item, find_items, item_of_call};
+pub(crate) use items::{calls_of_items, undispatched_calls};
 
 /// Takes the one lock of a company's queue, waiting.
 pub(super) async fn lock_slots(connection: &mut PgConnection, company_id: Uuid) -> Result<()> {
@@ -158,67 +160,6 @@ pub(super) async fn admit_due(connection: &mut PgConnection, company_id: Uuid, m
     Ok(sqlx::query_file_scalar!("src/call_queue/sql/admit_due.sql", company_id, most).fetch_one(connection).await?)
 }
 
-/// An item as the call that it stands for.
-pub(super) struct ItemCall {
-    pub(super) company_id: Uuid,
-    pub(super) id: Uuid,
-    pub(super) user_id: String,
-    pub(super) agent_id: String,
-    pub(super) call_type: CallType,
-    pub(super) campaign_id: Option<Uuid>,
-    pub(super) phone_number: Option<String>,
-    pub(super) contact_id: Option<String>,
-    pub(super) contact_name: Option<String>,
-    pub(super) user_data: Option<serde_json::Value>,
-    pub(super) attempt: i32,
-    pub(super) is_queued: bool,
-    pub(super) version: i32,
-    pub(super) queued_at: OffsetDateTime,
-    pub(super) left_at: Option<OffsetDateTime>,
-}
-
-/// Those of these calls that have no row, because they wait or were canceled while they waited. A call that was dispatched
-/// and then canceled has a row, and is here too. Takes no lock.
-pub(crate) async fn calls_of_items(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_ids: &[Uuid],
-) -> Result<Vec<CallRecord>> {
-    let found = sqlx::query_file_as!(ItemCall, "src/call_queue/sql/calls_of_items.sql", company_id, call_ids);
-    Ok(found.fetch_all(connection).await?.into_iter().map(slots::undispatched).collect())
-}
-
-/// The call of an item. Takes no lock.
-pub(super) async fn calls_of_item(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    id: Uuid,
-) -> Result<Vec<CallRecord>> {
-    let calls = sqlx::query_file_scalar!("src/call_queue/sql/calls_of_item.sql", company_id, id);
-    let calls = calls.fetch_all(&mut *connection).await?;
-    calls_of_items(connection, company_id, &calls).await
-}
-
-/// The item of a call. Takes no lock.
-pub(super) async fn item_of_call(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_id: Uuid,
-) -> Result<Option<Uuid>> {
-    let found = sqlx::query_file_scalar!("src/call_queue/sql/item_of_call.sql", company_id, call_id);
-    Ok(found.fetch_optional(connection).await?)
-}
-
-/// Items as the API shows them. Takes no lock.
-pub(super) async fn find_items(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    ids: &[Uuid],
-) -> Result<Vec<QueueItem>> {
-    let found = sqlx::query_file_as!(QueueItem, "src/call_queue/sql/find_items.sql", company_id, ids);
-    Ok(found.fetch_all(connection).await?)
-}
-
 /// Limits and counters of a user. Takes no lock.
 pub(super) async fn status(connection: &mut PgConnection, company_id: Uuid, user_id: &str) -> Result<Status> {
     let found = sqlx::query_file_as!(Status, "src/call_queue/sql/status.sql", company_id, user_id);
@@ -292,16 +233,55 @@ pub(super) async fn leases(
 
 /// Writes the settings of this server.
 pub(super) async fn use_settings(connection: &mut PgConnection, settings: &CallQueueSettings) -> Result<()> {
-    sqlx::query_file!(
+    sqlx::query_file_scalar!(
         "src/call_queue/sql/use_settings.sql",
         settings.user_calls,
         settings.system_calls,
         settings.slot_lease.as_secs_f64(),
         settings.queue_aging.as_secs_f64()
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
     Ok(())
+}
+
+/// Companies whose users were settled for other settings, with the version of the settings.
+pub(super) async fn companies_unsettled(connection: &mut PgConnection) -> Result<Vec<(Uuid, i32)>> {
+    let unsettled = sqlx::query_file!("src/call_queue/sql/companies_unsettled.sql").fetch_all(connection).await?;
+    Ok(unsettled.into_iter().map(|row| (row.company_id, row.version)).collect())
+}
+
+/// Settles users after a change of the settings; returns the last one, unless there are no more. The slots are locked.
+pub(super) async fn refresh_users(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    after: &str,
+    most: i32,
+) -> Result<Option<String>> {
+    let last = sqlx::query_file_scalar!("src/call_queue/sql/refresh_users.sql", company_id, after, most);
+    Ok(last.fetch_one(connection).await?)
+}
+
+/// Notes for which version of the settings users were settled. The slots are locked.
+pub(super) async fn note_settled(connection: &mut PgConnection, company_id: Uuid, version: i32) -> Result<()> {
+    sqlx::query_file!("src/call_queue/sql/note_settled.sql", company_id, version).execute(connection).await?;
+    Ok(())
+}
+
+/// Raises the version of a company's limits. The slots are locked.
+pub(super) async fn raise_limits(connection: &mut PgConnection, company_id: Uuid) -> Result<i32> {
+    Ok(sqlx::query_file_scalar!("src/call_queue/sql/raise_limits.sql", company_id).fetch_one(connection).await?)
+}
+
+/// After what time the order of a user's calls changes although nothing happens. Takes no lock.
+pub(super) async fn changes_in(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    user_id: &str,
+) -> Result<Option<Duration>> {
+    let changes = sqlx::query_file_scalar!("src/call_queue/sql/changes_in.sql", company_id, user_id);
+    let milliseconds = changes.fetch_optional(connection).await?.flatten();
+    Ok(milliseconds.and_then(|time| u64::try_from(time).ok()).map(Duration::from_millis))
 }
 
 /// Companies in which somebody may be dispatched.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{ContractFilter, ContractRecord, MOST, sql};
+use super::{ContractFilter, ContractRecord, MOST};
 use crate::{
     chat::{Chats, loaders::ContractList, rights::Viewer, rules},
     platform::{
@@ -61,8 +61,17 @@ impl Chats {
         filter: ContractFilter,
     ) -> Result<Vec<Arc<ContractRecord>>> {
         let Some(own) = own_contracts(principal) else { return Ok(Vec::new()) };
-        let list = ContractList { company_id: principal.company_id, filter, own, limit: MOST };
-        let found = self.loaders.contracts(reading, list).await?;
+        // Those of a visitor's chats are of the chats under all of its names.
+        let earlier = principal.earlier.clone().filter(|_| own.visitor.is_some());
+        let earlier = earlier.map(|name| OwnContracts { visitor: Some(name), ..own.clone() });
+        let list = |own| ContractList { company_id: principal.company_id, filter: filter.clone(), own, limit: MOST };
+        let mut found = self.loaders.contracts(reading, list(own)).await?;
+        if let Some(own) = earlier {
+            found.extend(self.loaders.contracts(reading, list(own)).await?);
+            found.sort_by_key(|contract| (contract.inserted_at, contract.id));
+            found.dedup_by_key(|contract| contract.id);
+            found.drain(..found.len().saturating_sub(MOST));
+        }
         let viewer = Viewer::from(Arc::clone(principal));
         // The statement has left out what a visitor has no chat with.
         Ok(found.iter().filter_map(|contract| viewer.shown_with_chat(contract)).collect())
@@ -73,7 +82,7 @@ impl Chats {
     /// # Errors
     /// `NOT_FOUND` for an unknown contract.
     pub async fn website_of_contract(&self, id: Uuid) -> Result<(Uuid, Uuid)> {
-        let website = sql::website_of(&mut *self.work.pool().acquire().await?, id).await?;
+        let website = self.loaders.website_of_contract(id).await?;
         website.ok_or_else(|| Error::not_found("contract"))
     }
 

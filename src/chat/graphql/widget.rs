@@ -106,7 +106,8 @@ async fn changes_of_proved(
         drop(pinning);
     }
     bookmark.began(since.clone());
-    Ok(source::changes_of_all(context, proofs.feeds(contract_id, status, since, fresh), bookmark))
+    let is_new = bookmark.since().is_none();
+    Ok(source::changes_of_all(context, proofs.feeds(contract_id, status, since, is_new, fresh), bookmark))
 }
 
 /// `chatChanged` of a browser that names itself by a key: all of its visitors' chats.
@@ -236,6 +237,10 @@ impl WidgetSubscription {
     ) -> Result<SourceRegistered<StreamEvent<Contract>>> {
         let viewer = match (context.caller(), company_id) {
             (Caller::Anonymous, None) => return Err(Error::invalid("companyId", "required without a token")),
+            (Caller::Anonymous, Some(company_id)) => {
+                context.chats().admit_page_of_company(&context.visit(), company_id).await?;
+                context.viewer(company_id)?
+            }
             (_, company_id) => context.viewer(company_id.unwrap_or_default())?,
         };
         let bookmark = context.bookmark(viewer.company_id(), &stream("contractChanged", company_id)).await?;

@@ -3,6 +3,8 @@
 pub(super) mod races;
 mod write;
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use sqlx::{PgConnection, postgres::types::PgInterval, types::Json};
 use time::OffsetDateTime;
@@ -144,6 +146,26 @@ pub(super) async fn newest_started_chat_of_visitor(
         company_id,
         names,
         website_id
+    );
+    Ok(chat.fetch_optional(connection).await?)
+}
+
+/// The chat of a visitor's newest race that an agent had started, if it ended at most `lately` ago.
+pub(super) async fn newest_ended_chat_of_visitor(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    names: &[String],
+    website_id: Uuid,
+    lately: Duration,
+) -> Result<Option<ChatRecord>> {
+    let lately = PgInterval::try_from(lately).map_err(|why| Error::internal(why.to_string()))?;
+    let chat = sqlx::query_file_as!(
+        ChatRecord,
+        "src/chat/sql/newest_ended_chat_of_visitor.sql",
+        company_id,
+        names,
+        website_id,
+        lately
     );
     Ok(chat.fetch_optional(connection).await?)
 }

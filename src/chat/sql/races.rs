@@ -34,6 +34,7 @@ struct RaceRow {
     race_expires_at: Option<OffsetDateTime>,
     race_version: Option<i32>,
     race_revision: Option<i64>,
+    race_coordinated: Option<bool>,
     race_inserted_at: Option<OffsetDateTime>,
     race_updated_at: Option<OffsetDateTime>,
     agent_wrote: Option<bool>,
@@ -131,7 +132,8 @@ pub(in crate::chat) async fn read(
             Entry::Vacant(vacant) => {
                 let Some((record, revision)) = row.race(company_id) else { continue };
                 let race = Race { record, chats: Vec::new() };
-                vacant.insert(SeenRace { race, revision, agent_wrote: false, outage: row.outage() })
+                let is_coordinated = row.race_coordinated.unwrap_or_default();
+                vacant.insert(SeenRace { race, revision, is_coordinated, agent_wrote: false, outage: row.outage() })
             }
         };
         seen.agent_wrote |= row.agent_wrote.unwrap_or_default();

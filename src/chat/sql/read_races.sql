@@ -34,6 +34,7 @@ select
     race.expires_at as "race_expires_at?",
     race.version as "race_version?",
     race.revision as "race_revision?",
+    race.coordinated as "race_coordinated?",
     race.inserted_at as "race_inserted_at?",
     race.updated_at as "race_updated_at?",
     -- Needed only of a chat that is held: whether its agent vanished in silence. Not "exists", which the planner may turn

@@ -3,6 +3,7 @@
 //! instead of one for each request.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::sql;
 use crate::platform::{
+    batch::Reads,
     db::pool::{LOOKUP_TIME, within},
     error::Result,
     http::OriginPolicy,
@@ -37,14 +39,24 @@ type Known = (Websites, Instant);
 /// The origins that the websites of all companies list. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WebsiteOrigins {
-    pool: PgPool,
+    websites: Reads<(), String, Vec<(Uuid, Uuid)>>,
     known: Arc<Cache<String, Known>>,
 }
 
 impl WebsiteOrigins {
     /// Reads the websites of this database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, known: Arc::new(Cache::new(REMEMBERED)) }
+        let websites = Reads::records("website_origin", pool, |connection, (), origins: &[String]| {
+            async move {
+                let mut found = HashMap::new();
+                for origin in origins {
+                    found.insert(origin.clone(), sql::websites_of_origin(connection, origin).await?);
+                }
+                Ok(found)
+            }
+            .boxed()
+        });
+        Self { websites, known: Arc::new(Cache::new(REMEMBERED)) }
     }
 
     /// The websites that list `origin`, which is in lower case. While the database is away, only cached origins have any.
@@ -72,7 +84,7 @@ impl WebsiteOrigins {
     }
 
     async fn ask(&self, origin: &str) -> Result<Vec<(Uuid, Uuid)>> {
-        within(LOOKUP_TIME, async { sql::websites_of_origin(&mut *self.pool.acquire().await?, origin).await }).await
+        Ok(within(LOOKUP_TIME, self.websites.get((), origin.to_owned())).await?.unwrap_or_default())
     }
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::sql;
 use crate::platform::{
     auth::{Caller, Credential, Principal, Role, VisitorKey, VisitorKeys},
+    batch::Reads,
     clock,
     db::pool::{LOOKUP_TIME, within},
     error::{Code, Error, Result},
@@ -31,6 +32,10 @@ type Place = (Uuid, Uuid, VisitorKey);
 #[derive(Debug, Clone)]
 pub struct WebsiteVisitors {
     work: UnitOfWork,
+    /// The visitor of a key on a website of a company.
+    of_websites: Reads<(Uuid, Uuid), VisitorKey, String>,
+    /// The visitors of a key, each behind its company and website.
+    of_keys: Reads<(), VisitorKey, Vec<(Uuid, Uuid, String)>>,
     known: Arc<Cache<Place, Arc<str>>>,
 }
 
@@ -48,15 +53,22 @@ impl Verb for Tie {
             unit.mark_changed();
             return Ok(self.visitor.clone());
         }
-        let found = sql::find_visitor_key(unit.connection(), company_id, website_id, key).await?;
-        found.ok_or_else(|| Error::internal("the key of a visitor is gone"))
+        let mut found = sql::find_visitor_keys(unit.connection(), company_id, website_id, &[key]).await?;
+        found.remove(&key).ok_or_else(|| Error::internal("the key of a visitor is gone"))
     }
 }
 
 impl WebsiteVisitors {
     /// Reads and ties the keys of this database.
     pub fn new(work: UnitOfWork) -> Self {
-        Self { work, known: Arc::new(Cache::new(REMEMBERED)) }
+        let of_websites =
+            Reads::records("visitor_of_website", work.pool().clone(), |connection, (company_id, website_id), keys| {
+                sql::find_visitor_keys(connection, company_id, website_id, keys).boxed()
+            });
+        let of_keys = Reads::records("visitor_of_key", work.pool().clone(), |connection, (), keys| {
+            sql::visitors_of_keys(connection, keys).boxed()
+        });
+        Self { work, of_websites, of_keys, known: Arc::new(Cache::new(REMEMBERED)) }
     }
 
     /// The visitor that the key stands for on this website; ties it to `visitor`, else to a new one, if it stands for none.
@@ -71,10 +83,7 @@ impl WebsiteVisitors {
         if let Some(known) = self.known.get(&place) {
             return Ok(known.to_string());
         }
-        let read = async {
-            let mut connection = self.work.pool().acquire().await?;
-            sql::find_visitor_key(&mut connection, company_id, website_id, key).await
-        };
+        let read = self.of_websites.get((company_id, website_id), key);
         let tied = if let Some(tied) = within(LOOKUP_TIME, read).await? {
             tied
         } else {
@@ -88,8 +97,7 @@ impl WebsiteVisitors {
 
     /// The visitors that the key stands for.
     pub(in crate::chat) async fn of(&self, key: VisitorKey) -> Result<Vec<Principal>> {
-        let read = async { sql::visitors_of_key(&mut *self.work.pool().acquire().await?, key).await };
-        let found = within(LOOKUP_TIME, read).await?;
+        let found = within(LOOKUP_TIME, self.of_keys.get((), key)).await?.unwrap_or_default();
         Ok(found.into_iter().map(|(company, website, visitor)| Principal::visitor(company, website, visitor)).collect())
     }
 

@@ -166,7 +166,7 @@ pub(super) async fn write(
         .await?;
     }
     if let Some(id) = key.uuid.filter(|_| draft.granted) {
-        sqlx::query_file!("src/operation/sql/raise_race_revision.sql", company_id, id).execute(connection).await?;
+        sqlx::query_file!("src/operation/sql/mark_race_coordinated.sql", company_id, id).execute(connection).await?;
     }
     Ok(())
 }

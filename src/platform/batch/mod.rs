@@ -5,7 +5,7 @@
 //!
 //! Both rest on a `Gatherer` (`gather/`): while one batch runs, the calls that arrive gather, and the next batch
 //! takes them all. Nobody waits while nothing runs: a single call is a batch of one. Under load a batch is as large as
-//! what arrived during the one before, so that round trips, flushes and the locks of shared rows are paid once for many.
+//! the one before it, at least, so that round trips, flushes and the locks of shared rows are paid once for many.
 //!
 //! # How a mutation runs
 //! ```text
@@ -67,8 +67,8 @@ pub(crate) use gate::ReaderGate;
 pub(crate) use reading::Reading;
 pub(crate) use reads::Reads;
 
-/// Guarded batches of one company and kind at once: while some are being flushed, the next is decided. Four gave 1.1 times
-/// the requests/s of two with 8 connections, and as many with 128.
+/// Guarded batches of one company and kind at once, at most: while some are being flushed, the next is decided. Under load
+/// two alternate (`gather/`); the others serve callers that come one by one.
 const GUARDED_WORKERS: usize = 4;
 
 /// How a batch may read and write.
@@ -85,6 +85,9 @@ pub(crate) enum WritePath {
 pub(crate) trait Batched: Sized + Send + Sync + 'static {
     /// The label of the metric `switchboard_batch_size`.
     const KIND: &'static str;
+    /// True if nothing is decided without the subject's lock: calls then wait in the lane of their subject from the
+    /// beginning, where the limit on waiting calls holds.
+    const IS_ALWAYS_LOCKED: bool = false;
     /// What the caller gets.
     type Outcome: Send + 'static;
 
@@ -204,10 +207,12 @@ impl<C: Batched> Batches<C> {
             metrics::counter!("switchboard_batch_refused_total", "kind" => C::KIND).increment(1);
             Error::new(Code::RateLimited, "too many calls of this kind are waiting, try again")
         };
-        if let Some(outcome) = self.guarded.submit(company_id, order, Arc::clone(&call)).await.map_err(is_full)? {
-            return outcome;
+        if !C::IS_ALWAYS_LOCKED {
+            if let Some(outcome) = self.guarded.submit(company_id, order, Arc::clone(&call)).await.map_err(is_full)? {
+                return outcome;
+            }
+            // Its batch panicked.
         }
-        // Its batch panicked.
         let alone = self.locked.submit((company_id, call.subject()), order, call).await.map_err(is_full)?;
         alone.unwrap_or_else(|| Err(Error::internal(format!("{}: a call under locks had no outcome", C::KIND))))
     }

@@ -89,6 +89,11 @@ impl Reading {
         };
         Self { reader, budget }
     }
+
+    /// Reads for a caller with a credential, whose answer nobody limits.
+    pub fn by(principal: &Arc<Principal>) -> Self {
+        Self { reader: Reader::Principal(Arc::clone(principal)), budget: None }
+    }
 }
 
 #[cfg(test)]

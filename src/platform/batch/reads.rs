@@ -11,6 +11,9 @@
 //! - *Lists* ([`Reads::lists`], [`Reads::get_for`]) may be large. Each reader has statements of its own, on at most its
 //!   share of the connections ([`ReaderGate`]). Their rows count to the budget of the answer they are read for; a list that
 //!   nobody waits for any more (its request was refused, or its client left) is not read.
+//! - *Single reads* ([`Reads::each`], also by [`Reads::get_for`]) are statements that find only one key's row, such as a
+//!   call of a function. They take the reader's share as lists do, and those of one group run one after the other. So a
+//!   request that repeats one under a hundred aliases takes one connection.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -123,6 +126,30 @@ where
         + 'static,
     ) -> Self {
         Self::new(kind, pool, Some(Limits { gate, keys, bytes }), Arc::new(find))
+    }
+
+    /// Single reads: a statement finds the row of one key, which takes about `bytes`.
+    pub(crate) fn each(
+        kind: &'static str,
+        pool: PgPool,
+        gate: ReaderGate,
+        bytes: fn(&V) -> usize,
+        find: impl for<'a> Fn(&'a mut PgConnection, G, &'a K) -> BoxFuture<'a, Result<Option<V>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::lists(
+            kind,
+            pool,
+            gate,
+            |_| 1,
+            bytes,
+            move |connection, group, keys| match keys.first() {
+                Some(key) => {
+                    let found = find(connection, group, key);
+                    async move { Ok(found.await?.map(|row| (key.clone(), row)).into_iter().collect()) }.boxed()
+                }
+                None => async { Ok(HashMap::new()) }.boxed(),
+            },
+        )
     }
 
     fn new(kind: &'static str, pool: PgPool, limits: Option<Limits<G, V>>, find: Arc<Find<G, K, V>>) -> Self {

@@ -55,13 +55,29 @@ impl SocketSession {
         }
     }
 
-    /// All that was queued was written to the connection.
-    pub(in crate::platform) fn sent(&self) {
-        if self.has_queued.swap(false, Ordering::Relaxed) {
+    /// All that was queued was written to the connection. True if a bookmark is to move once the client has received it.
+    pub(in crate::platform) fn written(&self) -> bool {
+        let has_queued = self.has_queued.swap(false, Ordering::Relaxed);
+        if has_queued {
             for bookmark in locked(&self.bookmarks).values() {
-                bookmark.sent();
+                bookmark.written();
             }
         }
+        has_queued
+    }
+
+    /// The client has received what was written before [`SocketSession::written`] was called last.
+    pub(in crate::platform) fn received(&self) {
+        for bookmark in locked(&self.bookmarks).values() {
+            bookmark.received();
+        }
+    }
+
+    /// The client will receive all that was queued: the connection is closed in order.
+    pub(in crate::platform) fn sent(&self) {
+        self.received();
+        self.written();
+        self.received();
     }
 
     /// The operation ended: its client wants no more of it, or the stream did. It will not be opened again.

@@ -24,6 +24,10 @@ pub(super) const IN_FLIGHT: &str = "switchboard_http_requests_in_flight";
 
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
+/// Buckets of waits that last for minutes and hours, in metrics whose names begin with this.
+const LONG_WAITS: &str = "switchboard_call_queue_wait";
+const LONG_BUCKETS: [f64; 12] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
+
 /// Histogram samples pile up in memory until they are folded, so they are folded this often even without scrapes.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
@@ -33,6 +37,7 @@ pub(super) fn recorder() -> &'static PrometheusHandle {
     RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Prefix(LONG_WAITS.into()), &LONG_BUCKETS))
             .unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         let handle = recorder.handle();

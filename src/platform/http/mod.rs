@@ -33,6 +33,7 @@ mod page;
 mod parameters;
 mod places;
 mod rate_limits;
+mod received;
 mod response;
 pub(crate) mod rest;
 mod server;

@@ -45,6 +45,7 @@ use tower::ServiceExt;
 use super::{
     negotiation,
     places::{PROBATION, Place, Places},
+    received::Counted,
     response,
     unsent::Unsent,
 };
@@ -160,6 +161,7 @@ impl Connections {
     async fn run(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
         // Responses are written in large portions, so waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
+        let (stream, received) = Counted::new(stream);
         let unsent = self.unsent.connection();
         let has_request = Arc::new(AtomicBool::new(false));
         let service = service_fn(|mut request: Request<Incoming>| {
@@ -167,6 +169,7 @@ impl Connections {
             request.extensions_mut().insert(ConnectInfo(peer));
             let admitted = place.is_open() || passes_probation(&request);
             request.extensions_mut().insert(Arc::clone(&place));
+            request.extensions_mut().insert(Arc::clone(&received));
             let (router, unsent, place) = (self.router.clone(), Arc::clone(&unsent), Arc::clone(&place));
             async move {
                 let is_http_2 = request.version() == Version::HTTP_2;

@@ -11,6 +11,7 @@
 //! - A watcher gets no value that is older than one that it had before.
 //! - Watchers with equal keys share one value, so a key names everything that the value depends on. Rights do not belong
 //!   to it: whoever shows the value checks them for each watcher.
+//! - A value that time alone changes says when ([`Derive::changes_in`]), and is computed again then.
 //!
 //! Nothing runs for a key that nobody asks about. A watcher that its client does not read computes nothing and holds
 //! nothing: a value is forgotten a quarter of a second after it was computed, and when those that show it let it go.
@@ -54,6 +55,17 @@ pub trait Derive: Send + Sync + 'static {
 
     /// Reads the value.
     fn compute<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<Self::Value>>;
+
+    /// After what time the value may be another one although nothing happened.
+    fn changes_in(&self, _value: &Self::Value) -> Option<Duration> {
+        None
+    }
+
+    /// True if the value has what this watcher asks for. One that was computed before the watcher came may lack it; one
+    /// that is computed from now on has it.
+    fn covers(&self, _value: &Self::Value) -> bool {
+        true
+    }
 }
 
 /// The values that are being watched, by key. Cheap to clone.
@@ -92,11 +104,16 @@ struct Cell<K: Eq + Hash, V> {
     latest: AsyncMutex<Latest<V>>,
 }
 
+/// A value, what the watch had counted when its computation began, and until when it holds if nothing happens.
+type Computed<V> = (Arc<V>, u64, Option<Instant>);
+
 /// The value that was computed last.
 struct Latest<V> {
     /// What the watch had counted when the computation began.
     count: u64,
     value: Option<Arc<V>>,
+    /// Until when it holds if nothing happens.
+    until: Option<Instant>,
     /// When the last computations ended, oldest first.
     computed: VecDeque<Instant>,
 }
@@ -108,8 +125,9 @@ impl<V> Latest<V> {
         Some(*oldest + Duration::from_secs(1))
     }
 
-    fn keep(&mut self, value: &Arc<V>, count: u64) {
+    fn keep(&mut self, value: &Arc<V>, count: u64, until: Option<Instant>) {
         self.count = count;
+        self.until = until;
         self.value = Some(Arc::clone(value));
         if self.computed.len() >= MOST_A_SECOND {
             self.computed.pop_front();
@@ -147,14 +165,17 @@ where
         let sources = sources.clone();
         async_stream::try_stream! {
             let mut seen = *counted.borrow_and_update();
-            let (value, count) = Box::pin(cell.value(&sources, &derive, seen)).await?;
+            let (value, count, mut until) = Box::pin(cell.value(&sources, &derive, seen)).await?;
             seen = count;
             yield value;
             loop {
-                Self::newer_than(&mut counted, seen).await;
+                tokio::select! {
+                    () = Self::newer_than(&mut counted, seen) => {}
+                    () = Self::passed(until) => {}
+                }
                 let wanted = *counted.borrow();
-                let (value, count) = Box::pin(with_retry(|| cell.value(&sources, &derive, wanted))).await?;
-                seen = count;
+                let (value, count, holds_until) = Box::pin(with_retry(|| cell.value(&sources, &derive, wanted))).await?;
+                (seen, until) = (count, holds_until);
                 yield value;
             }
         }
@@ -169,10 +190,18 @@ where
             key: key.clone(),
             cells: Arc::downgrade(&self.0),
             watch: sources.hub.watch(derive.interests()),
-            latest: AsyncMutex::new(Latest { count: 0, value: None, computed: VecDeque::new() }),
+            latest: AsyncMutex::new(Latest { count: 0, value: None, until: None, computed: VecDeque::new() }),
         });
         all.insert(key, Arc::downgrade(&cell));
         cell
+    }
+
+    /// Waits until this time; without one for ever.
+    async fn passed(until: Option<Instant>) {
+        match until {
+            Some(until) => sleep_until(until).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until something happened after `seen`.
@@ -196,10 +225,11 @@ where
         sources: &Sources,
         derive: &D,
         wanted: u64,
-    ) -> Result<(Arc<V>, u64)> {
+    ) -> Result<Computed<V>> {
         let mut latest = self.latest.lock().await;
-        if let Some(value) = latest.value.as_ref().filter(|_| latest.count >= wanted) {
-            return Ok((Arc::clone(value), latest.count));
+        let holds = latest.count >= wanted && latest.until.is_none_or(|until| until > Instant::now());
+        if let Some(value) = latest.value.as_ref().filter(|value| holds && derive.covers(value)) {
+            return Ok((Arc::clone(value), latest.count, latest.until));
         }
         if let Some(at) = latest.not_before() {
             sleep_until(at).await;
@@ -209,11 +239,12 @@ where
         let mut reading = sources.gate.enter(&sources.pool).await?;
         let outcome = timeout(reading.deadline, derive.compute(&mut reading.connection)).await;
         let value = Arc::new(reading.finish(outcome)?);
-        latest.keep(&value, count);
+        let until = derive.changes_in(&value).map(|time| Instant::now() + time);
+        latest.keep(&value, count, until);
         drop(latest);
         // Its handle is dropped: it ends by itself.
         tokio::spawn(Self::forget(Arc::downgrade(self), Arc::downgrade(&value)));
-        Ok((value, count))
+        Ok((value, count, until))
     }
 
     /// Lets go of `value` after a while, if it is still the latest.

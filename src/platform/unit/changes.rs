@@ -1,5 +1,7 @@
 //! What a unit of work changes beside the concept's own tables: events, timers, metrics.
 
+use std::time::Instant;
+
 use metrics::Label;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -66,6 +68,27 @@ pub struct Changes {
     pub(super) timers_set: Vec<NewTimer>,
     pub(super) timers_cleared: Vec<TimerKey>,
     counts: Vec<Count>,
+    observed: Vec<Observed>,
+}
+
+/// A time for a histogram.
+#[derive(Debug)]
+enum Time {
+    /// It has passed.
+    Seconds(f64),
+    /// From then until after the commit.
+    Since(Instant),
+}
+
+#[derive(Debug)]
+struct Observed {
+    metric: &'static str,
+    labels: Vec<Label>,
+    time: Time,
+}
+
+fn to_labels(labels: &[(&'static str, &'static str)]) -> Vec<Label> {
+    labels.iter().map(|&(name, value)| Label::new(name, value)).collect()
 }
 
 impl Changes {
@@ -126,8 +149,17 @@ impl Changes {
 
     /// Counts once after the commit, also when nothing else was changed.
     pub fn count(&mut self, metric: &'static str, labels: &[(&'static str, &'static str)]) {
-        let labels = labels.iter().map(|&(name, value)| Label::new(name, value)).collect();
-        self.counts.push(Count { metric, labels });
+        self.counts.push(Count { metric, labels: to_labels(labels) });
+    }
+
+    /// Adds a time to a histogram after the commit.
+    pub fn observe(&mut self, metric: &'static str, labels: &[(&'static str, &'static str)], seconds: f64) {
+        self.observed.push(Observed { metric, labels: to_labels(labels), time: Time::Seconds(seconds) });
+    }
+
+    /// Adds to a histogram how long it took from `began` until the commit had ended.
+    pub fn observe_since(&mut self, metric: &'static str, labels: &[(&'static str, &'static str)], began: Instant) {
+        self.observed.push(Observed { metric, labels: to_labels(labels), time: Time::Since(began) });
     }
 
     /// Adds all of `other`.
@@ -136,6 +168,7 @@ impl Changes {
         self.timers_set.extend(other.timers_set);
         self.timers_cleared.extend(other.timers_cleared);
         self.counts.extend(other.counts);
+        self.observed.extend(other.observed);
     }
 
     /// True if there is anything for the database.
@@ -160,6 +193,13 @@ impl Changes {
         }
         for Count { metric, labels } in self.counts {
             metrics::counter!(metric, labels).increment(1);
+        }
+        for Observed { metric, labels, time } in self.observed {
+            let seconds = match time {
+                Time::Seconds(seconds) => seconds,
+                Time::Since(began) => began.elapsed().as_secs_f64(),
+            };
+            metrics::histogram!(metric, labels).record(seconds);
         }
     }
 }

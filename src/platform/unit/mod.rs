@@ -165,6 +165,17 @@ impl UnitOfWork {
         &self.pools.timers
     }
 
+    /// Runs `look`, a background task's statements, on a connection of the scheduler, which no request waits for, and not
+    /// longer than a link may be silent.
+    ///
+    /// # Errors
+    /// Those of `look`; `UNAVAILABLE` when it takes too long, or no connection became free in time.
+    pub(crate) async fn on_scheduler<T>(&self, look: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+        let pool = self.timer_pool();
+        let mut connection = pool.acquire().await?;
+        pool::within(pool::deadline(pool), look(&mut connection)).await
+    }
+
     /// Calls that may wait in one partition of a batch.
     pub(super) fn batch_queue(&self) -> usize {
         self.pools.batch_queue

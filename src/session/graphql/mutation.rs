@@ -201,7 +201,7 @@ impl CoordinationMutation {
             is_audio_muted: input.is_audio_muted,
             is_video_off: input.is_video_off,
         };
-        let user = context.sessions().update_state(context.principal()?, &state).await?;
+        let user = context.sessions().update_state(&context.reading(), context.principal()?, &state).await?;
         let session = session(context, &state.session_id).await?;
         Ok(UpdateUserSessionStatePayload { user: user.into(), session })
     }

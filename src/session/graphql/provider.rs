@@ -118,7 +118,8 @@ impl ProviderMutation {
     ) -> Result<SetSessionProvidersPayload> {
         let (names, enabled): (Vec<_>, Vec<_>) =
             input.providers.into_iter().map(|provider| (provider.name, provider.enabled)).unzip();
-        let providers = context.sessions().set_providers(context.principal()?, names, enabled).await?;
+        let providers =
+            context.sessions().set_providers(&context.reading(), context.principal()?, names, enabled).await?;
         Ok(SetSessionProvidersPayload { providers: providers.into_iter().map(SessionProvider::from).collect() })
     }
 }

@@ -36,7 +36,7 @@ impl CoordinationQuery {
     /// The health of a session's participants; empty for an unknown session.
     #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn session_health(&self, context: &Context<'_>, session_id: ID) -> Result<Option<SessionHealthOverview>> {
-        let overview = context.sessions().health(context.principal()?, &session_id).await?;
+        let overview = context.sessions().health(&context.reading(), context.principal()?, &session_id).await?;
         SessionHealthOverview::new(session_id.0, overview).map(Some)
     }
 
@@ -46,20 +46,20 @@ impl CoordinationQuery {
         directive = directives::list_size::apply(3)
     )]
     async fn session_health_alerts(&self, context: &Context<'_>, session_id: ID) -> Result<Vec<SessionHealthAlert>> {
-        let alerts = context.sessions().alerts(context.principal()?, &session_id).await?;
+        let alerts = context.sessions().alerts(&context.reading(), context.principal()?, &session_id).await?;
         Ok(alerts.into_iter().map(|alert| SessionHealthAlert::from(Arc::new(alert))).collect())
     }
 
     /// Who of a session is silent.
     #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn stale_connections(&self, context: &Context<'_>, session_id: ID) -> Result<StaleConnections> {
-        Ok(context.sessions().stale(context.principal()?, &session_id).await?.into())
+        Ok(context.sessions().stale(&context.reading(), context.principal()?, &session_id).await?.into())
     }
 
     /// Whether the quality of a session is a reason to leave its provider.
     #[graphql(directive = directives::cost::apply(directives::LIST))]
     async fn quality_recovery(&self, context: &Context<'_>, session_id: ID) -> Result<QualityRecovery> {
-        Ok(context.sessions().quality(context.principal()?, &session_id).await?.into())
+        Ok(context.sessions().quality(&context.reading(), context.principal()?, &session_id).await?.into())
     }
 
     /// The company's sessions, newest first. Only for the company's service and admin.
@@ -75,7 +75,7 @@ impl CoordinationQuery {
         let size = page::size("first", first)?;
         let after = after.map(|cursor| SessionPlace::parse("after", &cursor)).transpose()?;
         let (principal, sessions) = (context.principal()?, context.sessions());
-        let found = sessions.list(principal, active, provider.as_deref(), after.as_ref(), size).await?;
+        let found = sessions.list(&context.reading(), principal, active, provider, after, size).await?;
         let mut connection = Connection::new(found.behind, found.ahead);
         connection.edges =
             found.items.into_iter().map(|node| Edge::new(SessionPlace::of(&node).cursor(), node.into())).collect();
@@ -88,7 +88,7 @@ impl CoordinationQuery {
         directive = directives::list_size::apply(MOST_PROVIDERS)
     )]
     async fn session_providers(&self, context: &Context<'_>) -> Result<Vec<SessionProvider>> {
-        let providers = context.sessions().providers(context.principal()?).await?;
+        let providers = context.sessions().providers(&context.reading(), context.principal()?).await?;
         Ok(providers.into_iter().map(SessionProvider::from).collect())
     }
 }

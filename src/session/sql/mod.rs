@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    loaders::SessionList,
     record::{AlertRecord, ProviderRecord, SessionRecord, UserRecord},
     recover::Recovery,
     rules::{AlertSeverity, AlertType, ConnectionState, ProviderState},
@@ -173,38 +174,23 @@ pub(super) async fn set_session_providers(
     Ok(call.fetch_one(connection).await?)
 }
 
-/// The session of this id, as it is now; takes no lock.
-pub(super) async fn find_session(
+/// The sessions of these ids, as they are now; takes no lock.
+pub(super) async fn find_sessions(
     connection: &mut PgConnection,
     company_id: Uuid,
-    session_id: &str,
-) -> Result<Option<SessionRecord>> {
-    let session = sqlx::query_file_as!(SessionRow, "src/session/sql/find_session.sql", company_id, session_id);
-    Ok(session.fetch_optional(connection).await?.map(SessionRecord::from))
-}
-
-/// Which sessions of a company.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Listed<'a> {
-    /// Open or ended; both when absent.
-    pub(super) active: Option<bool>,
-    /// On this provider.
-    pub(super) provider: Option<&'a str>,
-    /// Older than this one.
-    pub(super) before: Option<(OffsetDateTime, &'a str)>,
+    session_ids: &[String],
+) -> Result<Vec<SessionRecord>> {
+    let sessions = sqlx::query_file_as!(SessionRow, "src/session/sql/find_sessions.sql", company_id, session_ids);
+    Ok(sessions.fetch_all(connection).await?.into_iter().map(SessionRecord::from).collect())
 }
 
 /// A page of a company's sessions, newest first.
-pub(super) async fn list_sessions(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    listed: &Listed<'_>,
-    limit: usize,
-) -> Result<Vec<SessionRecord>> {
-    let Listed { active, provider, before } = *listed;
-    let (time, session) = before.unzip();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = if active == Some(true) {
+pub(super) async fn list_sessions(connection: &mut PgConnection, list: &SessionList) -> Result<Vec<SessionRecord>> {
+    let SessionList { company_id, active, provider, before, limit } = list;
+    let (time, session) = before.as_ref().map(|place| (place.at, &*place.session_id)).unzip();
+    let provider = provider.as_deref();
+    let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+    let rows = if *active == Some(true) {
         let open = sqlx::query_file_as!(
             SessionRow,
             "src/session/sql/list_open_sessions.sql",
@@ -220,7 +206,7 @@ pub(super) async fn list_sessions(
             SessionRow,
             "src/session/sql/list_sessions.sql",
             company_id,
-            active,
+            *active,
             provider,
             time,
             session,

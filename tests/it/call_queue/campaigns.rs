@@ -45,8 +45,19 @@ async fn shown(client: &Client, token: &str, campaign: &str) -> Value {
 
 /// Calls of a campaign that were dispatched, by contact.
 async fn dispatched(client: &Client, token: &str, campaign: &str) -> Vec<(String, String)> {
+    let mut calls = of_campaign(client, token, campaign).await;
+    calls.retain(|call| call["queueItem"]["status"] != "QUEUED" && call["queueItem"]["status"] != "CANCELED");
+    named(&calls)
+}
+
+/// The last 50 calls of a campaign, newest first.
+async fn of_campaign(client: &Client, token: &str, campaign: &str) -> Vec<Value> {
     let calls = client.data(token, CALLS, json!({ "id": campaign })).await;
-    let calls = calls["nodes"].as_array().unwrap().clone();
+    calls["nodes"].as_array().unwrap().clone()
+}
+
+/// Contacts and ids of calls, oldest first.
+fn named(calls: &[Value]) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     calls.iter().rev().map(|call| (text(&call["contactId"]), text(&call["id"]))).collect()
 }
@@ -211,4 +222,98 @@ async fn a_canceled_campaign_is_canceled_whole_and_running_calls_finish() {
         .unwrap();
     assert_eq!(events, 3);
     let _ = HANG_UP;
+}
+
+#[tokio::test]
+async fn campaigns_of_one_user_share_its_slots_by_weight() {
+    let app = TestApp::new().await;
+    let (node, token) = (app.node().await, service());
+    limit(&node, &token, "user", 1, 10).await;
+    let mut running = call_of(&initiate(&node, &token, direct("user")).await);
+    let names: Vec<String> = (0..12).map(|n| format!("c{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut campaigns = Vec::new();
+    for weight in [3, 1] {
+        let campaign = create(&node, &token, json!({ "weight": weight })).await;
+        enqueue(&node, &token, &campaign, contacts(&names)).await;
+        campaigns.push(campaign);
+    }
+    let mut dialer = node
+        .subscribe(
+            &token,
+            "subscription { callDispatched { operation record { id campaignId contactId } } }",
+            json!({}),
+        )
+        .await;
+    dialer.ready().await;
+    let mut served: Vec<Vec<String>> = vec![Vec::new(), Vec::new()];
+    for turn in 1..=12 {
+        end(&node, &token, &running).await;
+        let next = dialer.until(|event| event["operation"] == "INSERT").await;
+        let record = &next.last().unwrap()["record"];
+        running = record["id"].as_str().unwrap().to_owned();
+        let of = campaigns.iter().position(|campaign| record["campaignId"] == json!(campaign)).unwrap();
+        served[of].push(record["contactId"].as_str().unwrap().to_owned());
+        // Never further than one call away from three to one.
+        let (heavy, light) = (served[0].len(), served[1].len());
+        assert!(heavy + 1 >= 3 * light && 3 * (light + 1) >= heavy, "{heavy}:{light} after {turn}");
+    }
+    assert_eq!((served[0].len(), served[1].len()), (9, 3));
+    assert_eq!(served[1], names[..3], "by arrival within each");
+    // A place counts what comes before it: seven calls of its own campaign do, and those of the other with smaller tags.
+    let items = "query($id: UUID!) { calls(campaignId: $id, status: [QUEUED], first: 100) { nodes { queueItem { position } } } }";
+    let mut places = Vec::new();
+    for campaign in &campaigns {
+        let calls = node.data(&token, items, json!({ "id": campaign })).await;
+        places.extend(
+            calls["nodes"].as_array().unwrap().iter().map(|call| call["queueItem"]["position"].as_i64().unwrap()),
+        );
+    }
+    places.sort_unstable();
+    assert_eq!(places, (1..=12).collect::<Vec<i64>>(), "each place once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_contacts_come_in_one_request_and_again_are_duplicates() {
+    let app = TestApp::new().await;
+    let (node, token) = (app.node_with(&["--execution-timeout", "5m"]).await, service());
+    let campaign = create(&node, &token, json!({ "status": "PAUSED" })).await;
+    let names: Vec<String> = (0..10_000).map(|n| format!("c{}", n % 9_990)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut rows = contacts(&names);
+    rows[77]["phoneNumber"] = json!("12");
+    let answer = enqueue(&node, &token, &campaign, rows.clone()).await;
+    assert_eq!((&answer["enqueued"], &answer["duplicates"]), (&json!(9_989), &json!(10)));
+    assert_eq!(answer["failures"], json!([{ "contactId": "c77", "code": "BAD_USER_INPUT" }]));
+    rows[77]["phoneNumber"] = json!("+14155552671");
+    let again = enqueue(&node, &token, &campaign, rows.clone()).await;
+    assert_eq!((&again["enqueued"], &again["duplicates"], &again["failures"]), (&json!(1), &json!(9_999), &json!([])));
+    assert_eq!(shown(&node, &token, &campaign).await["queued"], 9_990);
+    rows.as_array_mut().unwrap().push(json!({ "contactId": "more", "phoneNumber": "+14155552671" }));
+    let input = json!({ "campaignId": campaign, "contacts": rows });
+    assert_eq!(node.code(&token, ENQUEUE, json!({ "input": input })).await, "BAD_USER_INPUT");
+    let none = json!({ "campaignId": campaign, "contacts": [] });
+    assert_eq!(node.code(&token, ENQUEUE, json!({ "input": none })).await, "BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn another_agent_speaks_in_calls_that_are_dispatched_from_then_on() {
+    let app = TestApp::new().await;
+    let (node, token) = (app.node().await, service());
+    let campaign = create(&node, &token, json!({})).await;
+    enqueue(&node, &token, &campaign, contacts(&["a", "b", "c", "d"])).await;
+    node.data(&token, UPDATE, json!({ "id": campaign, "patch": { "agentId": "other" } })).await;
+    let calls = named(&of_campaign(&node, &token, &campaign).await);
+    let of = |contact: &str| calls.iter().find(|(name, _)| name == contact).unwrap().1.clone();
+    let [first, second, third] = ["a", "b", "c"].map(of);
+    let agent = async |id: &str| {
+        node.data(&token, "query($id: UUID!) { call(id: $id) { agentId } }", json!({ "id": id })).await["agentId"]
+            .take()
+    };
+    for waiting in [&first, &second, &third] {
+        assert_eq!(agent(waiting).await, "agent", "two were dispatched before, one waits");
+    }
+    end(&node, &token, &first).await;
+    assert_eq!(call(&node, &token, &third).await["status"], "RESERVED");
+    assert_eq!(agent(&third).await, "other");
 }

@@ -8,7 +8,10 @@ mod limits;
 mod place;
 mod races;
 mod rest;
+mod samples;
+mod sql;
 mod streams;
+mod undispatched;
 
 use serde_json::{Value, json};
 

@@ -1,10 +1,17 @@
 //! The façade for older clients: every status and body.
 
+use futures_util::future::{join_all, select_all};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tokio::time::timeout;
 
 use super::{call_of, direct, end, initiate};
-use crate::support::app::{TestApp, agent, service, service_of, token};
-use crate::support::chat::other_company;
+use crate::support::{
+    app::{Node, TestApp, agent, service, service_of, token},
+    chat::other_company,
+    event_path::PATIENCE,
+    proxy::{Proxy, Road},
+};
 use switchboard::{demo, platform::auth::token::Claims};
 
 struct Rest {
@@ -97,4 +104,56 @@ async fn every_status_and_body() {
         let answer = initiate(&node, &service(), direct("other")).await;
         end(&node, &service(), &call_of(&answer)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_requests_at_once_are_429_and_a_full_house_never_is() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&["--batch-queue", "4"]).await;
+    let rest = Rest { http: reqwest::Client::new(), base: node.url("") };
+    let user = token(&Claims::service(demo::COMPANY_ID, "ada"));
+    let body = json!({ "agentId": "a1", "contactId": "c" }).to_string();
+    for full in [201, 201, 202, 202, 202] {
+        assert_eq!(rest.post(&user, &body, None).await.0, full);
+    }
+    // Nobody is decided about while somebody holds the lock; few may wait for that.
+    let mut sql = app.sql().await;
+    let mut held = sql.begin().await.unwrap();
+    sqlx::query("select 1 from switchboard.call_slots for no key update").execute(&mut *held).await.unwrap();
+    let mut waiting: Vec<_> = (0..20).map(|_| Box::pin(rest.post(&user, &body, None))).collect();
+    for _ in 0..12 {
+        let (answer, _, left) = timeout(PATIENCE, select_all(waiting)).await.expect("at once");
+        let (status, body) = answer;
+        assert_eq!(status, 429, "{body}");
+        assert!(body["error"].is_string() && body.as_object().unwrap().len() == 1, "{body}");
+        waiting = left;
+    }
+    held.rollback().await.unwrap();
+    let answers = join_all(waiting).await;
+    assert!(answers.iter().all(|(status, _)| [202, 429].contains(status)), "{answers:?}");
+    assert!(answers.iter().any(|(status, _)| *status == 202), "those that waited are decided");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_database_it_is_503_and_says_no_more() {
+    let app = TestApp::new().await;
+    let proxy = Proxy::before(&app.database.options()).await;
+    let node = Node::start(proxy.options(&app.database.options()), &["--database-acquire-timeout", "500ms"]).await;
+    let rest = Rest { http: reqwest::Client::new(), base: node.url("") };
+    let user = token(&Claims::service(demo::COMPANY_ID, "ada"));
+    let body = json!({ "agentId": "a1", "contactId": "c" }).to_string();
+    assert_eq!(rest.post(&user, &body, None).await.0, 201);
+    proxy.set(Road::Cut);
+    for (status, body) in [rest.post(&user, &body, None).await, rest.status(&user).await] {
+        assert_eq!(status, 503, "{body}");
+        assert!(body["error"].is_string() && body.as_object().unwrap().len() == 1, "{body}");
+        assert!(!body.to_string().contains("sql"), "{body}");
+    }
+    proxy.set(Road::Pass);
+    let recovered = async {
+        while rest.post(&user, &body, None).await.0 == 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, recovered).await.expect("it works again");
 }

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 use switchboard::demo;
+use uuid::Uuid;
 
 use super::{HEADLINE, agent_of, create_chat, new_visitor, start};
 use crate::support::{
-    app::{Node, TestApp, service},
+    app::{Node, TestApp, service, service_of},
+    chat::other_company,
     socket::Socket,
     widget::{IN_CHAT, MESSAGES, Tab, WAITING, new_id},
 };
@@ -207,4 +209,74 @@ async fn a_page_sees_what_belongs_to_the_website_that_lists_its_origin() {
         .send(json!({ "type": "subscribe", "id": "1", "payload": { "query": MESSAGES, "variables": variables } }))
         .await;
     assert_eq!(socket.next().await["payload"]["errors"][0]["extensions"]["code"], "FORBIDDEN");
+}
+
+const CONTRACT_CHANGED: &str =
+    "subscription($company: UUID) { contractChanged(companyId: $company) { operation record { id } } }";
+
+#[tokio::test]
+async fn a_page_without_a_token_hears_of_the_contracts_of_its_own_company_only() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let other = other_company(&app).await;
+    let create = "mutation($website: WebsiteInput!) { createWebsite(input: {website: $website}) { website { id } } }";
+    for (token, origin) in [(service(), "https://shop.example"), (service_of(other), "https://other.example")] {
+        node.fields(&token, create, json!({ "website": { "allowedOrigins": [origin] } })).await;
+    }
+    let subscribed = async |origin: &'static str, company: Uuid| {
+        let headers = [("sec-websocket-protocol", "graphql-transport-ws"), ("origin", origin)];
+        let mut socket = Socket::open(node.address, &headers[..if origin.is_empty() { 1 } else { 2 }]).await.unwrap();
+        socket.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        let payload = json!({ "query": CONTRACT_CHANGED, "variables": { "company": company } });
+        socket.send(json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
+        // A message of the stream, or its refusal, is the first with its id.
+        socket.send(json!({ "type": "subscribe", "id": "2", "payload": { "query": "{ __typename }" } })).await;
+        loop {
+            let mut message = socket.next().await;
+            if message["id"] == "1" {
+                return message["payload"]["errors"][0]["extensions"]["code"].take();
+            }
+            if message["id"] == "2" && message["type"] == "complete" {
+                return Value::Null;
+            }
+        }
+    };
+    let own = demo::COMPANY_ID;
+    for (origin, company, expected) in [
+        ("https://shop.example", own, Value::Null),
+        ("https://shop.example", other, json!("FORBIDDEN")),
+        ("https://other.example", own, json!("FORBIDDEN")),
+        ("https://other.example", other, Value::Null),
+        // No page, so no page's rights.
+        ("", other, Value::Null),
+    ] {
+        assert_eq!(subscribed(origin, company).await, expected, "{origin} {company}");
+    }
+}
+
+#[tokio::test]
+async fn the_contracts_of_a_visitors_chats_are_listed_under_each_of_its_names() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let path = format!("/graphql?visitor={}", new_key());
+    let [of_token, of_key, of_none] = [0, 1, 2].map(|contract| demo::demo().contracts[contract].id.to_string());
+    // The key stands for a visitor of its own before the token comes with it.
+    post(&node, &path, "", "", CREATE, json!({ "contract": of_key })).await;
+    let token = new_visitor();
+    create_chat(&node, &token, &of_token, None).await;
+    let pause =
+        "mutation($id: UUID!) { updateContract(input: {id: $id, patch: {status: \"inactive\"}}) { contract { id } } }";
+    for contract in [&of_token, &of_key, &of_none] {
+        node.fields(&service(), pause, json!({ "id": contract })).await;
+    }
+    let (_, body) = post(&node, &path, &token, "", "{ contracts { id } }", json!({})).await;
+    let ids: Vec<&str> =
+        body["data"]["contracts"].as_array().unwrap().iter().map(|contract| contract["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&&*of_token) && ids.contains(&&*of_key) && !ids.contains(&&*of_none), "{ids:?}");
+    let one = "query($id: UUID!) { contract(id: $id) { id } }";
+    for (contract, expected) in [(&of_token, json!(of_token)), (&of_key, json!(of_key)), (&of_none, Value::Null)] {
+        let (_, body) = post(&node, &path, &token, "", one, json!({ "id": contract })).await;
+        assert_eq!(body["data"]["contract"]["id"], expected, "{body}");
+    }
 }

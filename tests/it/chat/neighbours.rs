@@ -224,3 +224,59 @@ async fn a_second_question_withdraws_the_first_one() {
     create_chat(&node, &visitor, &contract(), None).await;
     assert_eq!(status(&second, &visitor).await["status"], "STARTED");
 }
+
+#[tokio::test]
+async fn an_end_between_the_start_and_the_new_stream_is_told_once() {
+    let app = TestApp::new().await;
+    let node = app.node_with(&WIDGETS).await;
+    let path = format!("/graphql?visitor={}_{}", new_id(), new_id());
+    let in_chat = |chat: &Value| [(IN_CHAT, json!({})), (MESSAGES, json!({ "chatId": chat["id"] }))];
+    // Named after the stream of changes began, and before; by the id alone, and by the key of the browser.
+    for (named_first, has_key) in [(false, false), (true, false), (false, true)] {
+        let place = if has_key { &path } else { "/graphql" };
+        let (visitor, chat) = ask(&node).await;
+        if has_key {
+            // The first use of the key ties it to the token's visitor.
+            let request = reqwest::Client::new().post(node.url(place)).bearer_auth(&visitor);
+            request.json(&json!({ "query": "{ chats { nodes { id } } }" })).send().await.unwrap();
+        }
+        let agent = agent_of(&chat);
+        assert_eq!(start(&node, &agent, &chat).await, "STARTED");
+        end(&node, &agent, &chat).await;
+        let mut tab = Tab::open_at(&node, place).await;
+        let mut documents = in_chat(&chat);
+        if named_first {
+            documents.reverse();
+        }
+        let mut id = String::new();
+        for (document, variables) in documents {
+            let new = new_id();
+            tab.subscribe(&new, document, variables).await;
+            id = if document == IN_CHAT { new } else { id };
+        }
+        told(&mut tab, &chat, "FINISHED").await;
+        tab.is_silent().await;
+        // The same operation is not told again when it comes back.
+        tab.rest().await;
+        drop(tab);
+        let mut back = Tab::open_at(&node, place).await;
+        back.subscribe(&id, IN_CHAT, json!({})).await;
+        back.subscribe(&new_id(), MESSAGES, json!({ "chatId": chat["id"] })).await;
+        back.settle().await;
+        back.is_silent().await;
+        // Nor is a widget that waits for the answer to its next question.
+        let mut waiting = Tab::open_at(&node, place).await;
+        waiting.subscribe(&new_id(), MESSAGES, json!({ "chatId": chat["id"] })).await;
+        waiting.settle().await;
+        wait_for_agent(&mut waiting).await;
+        waiting.is_silent().await;
+    }
+    // What ended long ago is history.
+    let (_, chat) = ask(&node).await;
+    assert_eq!(start(&node, &agent_of(&chat), &chat).await, "STARTED");
+    end(&node, &agent_of(&chat), &chat).await;
+    app.advance(121).await;
+    let mut tab = Tab::open(&node).await;
+    enter(&mut tab, &chat).await;
+    tab.is_silent().await;
+}

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::company::Company;
 use crate::support::plans::{assert_whole_keys, plan, session};
 
-const STATEMENTS: [&str; 19] = [
+const STATEMENTS: [&str; 20] = [
     "src/chat/sql/read_races.sql",
     "src/chat/sql/lock_races.sql",
     "src/chat/sql/lock_chats.sql",
@@ -17,6 +17,7 @@ const STATEMENTS: [&str; 19] = [
     "src/chat/sql/chats_of_races.sql",
     "src/chat/sql/waiting_races.sql",
     "src/chat/sql/newest_started_chat_of_visitor.sql",
+    "src/chat/sql/newest_ended_chat_of_visitor.sql",
     "src/chat/sql/pin_race.sql",
     "src/chat/sql/delete_dead_pins.sql",
     "src/platform/timer/sql/take_timers.sql",

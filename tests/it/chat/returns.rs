@@ -1,11 +1,19 @@
 //! Streams of deployed widgets that come back after a cut: they are sent what they missed, once.
 
+use std::{net::SocketAddr, time::Duration};
+
 use serde_json::{Value, json};
 use switchboard::demo;
+use tokio::{
+    io,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::{agent_of, create_chat, end, new_visitor, start, write};
 use crate::support::{
     app::{Node, TestApp},
+    client::Client,
     widget::{IN_CHAT, MESSAGES, Tab, WAITING, new_id},
 };
 
@@ -47,7 +55,7 @@ async fn messages_that_were_written_while_a_socket_was_away_come_when_it_is_back
         }
         all.extend(heard(&mut tab, &format!("message {written}")).await);
         // The place is written a moment later.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tab.rest().await;
         drop(tab);
         for _ in 0..3 {
             written += 1;
@@ -64,6 +72,59 @@ async fn messages_that_were_written_while_a_socket_was_away_come_when_it_is_back
     let expected: Vec<String> = (1..=written).map(|number| format!("message {number}")).collect();
     assert_eq!(all, expected);
     tab.is_silent().await;
+}
+
+/// A road to a server over which nothing comes back any more once it is told so, while both ends stay open.
+async fn road(to: SocketAddr, mut is_dead: watch::Receiver<bool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let server = TcpStream::connect(to).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
+        let there = io::copy(&mut from_client, &mut to_server);
+        let back = async {
+            let dies = async { is_dead.wait_for(|is_dead| *is_dead).await.is_ok() };
+            let dead = tokio::select! {
+                _ = io::copy(&mut from_server, &mut to_client) => false,
+                dead = dies => dead,
+            };
+            if dead {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::join!(there, back)
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_was_written_to_a_connection_that_was_dead_comes_when_the_socket_is_back() {
+    let app = TestApp::new().await;
+    let (node, next) = (app.node_with(&WIDGETS).await, app.node_with(&WIDGETS).await);
+    let (_, chat) = started(&node).await;
+    let agent = agent_of(&chat);
+    let (id, variables) = (new_id(), json!({ "chatId": chat["id"] }));
+    let dies = watch::Sender::new(false);
+    let mut tab = Tab::open(&Client::new(road(node.address, dies.subscribe()).await)).await;
+    tab.subscribe(&id, MESSAGES, variables.clone()).await;
+    tab.settle().await;
+    write(&node, &agent, &chat, "heard").await;
+    assert_eq!(heard(&mut tab, "heard").await, ["heard"]);
+    tab.rest().await;
+    dies.send_replace(true);
+    // The server's kernel takes them, and nobody ever gets them.
+    write(&node, &agent, &chat, "lost").await;
+    write(&node, &agent, &chat, "lost too").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for back in [&next, &node] {
+        let mut tab = Tab::open(back).await;
+        tab.subscribe(&id, MESSAGES, variables.clone()).await;
+        assert_eq!(heard(&mut tab, "lost too").await, ["lost", "lost too"]);
+        // It does not answer the ping either, so that the second return is told the same.
+        drop(tab);
+    }
 }
 
 #[tokio::test]
@@ -164,6 +225,7 @@ async fn a_chat_that_is_named_and_pinned_to_comes_once_on_each_stream() {
     tab.settle().await;
     start(&node, &agent_of(&chat), &chat).await;
     assert_eq!(tab.event().await["record"]["status"], "STARTED");
+    tab.rest().await;
     drop(tab);
     // Back in the other order: named before the pin is known again.
     let mut tab = Tab::open(&node).await;

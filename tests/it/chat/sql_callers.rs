@@ -58,7 +58,7 @@ async fn a_change_made_in_sql_reaches_a_subscriber() {
 }
 
 /// Calls of the other concepts, each of which has events of a subject of its own; and their codes.
-const OTHER_CONCEPTS: [(&str, &str); 6] = [
+const OTHER_CONCEPTS: [(&str, &str); 7] = [
     (
         "mutation { coordinateChatCall(input: {callType: START_CHAT, requestId: \"1\", chatId: \"c\"}) { grant { callType } } }",
         "",
@@ -73,6 +73,7 @@ const OTHER_CONCEPTS: [(&str, &str); 6] = [
         "mutation { createCampaign(input: {campaign: {userId: \"u\", agentId: \"a\", name: \"n\"}}) { campaign { id } } }",
         "",
     ),
+    ("mutation { setCallConcurrency(input: {systemLimit: 9}) { concurrency { limit } } }", ""),
     ("mutation { appendCallMessage(input: {callControlId: \"c\", role: \"r\", text: \"t\"}) { message { id } } }", ""),
 ];
 

@@ -13,7 +13,7 @@ const STATEMENTS: [&str; 13] = [
     "src/operation/sql/find_waiter.sql",
     "src/operation/sql/next_waiters.sql",
     "src/operation/sql/take_over_place.sql",
-    "src/operation/sql/raise_race_revision.sql",
+    "src/operation/sql/mark_race_coordinated.sql",
     "src/operation/sql/chat_parties.sql",
     "src/operation/sql/holders.sql",
     "src/operation/sql/waiting_holds.sql",

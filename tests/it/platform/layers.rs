@@ -1,6 +1,9 @@
 //! The platform is below the concepts: no file of it imports a concept or the application that composes them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[test]
 fn the_platform_imports_no_concept() {
@@ -28,8 +31,8 @@ fn the_platform_imports_no_concept() {
     assert!(files > 50, "only {files} files found");
 }
 
-#[test]
-fn ids_have_one_source() {
+/// The files of the crate without their tests: path below `src`, and text.
+fn code() -> Vec<(PathBuf, String)> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut found) = (vec![source.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -41,17 +44,41 @@ fn ids_have_one_source() {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
                 let code = code.split("#[cfg(test)]\n#[expect").next().unwrap();
-                let makes_ids = ["now_v7()", "new_v4()", "from_unix_timestamp_millis(", "from_random_bytes("];
-                if makes_ids
-                    .iter()
-                    .any(|call| code.contains(&format!("Uuid::{call}")) || code.contains(&format!("Builder::{call}")))
-                {
-                    found.push(path.strip_prefix(&source).unwrap().to_owned());
-                }
+                found.push((path.strip_prefix(&source).unwrap().to_owned(), code.to_owned()));
             }
         }
     }
+    assert!(found.len() > 200, "only {} files found", found.len());
+    found
+}
+
+#[test]
+fn ids_have_one_source() {
+    let makes_ids = ["now_v7()", "new_v4()", "from_unix_timestamp_millis(", "from_random_bytes("];
+    let makes_ids = |code: &str| {
+        makes_ids
+            .iter()
+            .any(|call| code.contains(&format!("Uuid::{call}")) || code.contains(&format!("Builder::{call}")))
+    };
+    let found: Vec<_> = code().into_iter().filter(|(_, code)| makes_ids(code)).map(|(path, _)| path).collect();
     assert_eq!(found, [Path::new("platform/clock.rs")]);
+}
+
+#[test]
+fn concepts_take_no_connection_by_hand() {
+    // Whoever takes one from a pool takes it from everybody. The platform bounds each way to one: `Reads` by the caller's
+    // share, a unit of work by its lines, a background task by the scheduler's pool.
+    let takes = |code: &str| {
+        let words: String = code.split_whitespace().collect();
+        [".acquire()", ".acquire_timeout(", ".try_acquire()", "pool().begin()", "PgConnection::connect"]
+            .iter()
+            .any(|call| words.contains(call))
+    };
+    let above = |path: &Path| !path.starts_with("platform") && !path.starts_with("cli");
+    let found: Vec<_> =
+        code().into_iter().filter(|(path, code)| above(path) && takes(code)).map(|(path, _)| path).collect();
+    assert!(found.is_empty(), "{found:?}");
+    assert!(takes("self.work.pool()\n    .acquire().await"));
 }
 
 /// The first name of each path that starts with `crate::`; of `crate::{…}` all names within the braces.

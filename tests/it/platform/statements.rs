@@ -7,12 +7,19 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::cluster::TestDatabase;
 
 /// Statements on companies' tables that name no company, each by a piece of its text, and why that has to be.
-const KNOWN: [(&str, &str); 22] = [
+const KNOWN: [(&str, &str); 26] = [
     ("where owner.may_dispatch", "a sweep looks for companies in which a call may be dispatched"),
+    (
+        "join call_slots as slots on slots.settings",
+        "a sweep looks for companies that settings of another time hold for",
+    ),
+    ("not exists ( select 1 from call_queue_sample", "a task looks for the companies of which no sample was taken"),
+    ("cross join call_slots as slots left join lateral ( select sample.direct", "gauges are of all companies"),
+    ("delete from call_queue_sample", "old samples are deleted whosever they are"),
     ("where public_key = any($1)", "a visitor logs in by the website's public key and belongs to no company yet"),
     ("allowed_origins @>", "a browser asks by its page's origin before any request names a company"),
     (
-        "select company_id, website_id from contract where id = $1",
+        "select id, company_id, website_id from contract where id = asked.id",
         "a caller without a token proves itself by a contract's id",
     ),
     ("with newest as ( select xid", "the end of the log is of all companies"),
@@ -29,7 +36,7 @@ const KNOWN: [(&str, &str); 22] = [
     ("delete from operation_request", "finished requests are forgotten whosever they were"),
     ("set_config('switchboard.company_id', $1, true)", "a function for SQL callers finds the company in this setting"),
     ("insert into company (id", "the company itself: its id is the key"),
-    ("from visitor_key where hash = $1", "a visitor's key proves who it is on any website"),
+    ("from visitor_key where hash = asked.hash", "a visitor's key proves who it is on any website"),
     ("logo_url, color from website where id = any($1)", "a caller without a token names a website by its id"),
     ("delete from stream_bookmark", "the places of streams that nobody opens again are forgotten whosever they were"),
     ("from company where id = $1", "the company itself: its id is the key"),

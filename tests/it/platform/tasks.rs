@@ -6,7 +6,7 @@ use crate::support::app::{TestApp, visitor};
 async fn a_server_stops_with_an_error_when_any_of_its_background_tasks_fails() {
     let app = TestApp::new().await;
     let names: Vec<_> = app.node().await.app.tasks.names().collect();
-    let concepts = ["operation_prune", "call_prune", "call_queue", "sessions"];
+    let concepts = ["operation_prune", "call_prune", "call_queue", "call_queue_samples", "sessions"];
     let event_log = ["notifier", "listener", "reader", "retention"];
     let others = ["service", "authenticator", "scheduler", "timer listener", "idempotency", "bookmarks"];
     assert_eq!(names, [concepts.as_slice(), event_log.as_slice(), others.as_slice()].concat());

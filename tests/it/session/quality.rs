@@ -17,8 +17,10 @@ const SESSION: &str = "{ sessionCoordination(sessionId: \"s\") { epoch activePro
 
 /// A session in which these users are on `daily`, judged twice a second.
 async fn session_of(app: &TestApp, users: &[&str], flags: &[&str]) -> Node {
-    let mut all = vec!["--health-check-every", "500ms"];
-    all.extend(flags);
+    let mut all = flags.to_vec();
+    if !flags.contains(&"--health-check-every") {
+        all.extend(["--health-check-every", "500ms"]);
+    }
     let node = app.node_with(&all).await;
     select(&node, "s", users[0], "daily").await;
     for user in users {
@@ -130,6 +132,55 @@ async fn a_trend_switches_once_and_noise_never() {
         (&session["selectedBy"], &session["recoveryReason"]),
         (&json!("system"), &json!("high_latency_detected"))
     );
+    node.stop().await;
+}
+
+/// What two participants measure on two providers, of which one degrades from second 180 on: second, user, provider, round
+/// trip, loss, jitter. Synthesized by a model; `degradation.py` beside it says which.
+const TRACE: &str = include_str!("traces/degradation.csv");
+
+#[tokio::test]
+async fn a_gradual_degradation_is_warned_of_and_then_left_once() {
+    let app = TestApp::new().await;
+    let node = session_of(&app, &["ann", "bob"], &["--health-check-every", "10m"]).await;
+    let mut sql = app.sql().await;
+    let (mut provider, mut warned_at, mut switched_at) = ("daily".to_owned(), None, None);
+    let mut seconds: Vec<i64> = Vec::new();
+    let rows: Vec<Vec<&str>> = TRACE.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    seconds.extend(rows.iter().map(|row| row[0].parse::<i64>().unwrap()));
+    seconds.dedup();
+    assert_eq!(seconds.len(), 84);
+    for second in seconds {
+        app.advance(second).await;
+        for row in rows.iter().filter(|row| row[0] == second.to_string() && row[2] == provider) {
+            let whole = |place: usize| row[place].parse::<i32>().unwrap();
+            let loss: f64 = row[4].parse().unwrap();
+            let metrics = json!({ "latency": whole(3), "packetLoss": loss, "jitter": whole(5) });
+            sample(&node, "s", row[1], metrics).await;
+        }
+        // What servers do in their turn at the session's health.
+        let publish = "select session_publish_health(company_id, session_id) from session_coordination";
+        sqlx::query(publish).execute(&mut sql).await.unwrap();
+        let warns = "select exists (select from session_alert where type = 'POOR_QUALITY' and cleared_at is null)";
+        if sqlx::query_scalar(warns).fetch_one(&mut sql).await.unwrap() {
+            warned_at = warned_at.or(Some(second));
+        }
+        let session = node.data(&service(), SESSION, json!({})).await;
+        let active = session["activeProvider"].as_str().unwrap();
+        if active != provider {
+            assert_eq!((switched_at, active), (None, "p2p"), "at second {second}");
+            assert_eq!(session["recoveryReason"], "high_latency_detected");
+            (provider, switched_at) = (active.to_owned(), Some(second));
+            for user in ["ann", "bob"] {
+                state(&node, "s", user, "CONNECTED", active).await;
+            }
+        }
+    }
+    // The round trips pass 400 ms at second 230 and 800 ms at second 260. The spikes before are no reason for anything.
+    let (warned_at, switched_at) = (warned_at.expect("an alert"), switched_at.expect("a switch"));
+    assert!((230..=250).contains(&warned_at) && (260..=290).contains(&switched_at), "{warned_at} {switched_at}");
+    let session = node.data(&service(), SESSION, json!({})).await;
+    assert_eq!((&session["epoch"], &session["activeProvider"]), (&json!(2), &json!("p2p")));
     node.stop().await;
 }
 

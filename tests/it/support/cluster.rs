@@ -217,6 +217,11 @@ impl OwnCluster {
         format!("postgres://{}@localhost:5432/{database}?host={socket}", options.get_username())
     }
 
+    /// A program of the Postgres that this one is made of.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.directory.binaries().unwrap().folder.join(name)
+    }
+
     /// `kill -9` of the postmaster. Returns when every session has broken off.
     pub(crate) async fn crash(&mut self) {
         let mut running = self.running.take().expect("it runs");

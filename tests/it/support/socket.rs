@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
@@ -79,6 +79,12 @@ impl Socket {
 
     pub(crate) async fn send_raw(&mut self, message: Message) {
         timeout(PATIENCE, self.0.send(message)).await.expect("room to send").expect("an open socket");
+    }
+
+    /// Writes bytes past the protocol, as far as the server takes them within a moment.
+    pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) {
+        let MaybeTlsStream::Plain(stream) = self.0.get_mut() else { panic!("a plain connection") };
+        let _ = timeout(Duration::from_secs(2), stream.write_all(bytes)).await;
     }
 
     /// Like `send`, for a socket that the server may close meanwhile or stop reading from; false then.

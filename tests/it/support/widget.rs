@@ -113,6 +113,17 @@ impl Tab {
         }
     }
 
+    /// Reads for a while, so that pings are answered, and the server has written down what has arrived.
+    pub(crate) async fn rest(&mut self) {
+        let reads = async {
+            loop {
+                let message = self.socket.next().await;
+                self.take(message);
+            }
+        };
+        let _: Result<(), _> = timeout(SILENCE, reads).await;
+    }
+
     /// Leaves as a browser does that goes to another page.
     pub(crate) async fn leave(mut self) {
         let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };

@@ -276,3 +276,33 @@ async fn a_visitors_token_of_a_website_that_its_company_does_not_have_gets_no_ra
     // A caller of another role is not concerned.
     node.data(&agent(demo::AGENTS[0].1), "{ viewer { id } }", json!({})).await;
 }
+
+#[tokio::test]
+async fn empty_fragments_of_a_message_count_as_messages() {
+    let app = TestApp::new().await;
+    let node = app.node().await;
+    // An unfinished text of one byte, and masked continuations without any.
+    let (begin, nothing, end) = (b"\x01\x81\0\0\0\0{", b"\0\x80\0\0\0\0", b"\x80\x81\0\0\0\0}");
+    let endless = [begin.as_slice(), &nothing.repeat(200_000)].concat();
+    let ended = [begin.as_slice(), &nothing.repeat(100_000), end].concat();
+    for (bytes, code) in [(endless, 1009), (ended, 1013)] {
+        let mut socket = node.socket(&visitor("eve")).await;
+        socket.write_bytes(&bytes).await;
+        assert_eq!(socket.closed().await.0, code);
+    }
+    // A message in honest fragments is a message.
+    let mut socket = node.socket(&visitor("eve")).await;
+    let text = json!({ "type": "ping", "payload": { "filler": "x".repeat(100_000) } }).to_string();
+    let mut bytes = Vec::new();
+    for (place, part) in text.as_bytes().chunks(10_000).enumerate() {
+        let is_last = (place + 1) * 10_000 >= text.len();
+        bytes.extend([u8::from(place == 0) | if is_last { 0x80 } else { 0 }, 0x80 | 0x7e]);
+        bytes.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(part);
+    }
+    for _ in 0..20 {
+        socket.write_bytes(&bytes).await;
+        assert_eq!(socket.next().await["type"], "pong");
+    }
+}

@@ -1,18 +1,21 @@
 //! What one caller may cost: the size of its answers, the statements that they take, its share of the connections. Nobody
 //! else waits for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _};
-use switchboard::demo;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use switchboard::{demo, platform::auth::token::Claims};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
     chat::{create_race, create_won_race, new_visitor},
     support::{
-        app::{TestApp, service},
+        app::{TestApp, service, token},
         client::Client,
         locks::{until_waiting, waiting},
         process::Process,
@@ -229,4 +232,74 @@ async fn one_callers_lists_wait_for_its_share_of_the_connections_and_nobody_wait
         let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
         assert!(answer.get("errors").is_none(), "it waited, and was not refused: {answer:?}");
     }
+}
+
+/// How many statements of requests wait for a lock: not those with which servers watch sessions.
+async fn reads_waiting(observer: &mut PgConnection) -> i64 {
+    let waiting = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()
+            and query !~ 'session_(sweep_presence|fold_providers|judge_health|publish_health|clean_up|use_settings)'";
+    sqlx::query_scalar(waiting).fetch_one(observer).await.unwrap()
+}
+
+/// The median of some times.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[tokio::test]
+async fn one_callers_lists_of_sessions_calls_and_lines_take_its_share_and_leave_others_their_pace() {
+    let app = TestApp::new().await;
+    let node = Arc::new(
+        app.node_with(&["--database-connections", "8", "--lock-timeout", "60s", "--statement-timeout", "60s"]).await,
+    );
+    let [greedy, other] = ["greedy", "other"].map(|name| token(&Claims::service(demo::COMPANY_ID, name)));
+    let pace = async |what: &str| {
+        let mut times = Vec::new();
+        for _ in 0..21 {
+            let began = Instant::now();
+            let reads = node.fields(&other, "{ chats { nodes { id } } contracts { id } currentShift }", json!({}));
+            timeout(PATIENCE, reads).await.unwrap_or_else(|_| panic!("others wait: {what}"));
+            times.push(began.elapsed());
+        }
+        median(times)
+    };
+    let alone = pace("nobody asks").await;
+    // Whoever reads one of these waits as long as this transaction runs.
+    let mut blocker = app.sql().await;
+    let mut transaction = blocker.begin().await.unwrap();
+    let lock = "lock table session_coordination, session_alert, call, call_queue, call_queue_user, campaign in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
+    let lists = many(2, |size| {
+        let size = size + 1;
+        format!(
+            "s{size}: sessions(first: {size}) {{ nodes {{ id }} }} a{size}: sessionHealthAlerts(sessionId: \"s{size}\") {{ id }}
+             c{size}: calls(first: {size}) {{ nodes {{ id }} }} q{size}: callQueueItems(userId: \"u\", first: {size}) {{ nodes {{ id }} }}
+             u{size}: callQueueUsers(first: {size}) {{ nodes {{ userId }} }} t{size}: callQueueStatus(userId: \"u{size}\") {{ totalQueued }}
+             m{size}: campaigns(first: {size}) {{ nodes {{ id }} }}"
+        )
+    });
+    let document = format!("{{ {lists} }}");
+    let floods: Vec<_> = (0..5)
+        .map(|_| {
+            let (node, greedy, document) = (Arc::clone(&node), greedy.clone(), document.clone());
+            tokio::spawn(async move { node.run(&greedy, &document, json!({})).await })
+        })
+        .collect();
+    let mut observer = app.sql().await;
+    let both = async {
+        while reads_waiting(&mut observer).await < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, both).await.unwrap();
+    let beside = pace("one caller floods").await;
+    assert_eq!(reads_waiting(&mut observer).await, 2, "its share of all kinds together, however much it asks for");
+    transaction.rollback().await.unwrap();
+    for flood in floods {
+        let answer = timeout(PATIENCE, flood).await.unwrap().unwrap();
+        assert!(answer.get("errors").is_none(), "it waited, and was not refused: {answer:?}");
+    }
+    assert!(beside < 20 * alone + Duration::from_millis(100), "{beside:?} instead of {alone:?}");
 }

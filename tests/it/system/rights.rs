@@ -48,7 +48,7 @@ const S: &str = "silent";
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[rustfmt::skip]
-static TABLE: [Row; 87] = [
+static TABLE: [Row; 88] = [
     //                                                         service  admin   ada     ben     cleo    eve     mallory participant foreign anonymous
     ("viewer", "{ viewer { id role companyId } }",             ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
     ("currentShift", "{ currentShift }",                       ["ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   "ok",   A]),
@@ -142,6 +142,8 @@ static TABLE: [Row; 87] = [
                                                                ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
     ("callQueueUsers", "{ callQueueUsers { pageInfo { hasNextPage } } }",
                                                                ["ok",   "ok",   F,      F,      F,      F,      F,      F,      "ok",   A]),
+    ("callQueueSamples", "{ callQueueSamples(userId: \"nobody\", minutes: 5) { at } }",
+                                                               ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
     ("callQueueItems", "{ callQueueItems(userId: \"nobody\") { nodes { id } } }",
                                                                ["none", "none", F,      F,      F,      F,      F,      F,      "none", A]),
     ("cancelQueuedCalls", "mutation { cancelQueuedCalls(input: {userId: \"nobody\", expected: 0}) { canceled } }",

@@ -122,9 +122,10 @@ async fn exactly_one_of_fifty_agents_on_two_servers_wins_in_every_round() {
 async fn offers_concurrent_with_a_start_on_another_server_are_withdrawn_or_created_finished() {
     let app = TestApp::new().await;
     let (east, west) = tokio::join!(app.node(), app.node());
-    let (eve, service) = (visitor("eve"), service());
-    let tries = (0..30).map(async |_| {
-        let key = Uuid::new_v4();
+    let service = service();
+    // A visitor each: one visitor's new question would withdraw its older ones.
+    let tries = (0..30).map(async |number| {
+        let (eve, key) = (visitor(&format!("eve-{number}")), Uuid::new_v4());
         let first = east.data(&eve, CREATE_CHAT, chat_input(key, contract_of(0, 1))).await;
         let (started, second, third) = tokio::join!(
             east.data(&service, START_CHAT, json!({ "chat": first["chat"]["id"] })),

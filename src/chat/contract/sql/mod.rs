@@ -1,16 +1,21 @@
 //! Statements on contracts and agents, each in a file of its own.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract, list::OwnContracts};
 use crate::platform::{clock, error::Result};
 
-/// The company and the website of a contract. The contract may be of any company, because a caller without a token belongs
-/// to none.
-pub(super) async fn website_of(connection: &mut PgConnection, id: Uuid) -> Result<Option<(Uuid, Uuid)>> {
-    let row = sqlx::query_file!("src/chat/contract/sql/website_of_contract.sql", id);
-    Ok(row.fetch_optional(connection).await?.map(|row| (row.company_id, row.website_id)))
+/// The company and the website of each of these contracts, by the contract's id. They may be of any company, because a
+/// caller without a token belongs to none.
+pub(in crate::chat) async fn websites_of_contracts(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, (Uuid, Uuid)>> {
+    let rows = sqlx::query_file!("src/chat/contract/sql/websites_of_contracts.sql", ids).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.id, (row.company_id, row.website_id))).collect())
 }
 
 /// Those of these contracts that the visitor has a chat with on this website.

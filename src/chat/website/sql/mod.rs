@@ -1,5 +1,7 @@
 //! Statements on websites, each in a file of its own.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -50,25 +52,40 @@ pub(super) async fn insert_visitor_key(
     Ok(insert.execute(connection).await?.rows_affected() > 0)
 }
 
-/// The visitor that a key stands for on a website.
-pub(super) async fn find_visitor_key(
+/// The visitor that each of these keys stands for on a website.
+pub(super) async fn find_visitor_keys(
     connection: &mut PgConnection,
     company_id: Uuid,
     website_id: Uuid,
-    key: VisitorKey,
-) -> Result<Option<String>> {
+    keys: &[VisitorKey],
+) -> Result<HashMap<VisitorKey, String>> {
+    let by_hash = by_hash(keys);
+    let hashes: Vec<&[u8]> = by_hash.keys().copied().collect();
     let find =
-        sqlx::query_file_scalar!("src/chat/website/sql/find_visitor_key.sql", company_id, website_id, key.hash());
-    Ok(find.fetch_optional(connection).await?)
+        sqlx::query_file!("src/chat/website/sql/find_visitor_keys.sql", company_id, website_id, &hashes as &[&[u8]]);
+    let found = find.fetch_all(connection).await?.into_iter();
+    Ok(found.filter_map(|row| Some((*by_hash.get(&*row.hash)?, row.visitor))).collect())
 }
 
-/// The companies, websites and visitors of a key.
-pub(super) async fn visitors_of_key(
+/// The companies, websites and visitors of each of these keys.
+pub(super) async fn visitors_of_keys(
     connection: &mut PgConnection,
-    key: VisitorKey,
-) -> Result<Vec<(Uuid, Uuid, String)>> {
-    let rows = sqlx::query_file!("src/chat/website/sql/visitors_of_key.sql", key.hash()).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| (row.company_id, row.website_id, row.visitor)).collect())
+    keys: &[VisitorKey],
+) -> Result<HashMap<VisitorKey, Vec<(Uuid, Uuid, String)>>> {
+    let by_hash = by_hash(keys);
+    let hashes: Vec<&[u8]> = by_hash.keys().copied().collect();
+    let rows = sqlx::query_file!("src/chat/website/sql/visitors_of_keys.sql", &hashes as &[&[u8]]);
+    let mut found: HashMap<VisitorKey, Vec<(Uuid, Uuid, String)>> = HashMap::new();
+    for row in rows.fetch_all(connection).await? {
+        if let Some(key) = by_hash.get(&*row.hash) {
+            found.entry(*key).or_default().push((row.company_id, row.website_id, row.visitor));
+        }
+    }
+    Ok(found)
+}
+
+fn by_hash(keys: &[VisitorKey]) -> HashMap<&[u8], VisitorKey> {
+    keys.iter().map(|key| (key.hash(), *key)).collect()
 }
 
 /// Those of these websites that the agent has a contract with.

@@ -6,6 +6,9 @@
 //! submit ─►            ┘
 //! ```
 //!
+//! - While a batch runs, the next one begins only when as many jobs wait as run. So many callers settle at two batches that
+//!   alternate, each half of the callers: while one is being flushed, the other gathers. Without the rule a worker takes
+//!   each job as it arrives, and the fixed cost of a batch, which is that of four jobs, is paid for one or two.
 //! - Jobs of one subject keep their order: a worker takes none whose subject another worker has in its hands.
 //! - A job whose caller has gone is dropped when a worker would take it. What a worker has taken, it runs.
 //! - Workers that hang hold up only what they have in their hands: after a second another worker begins.
@@ -96,15 +99,17 @@ struct Shared<P, I, O> {
 struct Partition<I, O> {
     waiting: VecDeque<Job<I, O>>,
     workers: usize,
+    /// Jobs that workers have in their hands.
+    running_jobs: usize,
     /// When the last batch began.
     began: Instant,
-    /// The subjects of the jobs that workers have in their hands.
+    /// Their subjects.
     running: HashSet<Uuid>,
 }
 
 impl<I, O> Default for Partition<I, O> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), workers: 0, began: Instant::now(), running: HashSet::new() }
+        Self { waiting: VecDeque::new(), workers: 0, running_jobs: 0, began: Instant::now(), running: HashSet::new() }
     }
 }
 
@@ -118,6 +123,17 @@ impl<I, O> Partition<I, O> {
         drop_abandoned(&mut self.waiting);
         let own = |caller| self.waiting.iter().filter(|job| job.order.caller == Some(caller)).count();
         self.waiting.len() < limit && caller.is_none_or(|caller| own(caller) < share)
+    }
+
+    /// True if the next batch is worth its fixed cost: otherwise whoever finishes first begins it. Nothing waits for ever,
+    /// because somebody runs.
+    fn is_large_enough(&self) -> bool {
+        self.waiting.len() >= self.running_jobs
+    }
+
+    /// True if the workers seem to hang.
+    fn is_hanging(&self) -> bool {
+        self.began.elapsed() >= HANGING
     }
 
     /// Takes the jobs that a worker may run now: not those of a subject that another worker has, nor later ones of it.
@@ -136,6 +152,7 @@ impl<I, O> Partition<I, O> {
         held.append(&mut self.waiting);
         self.waiting = held;
         self.running.extend(batch.iter().filter_map(Job::subject));
+        self.running_jobs += batch.len();
         batch
     }
 }
@@ -209,8 +226,9 @@ where
             let is_held = job.subject().is_some_and(|subject| here.running.contains(&subject));
             here.waiting.push_back(job);
             let Bounds { workers, spare, .. } = self.0.bounds;
-            let most = if here.began.elapsed() >= HANGING { workers + spare } else { workers };
-            if is_held || here.workers >= most {
+            let is_hanging = here.is_hanging();
+            let most = if is_hanging { workers + spare } else { workers };
+            if is_held || here.workers >= most || !(is_hanging || here.is_large_enough()) {
                 return Ok(());
             }
             here.workers += 1;
@@ -228,11 +246,11 @@ where
     /// Runs one batch after the other until nothing waits.
     async fn work(self: Arc<Self>, partition: P) {
         let mut connection = WorkerConnection::default();
-        let mut done = Vec::new();
+        let mut done = Done::default();
         while let Some(batch) = self.next(&partition, &done) {
             let size = u32::try_from(batch.len()).map_or(f64::MAX, f64::from);
             metrics::histogram!("switchboard_batch_size", "kind" => self.kind).record(size);
-            done = batch.iter().filter_map(Job::subject).collect();
+            done = Done { jobs: batch.len(), subjects: batch.iter().filter_map(Job::subject).collect() };
             let run = AssertUnwindSafe((self.run)(&mut connection, partition.clone(), batch)).catch_unwind().await;
             if run.is_err() {
                 connection.release();
@@ -241,15 +259,16 @@ where
         }
     }
 
-    /// The jobs to run after those of the subjects `done`, or `None` when this worker is to end: nothing waits, or only
-    /// what is held by a worker that will look again. Decided under one lock, so that no job is left without a worker.
-    fn next(&self, partition: &P, done: &[Uuid]) -> Option<Vec<Job<I, O>>> {
+    /// The jobs to run after `done`, or `None` when this worker is to end: nothing waits, or only what another worker will
+    /// take when it looks again. Decided under one lock, so that no job is left without a worker.
+    fn next(&self, partition: &P, done: &Done) -> Option<Vec<Job<I, O>>> {
         let mut partitions = self.partitions();
         let here = partitions.get_mut(partition)?;
-        for subject in done {
+        for subject in &done.subjects {
             here.running.remove(subject);
         }
-        let batch = here.take();
+        here.running_jobs -= done.jobs;
+        let batch = if here.is_large_enough() || here.is_hanging() { here.take() } else { Vec::new() };
         here.began = Instant::now();
         if batch.is_empty() {
             here.workers -= 1;
@@ -260,6 +279,13 @@ where
         }
         Some(batch)
     }
+}
+
+/// What a worker has finished.
+#[derive(Default)]
+struct Done {
+    jobs: usize,
+    subjects: Vec<Uuid>,
 }
 
 #[cfg(test)]

@@ -12,12 +12,17 @@ use super::*;
 /// The items of each batch, in the order in which the batches ran.
 type Batches = Arc<Mutex<Vec<Vec<u32>>>>;
 
-/// Two workers. Each batch waits for a permit; it doubles even numbers, has no outcome for odd ones, and panics at 13.
+/// Two workers, see [`gated_by`].
 fn gated(limit: usize) -> (Gatherer<&'static str, u32, u32>, Arc<Semaphore>, Batches) {
+    gated_by(bounds(2, limit))
+}
+
+/// Each batch waits for a permit; it doubles even numbers, has no outcome for odd ones, and panics at 13.
+fn gated_by(bounds: Bounds) -> (Gatherer<&'static str, u32, u32>, Arc<Semaphore>, Batches) {
     let gate = Arc::new(Semaphore::new(0));
     let batches = Batches::default();
     let (inner_gate, inner_batches) = (Arc::clone(&gate), Arc::clone(&batches));
-    let gatherer = Gatherer::new("test", bounds(2, limit), move |_, _, jobs: Vec<Job<u32, u32>>| {
+    let gatherer = Gatherer::new("test", bounds, move |_, _, jobs: Vec<Job<u32, u32>>| {
         let (gate, batches) = (Arc::clone(&inner_gate), Arc::clone(&inner_batches));
         async move {
             gate.acquire().await.unwrap().forget();
@@ -71,6 +76,28 @@ async fn items_that_arrive_during_a_batch_are_the_next_one() {
     sizes.sort_unstable();
     assert_eq!(sizes, [1, 1, 8], "two began at once, the others gathered");
     assert!(gatherer.0.partitions().is_empty(), "an idle partition is forgotten");
+}
+
+#[tokio::test]
+async fn the_next_batch_begins_when_as_many_items_wait_as_run() {
+    let (gatherer, gate, batches) = gated_by(bounds(4, 100));
+    let submit = |item| Box::pin(gatherer.submit("partition", anybody(), item));
+    let mut first: Vec<_> = (0..8).map(|item| submit(item * 2)).collect();
+    begin(&mut first).await; // batches of 1, 1, 2 and 4
+    let mut early = vec![submit(20)];
+    begin(&mut early).await;
+    gate.add_permits(3);
+    for item in first.drain(..4) {
+        item.await.unwrap();
+    }
+    assert_eq!(batches.lock().unwrap().len(), 3, "one waits, four run: workers that are done do not begin with it");
+    let mut late: Vec<_> = [22, 24, 26].map(submit).into();
+    begin(&mut late).await;
+    gate.add_permits(2);
+    futures_util::future::join_all(first.into_iter().chain(early).chain(late)).await;
+    let sizes: Vec<usize> = batches.lock().unwrap().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 1, 2, 4, 4]);
+    assert!(gatherer.0.partitions().is_empty());
 }
 
 #[tokio::test]

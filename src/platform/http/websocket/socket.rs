@@ -1,7 +1,9 @@
 //! The WebSocket with its send queue. Neither reading nor writing ever waits for the other.
 
 use std::{
+    num::NonZeroU32,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,7 +12,7 @@ use futures_util::{Sink, StreamExt};
 use tungstenite::{Error as TungsteniteError, error::ProtocolError};
 
 use super::{protocol::Close, send_queue::SendQueue};
-use crate::platform::config::HttpSettings;
+use crate::platform::{config::HttpSettings, http::received::Received};
 
 /// Bytes of the read buffer. It is allocated eagerly, also for idle sockets, so the default of 128 KiB is far too
 /// large. A `subscribe` takes one read or two; the buffer grows for larger messages.
@@ -44,10 +46,48 @@ pub(super) enum Read {
     Ended,
 }
 
+/// Bytes of the smallest frame that a client may send: an empty fragment of a message.
+const EMPTY_FRAME: u64 = 6;
+/// Bytes of a frame's header at most.
+const HEADER: u64 = 14;
+/// Bytes that the connection may have received before they became messages: what was read ahead.
+const AHEAD: u64 = 64 * 1_024;
+
+/// Tells what a connection has received from the messages that came of it.
+struct Traffic {
+    received: Option<Arc<Received>>,
+    /// Bytes that messages account for.
+    explained: u64,
+    /// Most bytes of a message.
+    message_limit: u64,
+}
+
+impl Traffic {
+    /// Bytes that no message accounts for.
+    fn unexplained(&self) -> u64 {
+        self.received.as_ref().map_or(0, |received| received.bytes().saturating_sub(self.explained))
+    }
+
+    /// A message of so many bytes was received. Gives the frames that it counts as: more than one if its bytes and those
+    /// read ahead leave room for many empty fragments.
+    fn message(&mut self, bytes: usize) -> NonZeroU32 {
+        self.explained += bytes as u64 + HEADER;
+        let excess = self.unexplained().saturating_sub(AHEAD);
+        self.explained += excess;
+        NonZeroU32::MIN.saturating_add(u32::try_from(excess / EMPTY_FRAME).unwrap_or(u32::MAX))
+    }
+
+    /// True if what was received can be no message within the limit.
+    fn is_endless(&self) -> bool {
+        self.unexplained() > self.message_limit + 2 * AHEAD
+    }
+}
+
 /// A socket and the messages that wait to be sent.
 pub(super) struct Socket {
     stream: WebSocket,
     pub(super) queue: SendQueue,
+    traffic: Traffic,
     /// Reading has ended, after a violation or by [`Socket::stop_reading`].
     read_closed: bool,
     /// A message was written since [`Socket::take_progress`].
@@ -55,8 +95,27 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: WebSocket, queue: SendQueue) -> Self {
-        Self { stream, queue, read_closed: false, progress: false }
+    /// A socket whose client may send messages up to `message_limit`; `received` counts what its connection has received.
+    pub(super) fn new(
+        stream: WebSocket,
+        queue: SendQueue,
+        received: Option<Arc<Received>>,
+        message_limit: usize,
+    ) -> Self {
+        // The request for the upgrade came before.
+        let explained = received.as_ref().map_or(0, |received| received.bytes());
+        let traffic = Traffic { received, explained, message_limit: message_limit as u64 };
+        Self { stream, queue, traffic, read_closed: false, progress: false }
+    }
+
+    /// The frames that this message counts as.
+    pub(super) fn frames_of(&mut self, message: &Message) -> NonZeroU32 {
+        let bytes = match message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+            Message::Close(frame) => frame.as_ref().map_or(0, |frame| 2 + frame.reason.len()),
+        };
+        self.traffic.message(bytes)
     }
 
     /// True when the client has taken a message since the last call.
@@ -100,7 +159,12 @@ impl Socket {
         if self.read_closed {
             return Poll::Pending;
         }
-        Poll::Ready(match ready!(self.stream.poll_next_unpin(context)) {
+        let polled = self.stream.poll_next_unpin(context);
+        if polled.is_pending() && self.traffic.is_endless() {
+            self.read_closed = true;
+            return Poll::Ready(Read::Broken(Close::new(1009, "a message of too many fragments")));
+        }
+        Poll::Ready(match ready!(polled) {
             Some(Ok(message)) => Read::Message(message),
             None => Read::Ended,
             Some(Err(error)) => match broken(error) {
@@ -122,5 +186,30 @@ fn broken(error: axum::Error) -> Option<Close> {
         TungsteniteError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         TungsteniteError::Protocol(problem) => Some(Close::new(1002, problem.to_string())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_no_message_accounts_for_count_as_empty_fragments() {
+        let (_, received) = crate::platform::http::received::Counted::new(tokio::io::empty());
+        let mut traffic = Traffic { received: Some(Arc::clone(&received)), explained: 0, message_limit: 1_000_000 };
+        received.add(1_000 + AHEAD as usize);
+        assert_eq!(traffic.message(1_000).get(), 1, "the next messages were read ahead");
+        for _ in 0..100 {
+            received.add(1_006);
+            assert_eq!(traffic.message(1_000).get(), 1);
+        }
+        received.add(600_000);
+        let frames = traffic.message(10).get();
+        assert!((90_000..=110_000).contains(&frames), "{frames}");
+        assert!(!traffic.is_endless());
+        received.add(1_000_001 + 2 * AHEAD as usize);
+        assert!(traffic.is_endless());
+        let mut unknown = Traffic { received: None, explained: 0, message_limit: 10 };
+        assert_eq!((unknown.message(5).get(), unknown.is_endless()), (1, false));
     }
 }

@@ -5,14 +5,15 @@
 //! arguments, and the stream goes on from there, on whichever server.
 //!
 //! ```text
-//! change taken ─► queued to the socket ─► written to the connection ─► (at most 100 ms) the row
+//! change taken ─► queued to the socket ─► written to the connection ─► received: a pong ─► (at most 100 ms) the row
 //!
 //! cut: the row stays for two minutes     client left, or ended the operation: the row goes at once
 //! ```
 //!
 //! # Guarantees
-//! - A place in a row is never ahead of what was written to the connection, so nothing is skipped when a server is killed;
-//!   what the last moment sent may come again. After an orderly stop the rows are exact.
+//! - A place in a row is never ahead of what the client has received, so nothing is skipped when a server is killed or a
+//!   network is cut, where the kernel still takes what is written; what the last moment sent may come again. After an
+//!   orderly stop the rows are exact.
 //! - One server at a time writes a row: whoever opens the stream last takes it over, and what an older server still writes
 //!   has no effect.
 //! - Nobody without the operation's id finds the row. An id of fewer than 32 hexadecimal digits could be guessed, or be the
@@ -117,8 +118,10 @@ struct State {
     taken: Option<Cursor>,
     /// As `taken`, of the message that was queued last.
     queued: Option<Cursor>,
-    /// As `taken`, of the message that was written to the connection last.
-    sent: Option<Cursor>,
+    /// As `taken`, of the message that was written to the connection last, until the client has received it.
+    written: Option<Cursor>,
+    /// As `taken`, of the message that the client has received last.
+    received: Option<Cursor>,
     end: End,
     /// It is in the list of changed ones.
     is_changed: bool,
@@ -165,8 +168,8 @@ impl Bookmark {
     /// The stream begins at `cursor`.
     pub fn began(self: &Arc<Self>, cursor: Cursor) {
         let mut state = locked(&self.state);
-        if state.sent.is_none() {
-            state.sent = Some(cursor);
+        if state.received.is_none() {
+            state.received = Some(cursor);
             self.changed(&mut state);
         }
     }
@@ -185,10 +188,18 @@ impl Bookmark {
     }
 
     /// What was queued was written to the connection.
-    pub(in crate::platform) fn sent(self: &Arc<Self>) {
+    pub(in crate::platform) fn written(&self) {
         let mut state = locked(&self.state);
         if let Some(cursor) = state.queued.take() {
-            state.sent = Some(cursor);
+            state.written = Some(cursor);
+        }
+    }
+
+    /// The client has received what was written.
+    pub(in crate::platform) fn received(self: &Arc<Self>) {
+        let mut state = locked(&self.state);
+        if let Some(cursor) = state.written.take() {
+            state.received = Some(cursor);
             self.changed(&mut state);
         }
     }
@@ -216,7 +227,7 @@ impl Bookmark {
         let mut state = locked(&self.state);
         let was_left = state.end == End::Forgotten;
         state.end = End::Superseded;
-        if was_left { (None, None) } else { (state.sent.clone(), state.pin) }
+        if was_left { (None, None) } else { (state.received.clone(), state.pin) }
     }
 
     fn changed(self: &Arc<Self>, state: &mut State) {
@@ -268,7 +279,7 @@ impl Bookmarks {
         };
         let outcome = if since.is_some() { "resumed" } else { "begun" };
         metrics::counter!("switchboard_stream_bookmarks_total", "outcome" => outcome).increment(1);
-        let state = Mutex::new(State { pin, sent: since.clone(), ..State::default() });
+        let state = Mutex::new(State { pin, received: since.clone(), ..State::default() });
         let bookmark = Arc::new(Bookmark { key, since, state, bookmarks: self.clone() });
         locked(&self.0.known).insert(key, Arc::clone(&bookmark));
         Ok(bookmark)
@@ -320,7 +331,7 @@ impl Bookmarks {
             for bookmark in &changed {
                 let mut state = locked(&bookmark.state);
                 state.is_changed = false;
-                match (state.end, &state.sent) {
+                match (state.end, &state.received) {
                     (End::Open | End::Cut, Some(cursor)) => {
                         let cursor = cursor.to_string();
                         places.push(Place { key: bookmark.key, cursor, is_cut: state.end == End::Cut });

@@ -165,6 +165,29 @@ async fn a_client_that_sends_too_much_is_closed_unless_it_is_a_companys_server()
 }
 
 #[tokio::test]
+async fn a_result_that_is_too_large_to_be_sent_ends_its_own_subscription_with_an_error() {
+    let server = Server::start().await;
+    let mut socket = server.ready().await;
+    socket.send(subscribe("small", "subscription { ticks(count: 1000000) }")).await;
+    assert_eq!(socket.next().await["payload"]["data"]["ticks"], 0);
+    socket.send(subscribe("large", "subscription { flood(bytes: 17000000) }")).await;
+    let error = loop {
+        let message = socket.next().await;
+        if message["id"] == "large" {
+            break message;
+        }
+    };
+    assert_eq!(error["type"], "error", "and none of it before");
+    assert_eq!(error["payload"][0]["extensions"]["code"], "PAYLOAD_TOO_LARGE");
+    // The stream is gone, and the other one goes on.
+    server.probe.alive(0).await;
+    for _ in 0..100 {
+        let message = socket.next().await;
+        assert!(message["type"] == "next" && message["id"] == "small", "{}", message["type"]);
+    }
+}
+
+#[tokio::test]
 async fn a_socket_without_a_credential_that_runs_nothing_is_closed() {
     let server = Server::with(&["--anonymous-idle", "200ms"]).await;
     let anonymous = async || {

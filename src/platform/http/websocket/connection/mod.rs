@@ -14,7 +14,6 @@ mod poll;
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    num::NonZeroU32,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -56,6 +55,16 @@ use crate::platform::{
 /// Close codes of a client that does not come back for its operations: done, the page goes away, no code.
 const LEAVING: [u16; 3] = [1000, 1001, 1005];
 
+/// Payload of the pings whose pongs show that the client has received what was sent before.
+const PROBE: &[u8] = b"received?";
+
+/// Whether a ping with [`PROBE`] is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    None,
+    UnderWay,
+}
+
 enum Event {
     Read(Read),
     Outcome(OperationId, Outcome<OperationResponse>),
@@ -93,6 +102,7 @@ pub(super) struct Connection {
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
     metrics: SocketMetrics,
+    probe: Probe,
     /// A close frame was queued, or the client's was received: only the handshake is left.
     closing: bool,
     /// True when operations are polled before the client this time.
@@ -113,7 +123,12 @@ impl Connection {
         let on_probation = client.place.as_ref().is_some_and(|place| !place.is_open());
         let deadlines = Deadlines::new(now, on_probation);
         Self {
-            socket: Socket::new(socket, SendQueue::new(settings.send_queue)),
+            socket: Socket::new(
+                socket,
+                SendQueue::new(settings.send_queue),
+                client.received.clone(),
+                settings.body_limit,
+            ),
             metrics: SocketMetrics::new(protocol.name()),
             protocol,
             authentication: Arc::clone(&state.authentication),
@@ -134,6 +149,7 @@ impl Connection {
             timer: Box::pin(sleep_until(deadlines.next(&settings).0)),
             deadlines,
             settings,
+            probe: Probe::None,
             closing: false,
             operations_first: false,
             client_woken: WakeFlag::new(),
@@ -186,8 +202,16 @@ impl Connection {
         if self.closing {
             return;
         }
+        let counts_as = self.socket.frames_of(&message);
+        if self.probe == Probe::UnderWay && matches!(&message, Message::Pong(payload) if **payload == *PROBE) {
+            self.probe = Probe::None;
+            if let Some(session) = &self.session {
+                session.received();
+            }
+            return;
+        }
         if let Some(frames) = &self.frames
-            && let Err(wait) = frames.take(NonZeroU32::MIN)
+            && let Err(wait) = frames.take(counts_as)
         {
             let error = limit::refused("frames", "too many messages, reconnect later", wait);
             // Reading on until the client closes would cost what the limit saves.
@@ -316,7 +340,7 @@ impl Connection {
     fn on_outcome(&mut self, id: &OperationId, outcome: Outcome<OperationResponse>) {
         match outcome {
             Outcome::Item(response) => match self.protocol.result(id, &response) {
-                Ok(text) if text.len() <= LARGEST_MESSAGE => {
+                Ok(text) if text.len() <= self.engine.response_limit().min(LARGEST_MESSAGE) => {
                     self.socket.queue.push_result(text);
                     if let Some(session) = &self.session {
                         session.queued(&id.to_string());
@@ -324,6 +348,9 @@ impl Connection {
                 }
                 Ok(_) => {
                     self.operations.remove(id);
+                    if let Some(session) = &self.session {
+                        session.ended(&id.to_string());
+                    }
                     self.fail(id, &[error(Code::PayloadTooLarge, "the result is too large to be sent")]);
                 }
                 Err(problem) => {

@@ -2,10 +2,11 @@
 
 use std::task::{Context, Poll, ready};
 
+use axum::extract::ws::Message;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use super::{Connection, Event};
+use super::{Connection, Event, PROBE, Probe};
 use crate::platform::http::websocket::{deadlines::Due, socket::ConnectionLost};
 
 impl Connection {
@@ -35,12 +36,22 @@ impl Connection {
         match self.socket.poll_flush(context) {
             Poll::Ready(Err(ConnectionLost)) => Poll::Ready(Event::Lost),
             Poll::Ready(Ok(())) => {
-                if let Some(session) = self.session.as_ref().filter(|_| self.socket.queue.is_empty()) {
-                    session.sent();
-                }
+                self.probe(context);
                 Poll::Pending
             }
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// After all that was queued was written: has the client show that it has received it, if a bookmark depends on that.
+    /// The kernel takes what is written also when the client is gone.
+    fn probe(&mut self, context: &Context<'_>) {
+        let is_due = self.probe == Probe::None && !self.closing && self.socket.queue.is_empty();
+        if is_due && self.session.as_ref().is_some_and(|session| session.written()) {
+            self.probe = Probe::UnderWay;
+            self.socket.queue.push_frame(Message::Ping(PROBE.into()));
+            // To be written at once.
+            context.waker().wake_by_ref();
         }
     }
 
