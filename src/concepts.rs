@@ -145,7 +145,7 @@ impl Services {
         types()
             .data(self.sources.clone())
             .data(self.authenticator.clone())
-            .data(SubjectTypes(self.subjects.iter().copied().collect()))
+            .data(SubjectTypes(self.subjects.clone()))
             .data(self.audit_trail.clone())
             .data(self.chats.clone())
             .data(self.operations.clone())

@@ -186,6 +186,19 @@ struct Call {
 /// When calls of a user were ended whose slots no event has yet given to others.
 type Releases = Arc<Mutex<HashMap<(usize, String), VecDeque<Instant>>>>;
 
+/// The operation of an event, and its call.
+async fn event(socket: &mut Socket, message: &[u8], company: usize) -> Result<Option<(String, Call)>> {
+    let message: Value = serde_json::from_slice(message)?;
+    if message["type"] == "ping" {
+        socket.send("{\"type\":\"pong\"}").await?;
+        return Ok(None);
+    }
+    let event = &message["payload"]["data"]["callDispatched"];
+    let operation = event["operation"].as_str().ok_or_else(|| message.to_string())?.to_owned();
+    let text = |name: &str| event["record"][name].as_str().unwrap_or_default().to_owned();
+    Ok(Some((operation, Call { id: text("id"), user: text("userId"), company })))
+}
+
 /// Hears of calls that get slots, and hands them to the callers; the times from release to dispatch.
 async fn dial(
     mut socket: Socket,
@@ -197,23 +210,15 @@ async fn dial(
     let mut latencies = Vec::new();
     while let Some(message) = socket.next_within(until.saturating_duration_since(Instant::now())).await? {
         let now = Instant::now();
-        let message: Value = serde_json::from_slice(&message)?;
-        if message["type"] == "ping" {
-            socket.send("{\"type\":\"pong\"}").await?;
+        let Some((operation, call)) = event(&mut socket, &message, company).await? else { continue };
+        if operation != "INSERT" {
             continue;
         }
-        let event = &message["payload"]["data"]["callDispatched"];
-        let operation = event["operation"].as_str().ok_or_else(|| message.to_string())?;
-        if operation != "SNAPSHOT" && operation != "INSERT" {
-            continue;
-        }
-        let text = |name: &str| event["record"][name].as_str().unwrap_or_default().to_owned();
-        let call = Call { id: text("id"), user: text("userId"), company };
-        if operation == "INSERT" {
+        let ended_at = {
             let mut releases = releases.lock().map_err(|_| "a caller panicked")?;
-            let released = releases.get_mut(&(company, call.user.clone())).and_then(VecDeque::pop_front);
-            latencies.extend(released.map(|released| now - released));
-        }
+            releases.get_mut(&(company, call.user.clone())).and_then(VecDeque::pop_front)
+        };
+        latencies.extend(ended_at.map(|ended_at| now - ended_at));
         let _ = calls.send(call);
     }
     Ok(latencies)
@@ -241,14 +246,22 @@ async fn call(
     Ok(latencies)
 }
 
-async fn subscribe(server: &Server, token: &str) -> Result<Socket> {
+/// Subscribes to the calls that get slots, and hands those that have one to the callers.
+async fn subscribe(server: &Server, token: &str, company: usize, calls: &UnboundedSender<Call>) -> Result<Socket> {
     let mut socket = Socket::open(server.address, "/graphql").await?;
     let init = json!({ "type": "connection_init", "payload": { "authToken": token } });
     socket.send(&init.to_string()).await?;
     socket.until("connection_ack").await?;
     let payload = json!({ "query": DISPATCHED });
     socket.send(&json!({ "type": "subscribe", "id": "1", "payload": payload }).to_string()).await?;
-    Ok(socket)
+    loop {
+        let message = socket.next().await?;
+        match event(&mut socket, &message, company).await? {
+            Some((operation, _)) if operation == "READY" => return Ok(socket),
+            Some((_, call)) => drop(calls.send(call)),
+            None => {}
+        }
+    }
 }
 
 /// One turn of a row.
@@ -258,8 +271,8 @@ async fn run(stage: &Stage, servers: &[Server], row: &Row, limit: Duration) -> R
     let (heard, calls) = mpsc::unbounded_channel();
     let (calls, releases) = (Arc::new(tokio::sync::Mutex::new(calls)), Releases::default());
     let mut sockets = Vec::new();
-    for token in tokens.iter() {
-        sockets.push(subscribe(&servers[0], token).await?);
+    for (company, token) in tokens.iter().enumerate() {
+        sockets.push(subscribe(&servers[0], token, company, &heard).await?);
     }
     let mut clients = Vec::new();
     for number in 0..row.callers {

@@ -42,7 +42,7 @@ pub(super) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
         fill(&build.database, company, &lines).await?;
         queues.push(Queue { items, company, token: stage.token_of(company)? });
     }
-    build.database.execute("vacuum analyze call_queue; checkpoint").await?;
+    build.database.execute("checkpoint").await?;
     let server = build.serve().await?;
     let mut sql = build.database.connect().await?;
     let mut medians: BTreeMap<(u32, &str), Vec<f64>> = BTreeMap::new();

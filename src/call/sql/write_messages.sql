@@ -4,6 +4,9 @@
 -- has it locked (skip locked): so this waits for nobody. The calls are the only rows that are locked, ascending. Rows are
 -- changed by the ctid under which they were locked, see `BATCH_SESSION`.
 --
+-- A call that somebody else changed after this statement took its snapshot and before it took the lock is locked in its new
+-- version, which the update does not see. So everything follows from what was updated: such a call is not written at all.
+--
 --  $1       company
 --  $2..$4   calls: id, number of messages read, number of messages added
 --  $5..$10  messages: call, number, id, role, text, time
@@ -31,13 +34,14 @@ counted as (
     set messages = call.messages + held_call.added
     from held_call
     where call.ctid = held_call.tid
+    returning call.id
 ),
 inserted as (
     insert into call_message (company_id, call_id, number, id, role, text, inserted_at)
     select $1, new.call_id, new.number, new.id, new.role, new.text, new.at
     from unnest($5::uuid[], $6::int[], $7::uuid[], $8::text[], $9::text[], $10::timestamptz[])
         as new (call_id, number, id, role, text, at)
-    join held_call on held_call.id = new.call_id
+    join counted on counted.id = new.call_id
 ),
 appended as (
     insert into event (company_id, subject_type, subject_id, version, type, actor, payload, scopes)
@@ -45,6 +49,6 @@ appended as (
         new.scopes::bigint[]
     from unnest($11::uuid[], $12::text[], $13::text[], $14::int[], $15::text[], $16::text[], $17::text[], $18::text[])
         as new (call_id, subject_type, subject_id, version, type, actor, payload, scopes)
-    join held_call on held_call.id = new.call_id
+    join counted on counted.id = new.call_id
 )
-select id from held_call
+select id from counted

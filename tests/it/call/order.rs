@@ -86,3 +86,37 @@ async fn transcript_news_and_close_of_a_call_keep_the_order_of_their_socket() {
         assert_eq!(statuses.collect::<Vec<_>>(), ["RINGING", "IN_PROGRESS", "ENDING", "ENDED", "ENDED"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn messages_are_numbered_without_gaps_while_another_server_changes_the_call() {
+    // A statement that wrote messages could lock a version of the call that it did not see: the messages were inserted, and
+    // the call did not count them, so that every later message got a number that was taken.
+    let app = TestApp::new().await;
+    let (one, two) = tokio::join!(app.node(), app.node());
+    let token = service();
+    let id = register(&one, &token, "v3:one").await;
+    let schedule = "mutation($input: ScheduleHangUpInput!) { scheduleHangUp(input: $input) { hangUpAt } }";
+    let (written, changed) = tokio::join!(
+        join_all((0..150).map(|number| {
+            let input = json!({ "callId": id, "role": "caller", "text": number.to_string() });
+            one.run(&token, APPEND, json!({ "input": input }))
+        })),
+        join_all((0..150).map(|number| {
+            let input = json!({ "callControlId": "v3:one", "afterMs": 60_000 + number, "reason": "test" });
+            two.run(&token, schedule, json!({ "input": input }))
+        })),
+    );
+    for answer in written.iter().chain(&changed) {
+        assert_eq!(answer.code(), "", "{answer:?}");
+    }
+    let (counted, numbered, last): (i32, i64, i32) = sqlx::query_as(
+        "select messages, (select count(*) from call_message where call_id = call.id),
+             (select max(number) from call_message where call_id = call.id)
+         from call where id = $1",
+    )
+    .bind(id)
+    .fetch_one(&mut app.sql().await)
+    .await
+    .unwrap();
+    assert_eq!((counted, numbered, last), (150, 150, 150));
+}

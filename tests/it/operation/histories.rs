@@ -19,7 +19,7 @@ use crate::support::{app::TestApp, client::Client, process::Process};
 
 /// Most of them wait at any moment, which costs nothing.
 const CLIENTS: usize = 40;
-const CHATS: usize = 14;
+const CHATS: usize = 13;
 const CALLS: usize = 50;
 const KILLS: usize = 4;
 

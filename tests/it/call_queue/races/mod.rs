@@ -43,7 +43,7 @@ const STEPS: usize = 6;
 /// How long races begin.
 const SECONDS: u64 = 25;
 /// Between two kills.
-const LIFE: Duration = Duration::from_secs(2);
+const LIFE: Duration = Duration::from_secs(3);
 const FLAGS: [&str; 4] = ["--slot-lease", "90s", "--queue-aging", "2s"];
 const RULES: Rules = Rules { user_calls: 2, system_calls: 10, aging: time::Duration::seconds(2) };
 
