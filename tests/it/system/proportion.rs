@@ -150,11 +150,23 @@ async fn a_list_below_many_parents_is_one_statement_for_each_set_of_arguments() 
     let aliases = many(30, |alias| format!("a{alias}: messages(first: {}) {{ nodes {{ id }} }} ", alias % 3));
     let document = format!("{{ chats(first: 10) {{ nodes {{ {aliases} }} }} }}");
     let before = statements(&server.client, "messages").await;
-    let answer = server.client.fields(&eve, &document, json!({})).await;
+    // A worker begins with whatever has been asked for by then, and comes back for the rest. So the first statements are
+    // held up until everything has been asked for: without that, their number would follow from how busy the machine is.
+    let mut blocker = app.sql().await;
+    let mut transaction = blocker.begin().await.unwrap();
+    sqlx::raw_sql("lock table chat_message in access exclusive mode").execute(&mut *transaction).await.unwrap();
+    let answered = server.client.fields(&eve, &document, json!({}));
+    let asked = async {
+        until_waiting(&mut app.sql().await, 1).await;
+        // Resolvers ask within milliseconds. After a second another worker would begin.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        transaction.rollback().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(answered, asked);
     assert_eq!(answer["chats"]["nodes"].as_array().unwrap().len(), 10);
     let run = statements(&server.client, "messages").await - before;
-    // 300 lists of three kinds. A worker may begin before all of its kind have been asked for.
-    assert!((3..=30).contains(&run), "{run} statements");
+    // 300 lists of three kinds: the first of each kind, and all others.
+    assert!((3..=6).contains(&run), "{run} statements");
     let same = many(10, |alias| format!("a{alias}: contracts {{ id }} b{alias}: chats {{ nodes {{ id }} }} "));
     let before = [statements(&server.client, "contracts").await, statements(&server.client, "chats").await];
     server.client.fields(&eve, &format!("{{ {same} }}"), json!({})).await;
