@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
-use super::{QueueItem, QueueUser, Status, UserPlace, sql};
+use super::{QueueItem, QueueUser, Status, UserPlace, sample, sample::Sample, sql};
 use crate::{
     call::rules::CallType,
     platform::{
@@ -33,11 +33,20 @@ pub(super) struct ItemList {
     pub(super) limit: usize,
 }
 
+/// The samples of a user, or of the company, of the last minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct SampleList {
+    pub(super) company_id: Uuid,
+    pub(super) user_id: Option<String>,
+    pub(super) minutes: i32,
+}
+
 /// One coalescer for each kind of read. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct QueueReads {
     users: Reads<UserList, (), Vec<QueueUser>>,
     items: Reads<ItemList, (), Vec<Arc<QueueItem>>>,
+    samples: Reads<SampleList, (), Vec<Sample>>,
     /// Of a company's users.
     statuses: Reads<Uuid, String, Status>,
     /// Of a company's users.
@@ -81,6 +90,21 @@ impl QueueReads {
                     .boxed()
                 },
             ),
+            samples: Reads::lists(
+                "call_queue_samples",
+                pool(),
+                readers(),
+                |_| 1,
+                |list| list.len() * size_of::<Sample>(),
+                |connection, list, _| {
+                    async move {
+                        let SampleList { company_id, user_id, minutes } = list;
+                        let samples = sample::sql::list(connection, company_id, user_id.as_deref(), minutes).await?;
+                        Ok(HashMap::from([((), samples)]))
+                    }
+                    .boxed()
+                },
+            ),
             statuses: Reads::each(
                 "call_queue_status",
                 pool(),
@@ -110,6 +134,11 @@ impl QueueReads {
     /// A page of a user's open items, oldest first.
     pub(super) async fn items(&self, reading: &Reading, list: ItemList) -> Result<Vec<Arc<QueueItem>>> {
         Ok(self.items.get_for(reading, list, ()).await?.unwrap_or_default())
+    }
+
+    /// Samples, oldest first.
+    pub(super) async fn samples(&self, reading: &Reading, list: SampleList) -> Result<Vec<Sample>> {
+        Ok(self.samples.get_for(reading, list, ()).await?.unwrap_or_default())
     }
 
     /// Limits and counters of a user.

@@ -105,7 +105,7 @@ impl CallQueueQuery {
         principal.require_company()?;
         let minutes = within("minutes", minutes, 1..=MOST_SAMPLES)?;
         let user_id = user_id.map(|id| input::name("userId", &id)).transpose()?;
-        let samples = context.call_queue().samples(principal, user_id.as_deref(), minutes).await?;
+        let samples = context.call_queue().samples(&context.reading(), principal, user_id, minutes).await?;
         Ok(samples.into_iter().map(CallQueueSample::from).collect())
     }
 

@@ -6,7 +6,7 @@
 //!
 //! The gauges of `/metrics` come from here as well: no label names a user or a company.
 
-mod sql;
+pub(super) mod sql;
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::CallQueue;
+use super::{CallQueue, reads::SampleList};
 use crate::platform::{
     auth::Principal,
-    db::pool,
+    batch::Reading,
     error::Result,
     task::rounds,
     unit::{Unit, UnitOfWork, Verb},
@@ -115,17 +115,12 @@ pub(super) async fn run(work: UnitOfWork, stop: CancellationToken) {
 /// # Errors
 /// `UNAVAILABLE`.
 pub async fn sample(work: &UnitOfWork) -> Result<()> {
-    // On a connection that no request waits for, and not longer than a link may be silent.
-    let pool = work.timer_pool();
-    let mut connection = pool.acquire().await?;
-    let due = pool::within(pool::deadline(pool), sql::due_companies(&mut connection, MOST_COMPANIES)).await?;
-    drop(connection);
+    let due = work.on_scheduler(async |connection| sql::due_companies(connection, MOST_COMPANIES).await).await?;
     for (company_id, at) in due {
         work.run(Take { company_id, at }).await?;
     }
     while work.run(Prune).await? >= AT_ONCE.into() {}
-    let mut connection = pool.acquire().await?;
-    pool::within(pool::deadline(pool), sql::load(&mut connection)).await?.publish();
+    work.on_scheduler(async |connection| sql::load(connection).await).await?.publish();
     Ok(())
 }
 
@@ -135,9 +130,14 @@ impl CallQueue {
     ///
     /// # Errors
     /// `FORBIDDEN` for others than the company's servers.
-    pub async fn samples(&self, principal: &Principal, user_id: Option<&str>, minutes: i32) -> Result<Vec<Sample>> {
+    pub async fn samples(
+        &self,
+        reading: &Reading,
+        principal: &Principal,
+        user_id: Option<String>,
+        minutes: i32,
+    ) -> Result<Vec<Sample>> {
         principal.require_company()?;
-        let mut connection = self.work.pool().acquire().await?;
-        sql::list(&mut connection, principal.company_id, user_id, minutes).await
+        self.reads.samples(reading, SampleList { company_id: principal.company_id, user_id, minutes }).await
     }
 }

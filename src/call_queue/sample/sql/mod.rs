@@ -21,7 +21,7 @@ pub(super) async fn take(connection: &mut PgConnection, company_id: Uuid, at: Of
 }
 
 /// Samples of a user, or of the company, of the last minutes, oldest first. Takes no lock.
-pub(super) async fn list(
+pub(in crate::call_queue) async fn list(
     connection: &mut PgConnection,
     company_id: Uuid,
     user_id: Option<&str>,
