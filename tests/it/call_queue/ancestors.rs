@@ -238,9 +238,8 @@ async fn news_that_overtakes_the_dialer_is_applied_when_the_call_gets_its_name()
     limit(&one, &token, "user", 1, 1).await;
     let dialled = call_of(&initiate(&one, &token, direct("user")).await);
     let waiting = call_of(&initiate(&one, &token, direct("user")).await);
-    let begin = json!({ "callId": dialled, "kind": "DIAL", "requestId": "r" });
-    let begun = one.data(&token, BEGIN, json!({ "input": begin })).await;
-    assert_eq!(begun["outcome"], "BEGUN");
+    let dial = json!({ "callId": dialled, "kind": "DIAL", "requestId": "r" });
+    assert_eq!(one.data(&token, BEGIN, json!({ "input": dial })).await["outcome"], "BEGUN");
     let news = json!({ "callControlId": "v3:fast", "status": "ENDED", "endReason": "BUSY" });
     assert_eq!(two.data(&token, REPORT, json!({ "input": news })).await["outcome"], "PARKED");
     assert_eq!(call(&two, &token, &waiting).await["status"], "QUEUED");

@@ -242,7 +242,7 @@ async fn prepare<'a>(app: &'a TestApp, node: &'a Node, seed: u64) -> Sequence<'a
     limit(node, &token, USER, 1, 10).await;
     initiate(node, &token, direct(USER)).await;
     let mut campaigns = Vec::new();
-    for _ in 0..1 + dice.below(4) {
+    for _ in 0..=dice.below(4) {
         let campaign =
             json!({ "userId": USER, "weight": 1 + dice.below(5), "maxRetries": 2, "retryIntervalMinutes": 1 });
         campaigns.push(create(node, &token, campaign).await);

@@ -197,7 +197,8 @@ mod tests {
     fn bytes_that_no_message_accounts_for_count_as_empty_fragments() {
         let (_, received) = crate::platform::http::received::Counted::new(tokio::io::empty());
         let mut traffic = Traffic { received: Some(Arc::clone(&received)), explained: 0, message_limit: 1_000_000 };
-        received.add(1_000 + AHEAD as usize);
+        let ahead = usize::try_from(AHEAD).unwrap_or(usize::MAX);
+        received.add(1_000 + ahead);
         assert_eq!(traffic.message(1_000).get(), 1, "the next messages were read ahead");
         for _ in 0..100 {
             received.add(1_006);
@@ -207,7 +208,7 @@ mod tests {
         let frames = traffic.message(10).get();
         assert!((90_000..=110_000).contains(&frames), "{frames}");
         assert!(!traffic.is_endless());
-        received.add(1_000_001 + 2 * AHEAD as usize);
+        received.add(1_000_001 + 2 * ahead);
         assert!(traffic.is_endless());
         let mut unknown = Traffic { received: None, explained: 0, message_limit: 10 };
         assert_eq!((unknown.message(5).get(), unknown.is_endless()), (1, false));

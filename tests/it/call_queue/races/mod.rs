@@ -134,7 +134,7 @@ impl Arena {
         let slots = i32::try_from(1 + dice.below(10)).unwrap();
         limit(&self.node, &token, "user0", 2, slots).await;
         let mut campaigns = Vec::new();
-        for number in 0..1 + dice.below(3) {
+        for number in 0..=dice.below(3) {
             let campaign = json!({ "userId": format!("user{}", dice.below(users)), "agentId": "agent",
                 "name": number.to_string(), "maxRetries": dice.below(3), "retryIntervalMinutes": 1,
                 "weight": 1 + dice.below(3) });
@@ -267,8 +267,8 @@ async fn random_clients_on_three_servers_that_are_killed_see_one_fair_queue() {
     let (mut servers, mut killing) = (vec![of_node], Vec::new());
     for number in 1..=2 {
         let process = Process::serve(&app.database.url(), &FLAGS).await;
-        let (address, seen) = watch::channel(process.client.clone());
-        servers.push(seen);
+        let (address, server) = watch::channel(process.client.clone());
+        servers.push(server);
         killing.push(tokio::spawn(live(app.database.url(), address, process, LIFE * number, done.clone())));
     }
     let arena = Arena { app, node, servers, sql, moved: AtomicI64::new(0) };
