@@ -239,7 +239,8 @@ async fn news_that_overtakes_the_dialer_is_applied_when_the_call_gets_its_name()
     let dialled = call_of(&initiate(&one, &token, direct("user")).await);
     let waiting = call_of(&initiate(&one, &token, direct("user")).await);
     let dial = json!({ "callId": dialled, "kind": "DIAL", "requestId": "r" });
-    assert_eq!(one.data(&token, BEGIN, json!({ "input": dial })).await["outcome"], "BEGUN");
+    let answer = one.data(&token, BEGIN, json!({ "input": dial })).await;
+    assert_eq!(answer["outcome"], "BEGUN");
     let news = json!({ "callControlId": "v3:fast", "status": "ENDED", "endReason": "BUSY" });
     assert_eq!(two.data(&token, REPORT, json!({ "input": news })).await["outcome"], "PARKED");
     assert_eq!(call(&two, &token, &waiting).await["status"], "QUEUED");
@@ -247,7 +248,7 @@ async fn news_that_overtakes_the_dialer_is_applied_when_the_call_gets_its_name()
     let told = one.data(&token, REPORT, json!({ "input": named })).await;
     assert_eq!((&told["call"]["status"], &told["call"]["endReason"]), (&json!("ENDED"), &json!("BUSY")));
     assert_eq!(call(&two, &token, &waiting).await["status"], "RESERVED", "the slot went on in the same transaction");
-    let operation = &begun["operation"];
+    let operation = &answer["operation"];
     let late = json!({ "operationId": operation["id"], "fencingToken": operation["fencingToken"], "succeeded": true });
     one.data(&token, COMPLETE, json!({ "input": late })).await;
     assert_eq!(call(&one, &token, &dialled).await["endReason"], "BUSY");
