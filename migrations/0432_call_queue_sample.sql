@@ -29,7 +29,9 @@ comment on index switchboard.call_queue_sample_at is 'The oldest samples, which 
 create index call_queue_sample_violations on switchboard.call_queue_sample (company_id, user_id, at) where violations > 0;
 comment on index switchboard.call_queue_sample_violations is 'Normally empty.';
 
-create index call_inserted on switchboard.call (company_id, inserted_at);
+-- The condition is always true. It keeps the index from lookups by id: in an empty table, for which their plans are made, it
+-- would look as good to them as the primary key.
+create index call_inserted on switchboard.call (company_id, inserted_at) where inserted_at is not null;
 comment on index switchboard.call_inserted is 'The log of dispatches: calls are inserted when they get their slots.';
 create index call_campaign_inserted on switchboard.call (company_id, user_id, inserted_at) where call_type = 'CAMPAIGN';
 comment on index switchboard.call_campaign_inserted is 'When the campaigns of a user last had a turn.';

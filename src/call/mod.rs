@@ -27,12 +27,14 @@
 //! | `rules` | the life of a call, as pure functions |
 //! | `locked` | lock, read, write, for every verb |
 //! | `register`, `report`, `hang_up`, `append`, `finalize` | the mutations |
-//! | `operation` | who dials, hangs up, speaks, streams, transfers |
+//! | `operation`, `begin_operation`, `complete_operation` | who dials, hangs up, speaks, streams, transfers |
 //! | `list`, `feeds` | queries, streams |
 //! | `timers`, `prune` | what follows from time |
 
 mod answer;
 mod append;
+mod begin_operation;
+mod complete_operation;
 mod feeds;
 mod finalize;
 pub mod graphql;
@@ -56,10 +58,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::platform::{batch::Batches, concept::Concept, event::Hub, task::Task, unit::UnitOfWork};
 pub use append::{CallMessage, NewCallMessage};
+pub use begin_operation::NewOperation;
+pub use complete_operation::{Completed, CompletedOperation};
 pub use feeds::{CallFeed, CallFilter, Work};
 pub use finalize::FinalizeOutcome;
 pub use list::CallSearch;
-pub use operation::{Completed, CompletedOperation, NewOperation, Operation, OperationState};
+pub use operation::{Operation, OperationState};
 pub use prune::prune;
 pub use record::{CALL, CALL_MESSAGES, CALL_OPERATIONS, CallName, CallRecord};
 pub use register::NewCall;

@@ -4,6 +4,13 @@
 -- $1 company
 -- $2 call; null: by its name
 -- $3 name, which a call keeps; null: by its id
+with
+wanted as materialized (
+    select coalesce(
+        $2::uuid,
+        (select name.call_id from call_name as name where name.company_id = $1 and name.call_control_id = $3::text)
+    ) as id
+)
 select
     call.company_id,
     call.id,
@@ -42,10 +49,13 @@ select
     call.lease_expires_at,
     call.inserted_at,
     call.updated_at
-from call
-where call.company_id = $1
-    and call.id = coalesce(
-        $2::uuid,
-        (select name.call_id from call_name as name where name.company_id = $1 and name.call_control_id = $3::text)
-    )
-for no key update of call
+from wanted
+-- On an empty table every index of the company looks as good. Only the primary key gives the order of the ids, so that is
+-- read, whenever the plan was made. ("=" would make the order void.)
+cross join lateral (
+    select *
+    from call
+    where call.company_id = $1 and call.id between wanted.id and wanted.id
+    order by call.id
+    for no key update
+) as call

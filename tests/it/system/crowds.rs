@@ -150,10 +150,10 @@ async fn calls_beyond_the_queue_are_refused_at_once_with_a_time_to_retry() {
     let token = service();
     let shift = other_shift(&node).await;
     let free = contract_of(0, shift);
-    // One batch for each worker of the partition, begun one after the other.
+    // One batch for each worker of the partition, begun one after the other, each as large as what runs.
     let mut first = Vec::new();
-    for busy in 1..=4 {
-        first.push(call(&node, &token, CREATE_CHAT, chat_input(Uuid::new_v4(), free)));
+    for (size, busy) in [1, 1, 2, 4].into_iter().zip(1..) {
+        first.extend((0..size).map(|_| call(&node, &token, CREATE_CHAT, chat_input(Uuid::new_v4(), free))));
         until_waiting(&mut app.sql().await, busy).await;
     }
     let mut others: Vec<_> =

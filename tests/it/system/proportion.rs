@@ -276,7 +276,7 @@ async fn one_callers_lists_of_sessions_calls_and_lines_take_its_share_and_leave_
         format!(
             "s{size}: sessions(first: {size}) {{ nodes {{ id }} }} a{size}: sessionHealthAlerts(sessionId: \"s{size}\") {{ id }}
              c{size}: calls(first: {size}) {{ nodes {{ id }} }} q{size}: callQueueItems(userId: \"u\", first: {size}) {{ nodes {{ id }} }}
-             u{size}: callQueueUsers(first: {size}) {{ nodes {{ userId }} }} t{size}: callQueueStatus(userId: \"u{size}\") {{ totalQueued }}
+             u{size}: callQueueUsers(first: {size}) {{ nodes {{ userId }} }} t{size}: callQueueStatus(userId: \"u{size}\") {{ averageWaitSeconds }}
              m{size}: campaigns(first: {size}) {{ nodes {{ id }} }}"
         )
     });

@@ -26,8 +26,8 @@ struct Line {
     waiting: BTreeMap<i64, Uuid>,
 }
 
-/// When a user got its turn: in which transaction, and where it was a dispatch, when in it.
-type Turn = (usize, Option<i64>);
+/// When a user got its turn: in which transaction, and where it was a dispatch, which one.
+type Turn = (usize, Option<usize>);
 
 #[derive(Debug)]
 struct User {
@@ -85,7 +85,11 @@ impl Model {
             counts: Counts::default(),
         };
         let (mut seen, mut last) = (HashSet::new(), None);
-        for happened in history {
+        let mut rest = history;
+        while let Some(happened) = rest.first() {
+            let in_dispatch = |other: &&Happened| other.xid == happened.xid && other.is_of_dispatch();
+            let (now, later) = rest.split_at(rest.iter().take_while(in_dispatch).count().max(1));
+            rest = later;
             if model.is_bookkeeping(happened) {
                 continue;
             }
@@ -95,7 +99,11 @@ impl Model {
                 last = Some(happened.xid);
                 model.counts.transactions += 1;
             }
-            model.apply(inbound, happened);
+            if happened.is_of_dispatch() {
+                model.dispatch_all(now);
+            } else {
+                model.apply(inbound, happened);
+            }
         }
         if let Some(last) = history.last() {
             model.check_at_rest(last);
@@ -201,11 +209,10 @@ impl Model {
                 self.retries.insert(happened.item.unwrap(), happened.line);
             }
             "ended" => {}
-            "dispatched" => return self.dispatch(happened),
             "taken" => {
                 let is_inbound = inbound.contains(&happened.call);
                 assert!(is_inbound || self.has_free_slot(&happened.user), "above a limit: {happened:?}");
-                if happened.item.is_none() && !is_inbound {
+                if !is_inbound {
                     self.counts.started += 1;
                     assert!(!self.user(&happened.user).is_waiting, "it went past its user's line: {happened:?}");
                 }
@@ -237,6 +244,26 @@ impl Model {
         user.campaigns_since = (campaigns > 0).then(|| user.campaigns_since.unwrap_or(happened.at));
     }
 
+    /// Dispatches of one transaction, each with the slot that it took. They are made in rounds, in each of which a user has
+    /// one item at most. A round is written at once, in no order: users have their turns in the order of the turns that they
+    /// had before it.
+    fn dispatch_all(&mut self, run: &[Happened]) {
+        let calls = |what: &str| -> HashSet<Uuid> {
+            run.iter().filter(|happened| happened.what == what).map(|happened| happened.call).collect()
+        };
+        assert_eq!(calls("dispatched"), calls("taken"), "a dispatch and its slot: {run:?}");
+        let mut dispatched: Vec<&Happened> = run.iter().filter(|happened| happened.what == "dispatched").collect();
+        while !dispatched.is_empty() {
+            let mut users = HashSet::new();
+            let size = dispatched.iter().take_while(|happened| users.insert(&happened.user)).count();
+            let mut round: Vec<&Happened> = dispatched.drain(..size).collect();
+            round.sort_by_key(|happened| self.user(&happened.user).turn);
+            for happened in round {
+                self.dispatch(happened);
+            }
+        }
+    }
+
     fn dispatch(&mut self, happened: &Happened) {
         let (item, number) = (happened.item.unwrap(), happened.number.unwrap());
         assert!(self.attempts.insert(happened.call), "dispatched twice: {happened:?}");
@@ -252,8 +279,10 @@ impl Model {
             self.user(&happened.user).campaigns_since = Some(happened.at);
         }
         self.settle(happened);
-        let turn = (self.counts.transactions, Some(happened.seq));
-        self.user(&happened.user).turn = turn;
+        let turn = (self.counts.transactions, Some(self.counts.dispatched));
+        let user = self.user(&happened.user);
+        user.turn = turn;
+        assert!(user.active.insert(happened.call), "two slots for a call: {happened:?}");
     }
 
     /// Direct calls come first, unless the campaigns have waited for long enough.

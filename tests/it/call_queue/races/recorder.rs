@@ -113,6 +113,13 @@ pub(super) struct Happened {
     pub(super) number: Option<i64>,
 }
 
+impl Happened {
+    /// True for an item that is dispatched, and for the slot that it takes.
+    pub(super) fn is_of_dispatch(&self) -> bool {
+        self.what == "dispatched" || (self.what == "taken" && self.item.is_some())
+    }
+}
+
 /// Records what happens from now on.
 pub(super) async fn install(connection: &mut PgConnection) {
     sqlx::raw_sql(TRIGGERS).execute(connection).await.unwrap();
