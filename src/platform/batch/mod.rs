@@ -4,8 +4,8 @@
 //! - `Reads` finds rows by key: one kind, one group (a company, and for a list its arguments), many callers.
 //!
 //! Both rest on a `Gatherer` (`gather/`): while one batch runs, the calls that arrive gather, and the next batch
-//! takes them all. Nobody waits while nothing runs: a single call is a batch of one. Under load a batch is as large as
-//! the one before it, at least, so that round trips, flushes and the locks of shared rows are paid once for many.
+//! takes them all. Nobody waits while nothing runs: a single call is a batch of one. Under load a batch has
+//! several calls, so that round trips, flushes and the locks of shared rows are paid once for many.
 //!
 //! # How a mutation runs
 //! ```text
@@ -67,8 +67,8 @@ pub(crate) use gate::ReaderGate;
 pub(crate) use reading::Reading;
 pub(crate) use reads::Reads;
 
-/// Guarded batches of one company and kind at once, at most: while some are being flushed, the next is decided. Under load
-/// two alternate (`gather/`); the others serve callers that come one by one.
+/// Guarded batches of one company and kind at once, at most: while some are being flushed, the next is decided. A few
+/// callers fill two that alternate (`gather/`).
 const GUARDED_WORKERS: usize = 4;
 
 /// How a batch may read and write.

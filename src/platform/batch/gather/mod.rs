@@ -6,9 +6,9 @@
 //! submit ─►            ┘
 //! ```
 //!
-//! - While a batch runs, the next one begins only when as many jobs wait as run. So many callers settle at two batches that
-//!   alternate, each half of the callers: while one is being flushed, the other gathers. Without the rule a worker takes
-//!   each job as it arrives, and the fixed cost of a batch, which is that of four jobs, is paid for one or two.
+//! - While batches run, the next one begins only when as many jobs wait as run, or [`ENOUGH`]. So a few callers settle at
+//!   two batches that alternate, each half of the callers: while one is being flushed, the other gathers. Without the rule a
+//!   worker takes each job as it arrives, and the fixed cost of a batch, which is that of four jobs, is paid for one or two.
 //! - Jobs of one subject keep their order: a worker takes none whose subject another worker has in its hands.
 //! - A job whose caller has gone is dropped when a worker would take it. What a worker has taken, it runs.
 //! - Workers that hang hold up only what they have in their hands: after a second another worker begins.
@@ -31,6 +31,9 @@ use super::connection::WorkerConnection;
 /// A partition whose workers have begun nothing for so long gets its spare ones: the others may hang on a frozen link, and
 /// what waits behind them need not wait for their deadline.
 const HANGING: Duration = Duration::from_secs(1);
+
+/// Jobs that are worth a batch, however many run: its fixed cost, that of four jobs, is the smaller part of it then.
+const ENOUGH: usize = 8;
 
 /// Most jobs in one batch: beyond it the rows cost more than the round trips that they share.
 const MOST: usize = 128;
@@ -128,7 +131,7 @@ impl<I, O> Partition<I, O> {
     /// True if the next batch is worth its fixed cost: otherwise whoever finishes first begins it. Nothing waits for ever,
     /// because somebody runs.
     fn is_large_enough(&self) -> bool {
-        self.waiting.len() >= self.running_jobs
+        self.waiting.len() >= self.running_jobs.min(ENOUGH)
     }
 
     /// True if the workers seem to hang.
