@@ -1,6 +1,6 @@
 //! Reads of the audit trail, a page at a time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use uuid::Uuid;
@@ -42,23 +42,17 @@ impl AuditTrail {
             let event = |event: &Event| size_of::<Event>() + event.payload.len();
             history.events.iter().map(event).sum()
         };
-        let pages = Reads::lists(
-            "events",
-            work.pool().clone(),
-            work.readers().clone(),
-            |_| 1,
-            bytes,
-            |connection, page, _| {
+        let pages =
+            Reads::each("events", work.pool().clone(), work.readers().clone(), bytes, |connection, page, ()| {
                 async move {
                     let HistoryPage { company_id, subject_types, subject_id, after, limit } = page;
                     let types: Vec<&str> = subject_types.iter().map(String::as_str).collect();
                     let (position, _) = position_now(connection).await?;
                     let events = history(connection, company_id, &types, &subject_id, after.as_ref(), limit).await?;
-                    Ok(HashMap::from([((), Arc::new(History { position, events }))]))
+                    Ok(Some(Arc::new(History { position, events })))
                 }
                 .boxed()
-            },
-        );
+            });
         Self { pages }
     }
 

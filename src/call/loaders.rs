@@ -68,17 +68,16 @@ impl Loaders {
                 }
                 .boxed()
             }),
-            call_lists: Reads::lists(
+            call_lists: Reads::each(
                 "call_list",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.iter().map(|call| call.bytes()).sum(),
-                |connection, list, _| {
+                |connection, list, ()| {
                     async move {
                         let CallList { company_id, search, before, limit } = list;
                         let found = sql::list(connection, company_id, &search, before, limit).await?;
-                        Ok(HashMap::from([((), found.into_iter().map(Arc::new).collect())]))
+                        Ok(Some(found.into_iter().map(Arc::new).collect()))
                     }
                     .boxed()
                 },

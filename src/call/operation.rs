@@ -20,6 +20,7 @@ use super::{
 use crate::platform::{
     error::Result,
     event::{NewEvent, Subject},
+    lease,
     unit::Unit,
 };
 
@@ -131,8 +132,7 @@ impl Operations {
 
     /// The fencing token of an operation that begins now: greater than every earlier one of the call.
     pub(super) fn next_token(&self, now: OffsetDateTime) -> i64 {
-        let microseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000).unwrap_or_default();
-        microseconds.max(self.last_token + 1)
+        lease::next_token(self.last_token, now)
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Operation> {
@@ -193,8 +193,7 @@ impl Operations {
             state: operation.state,
         };
         let subject = Subject::new(CALL_OPERATIONS, self.call_id);
-        let event =
-            NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?.scoped_by(&[])?;
+        let event = NewEvent::new(self.company_id, subject, self.version, event_type, actor, &payload, None)?;
         unit.changes().event(event.scoped_by(&[])?);
         self.replace(operation);
         Ok(())

@@ -1,6 +1,6 @@
 //! The statements of the queries, on the caller's share of the connections.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use uuid::Uuid;
@@ -59,48 +59,44 @@ impl QueueReads {
         let pool = || work.pool().clone();
         let readers = || work.readers().clone();
         Self {
-            users: Reads::lists(
+            users: Reads::each(
                 "call_queue_users",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.len() * size_of::<QueueUser>(),
-                |connection, list, _| {
+                |connection, list, ()| {
                     async move {
                         let UserList { company_id, after, limit } = list;
                         let place = after.as_ref().map(|place| (place.queued, place.user_id.as_str()));
-                        Ok(HashMap::from([((), sql::list_users(connection, company_id, place, limit).await?)]))
+                        Ok(Some(sql::list_users(connection, company_id, place, limit).await?))
                     }
                     .boxed()
                 },
             ),
-            items: Reads::lists(
+            items: Reads::each(
                 "call_queue_items",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.len() * size_of::<QueueItem>(),
-                |connection, list, _| {
+                |connection, list, ()| {
                     async move {
                         let ItemList { company_id, user_id, call_type, after, limit } = list;
                         let ids = sql::list_items(connection, company_id, &user_id, call_type, after, limit).await?;
                         let found = sql::find_items(connection, company_id, &ids).await?;
-                        Ok(HashMap::from([((), found.into_iter().map(Arc::new).collect())]))
+                        Ok(Some(found.into_iter().map(Arc::new).collect()))
                     }
                     .boxed()
                 },
             ),
-            samples: Reads::lists(
+            samples: Reads::each(
                 "call_queue_samples",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.len() * size_of::<Sample>(),
-                |connection, list, _| {
+                |connection, list, ()| {
                     async move {
                         let SampleList { company_id, user_id, minutes } = list;
-                        let samples = sample::sql::list(connection, company_id, user_id.as_deref(), minutes).await?;
-                        Ok(HashMap::from([((), samples)]))
+                        Ok(Some(sample::sql::list(connection, company_id, user_id.as_deref(), minutes).await?))
                     }
                     .boxed()
                 },

@@ -91,11 +91,6 @@ fn grouped<K: Eq + Hash, V>(rows: Vec<V>, key: impl Fn(&V) -> K) -> HashMap<K, V
     found
 }
 
-/// The only list of a group whose key says nothing.
-fn only<V>(rows: Vec<V>) -> HashMap<(), Vec<Arc<V>>> {
-    HashMap::from([((), rows.into_iter().map(Arc::new).collect())])
-}
-
 impl Loaders {
     /// Loaders on this database.
     #[expect(clippy::too_many_lines, reason = "a list of the loaders, each with its statement")]
@@ -143,16 +138,16 @@ impl Loaders {
                 }
                 .boxed()
             }),
-            contract_lists: Reads::lists(
+            contract_lists: Reads::each(
                 "contracts",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.iter().map(|contract| contract.bytes()).sum(),
-                |connection, group, _| {
+                |connection, group, ()| {
                     async move {
                         let ContractList { company_id, filter, own, limit } = group;
-                        Ok(only(contract::sql::list(connection, company_id, &filter, &own, limit).await?))
+                        let found = contract::sql::list(connection, company_id, &filter, &own, limit).await?;
+                        Ok(Some(found.into_iter().map(Arc::new).collect()))
                     }
                     .boxed()
                 },
@@ -191,16 +186,16 @@ impl Loaders {
                 async move { Ok(grouped(sql::chats_of_races(connection, company_id, keys).await?, |chat| chat.key)) }
                     .boxed()
             }),
-            chat_lists: Reads::lists(
+            chat_lists: Reads::each(
                 "chats",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.iter().map(|chat| chat.bytes()).sum(),
-                |connection, group, _| {
+                |connection, group, ()| {
                     async move {
                         let ChatList { company_id, own, search, after, limit } = group;
-                        Ok(only(sql::list_chats(connection, company_id, &search, &own, after, limit).await?))
+                        let found = sql::list_chats(connection, company_id, &search, &own, after, limit).await?;
+                        Ok(Some(found.into_iter().map(Arc::new).collect()))
                     }
                     .boxed()
                 },

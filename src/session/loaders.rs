@@ -85,7 +85,6 @@ where
 
 impl Loaders {
     /// Loaders on this database.
-    #[expect(clippy::too_many_lines, reason = "a list of the loaders, each with its statement")]
     pub(super) fn new(work: &UnitOfWork) -> Self {
         let pool = || work.pool().clone();
         let readers = || work.readers().clone();
@@ -97,16 +96,15 @@ impl Loaders {
                 }
                 .boxed()
             }),
-            session_lists: Reads::lists(
+            session_lists: Reads::each(
                 "sessions",
                 pool(),
                 readers(),
-                |_| 1,
                 |list| list.len() * size_of::<SessionRecord>(),
-                |connection, list, _| {
+                |connection, list, ()| {
                     async move {
                         let found = sql::list_sessions(connection, &list).await?;
-                        Ok(HashMap::from([((), found.into_iter().map(Arc::new).collect())]))
+                        Ok(Some(found.into_iter().map(Arc::new).collect()))
                     }
                     .boxed()
                 },
@@ -190,7 +188,7 @@ impl Loaders {
         }
     }
 
-    /// One session.
+    /// The session that clients named so; `None` if nobody has joined it.
     pub(super) async fn session(&self, company_id: Uuid, session: &str) -> Result<Option<Arc<SessionRecord>>> {
         self.sessions.get(company_id, session.to_owned()).await
     }

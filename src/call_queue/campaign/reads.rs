@@ -1,6 +1,6 @@
 //! The statements of the queries, on the caller's share of the connections.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use uuid::Uuid;
@@ -42,18 +42,17 @@ impl CampaignReads {
                     async move { Ok(sql::find(connection, company_id, *id).await?.map(Arc::new)) }.boxed()
                 },
             ),
-            lists: Reads::lists(
+            lists: Reads::each(
                 "campaigns",
                 work.pool().clone(),
                 work.readers().clone(),
-                |_| 1,
                 |list| list.len() * size_of::<CampaignRecord>(),
-                |connection, list, _| {
+                |connection, list, ()| {
                     async move {
                         let CampaignList { company_id, user_id, status, before, limit } = list;
                         let (user_id, status) = (user_id.as_deref(), status.as_deref());
                         let found = sql::list(connection, company_id, user_id, status, before, limit).await?;
-                        Ok(HashMap::from([((), found.into_iter().map(Arc::new).collect())]))
+                        Ok(Some(found.into_iter().map(Arc::new).collect()))
                     }
                     .boxed()
                 },
@@ -61,7 +60,7 @@ impl CampaignReads {
         }
     }
 
-    /// One campaign.
+    /// The campaign of this id; `None` if the company has none.
     pub(super) async fn one(
         &self,
         reading: &Reading,

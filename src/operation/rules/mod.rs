@@ -20,7 +20,10 @@ use self::request::waiting_reason;
 pub use self::request::{
     Arrival, CallType, Finished, Grant, HoldEvent, Holder, Known, Look, Phase, Request, Settled, Waiter,
 };
-use crate::platform::error::{Code, Error, Result};
+use crate::platform::{
+    error::{Code, Error, Result},
+    lease,
+};
 
 /// How long a grant waits for the waiter that it was given to.
 pub const CLAIMED_WITHIN: Duration = Duration::seconds(5);
@@ -147,8 +150,7 @@ impl Draft {
     }
 
     fn grant(&mut self, holder: Holder) {
-        let microseconds = i64::try_from(self.now.unix_timestamp_nanos() / 1_000).unwrap_or_default();
-        self.line.last_token = microseconds.max(self.line.last_token + 1);
+        self.line.last_token = lease::next_token(self.line.last_token, self.now);
         self.line.holder = Some(holder);
         self.granted = true;
     }

@@ -104,12 +104,18 @@ impl Seen {
             Some(live) if live == owner => Granted::Again(self.lease()),
             Some(live) => Granted::Held { owner: live.to_owned(), until: self.expires_at },
             None => {
-                let microseconds = i64::try_from(self.now.unix_timestamp_nanos() / 1_000).unwrap_or_default();
-                let token = microseconds.max(self.token + 1);
+                let token = next_token(self.token, self.now);
                 Granted::New(Lease { token, expires_at: self.now + length })
             }
         }
     }
+}
+
+/// The fencing token after `last`: greater than it, and at least the microseconds of `now`, so that tokens grow also where
+/// the row that held the last one was deleted. Not a transaction's id, which is not in the order of the locks.
+pub(crate) fn next_token(last: i64, now: OffsetDateTime) -> i64 {
+    let microseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000).unwrap_or_default();
+    microseconds.max(last + 1)
 }
 
 /// Grants the lease to `owner` (a request's id) for `length`, unless somebody else has it. Locks the lease.

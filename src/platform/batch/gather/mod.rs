@@ -106,7 +106,7 @@ struct Partition<I, O> {
     running_jobs: usize,
     /// When the last batch began.
     began: Instant,
-    /// Their subjects.
+    /// The subjects of those jobs; no other worker takes a job of one of them.
     running: HashSet<Uuid>,
 }
 

@@ -97,7 +97,7 @@ const TRIGGERS: &str = "
         for each row execute function recorder.calls();
 ";
 
-/// One change.
+/// One change of a limit, a line, an item or a slot, as a trigger wrote it down.
 #[derive(Debug, Clone)]
 pub(super) struct Happened {
     pub(super) seq: i64,
