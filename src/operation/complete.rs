@@ -1,18 +1,13 @@
-//! `completeChatCall`: gives the line back, and hands it to the first waiter in the same transaction.
-
-use std::time::Duration;
+//! `completeChatCall`: gives the line back, and hands it to the first waiter in the same write.
 
 use super::{
     Operations,
-    line::{LineKey, LockedLine},
+    line::{Decision, LineKey},
     rights,
-    rules::CallType,
+    rules::{CallType, Release},
+    verb::LineVerb,
 };
-use crate::platform::{
-    auth::Principal,
-    error::Result,
-    unit::{Lines, Unit, Verb},
-};
+use crate::platform::{auth::Principal, clock, error::Result};
 
 /// A call of `completeChatCall`.
 #[derive(Debug, Clone)]
@@ -32,31 +27,34 @@ pub struct Completion {
 struct Complete {
     key: LineKey,
     principal: Principal,
-    completion: Completion,
-    token: i64,
-    memory: Duration,
+    release: Release,
 }
 
-impl Verb for Complete {
+impl LineVerb for Complete {
     type Outcome = bool;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<bool> {
-        let name = rights::name(&self.principal);
-        let Completion { call_type, request_id, succeeded, .. } = &self.completion;
-        // A line that nobody ever entered is not created for this.
-        let Some(mut locked) = LockedLine::lock_known(unit, &self.key, (&name, request_id), true).await? else {
-            return Ok(false);
-        };
-        let completed = rights::sees(&self.principal, locked.parties.as_ref())
-            && locked.draft.complete(&name, request_id, *call_type, self.token, *succeeded);
-        locked.write(unit, None, self.memory).await?;
-        let label = if completed { "completed" } else { "not_held" };
-        unit.changes().count("switchboard_operation_completions_total", &[("outcome", label)]);
-        Ok(completed)
+    fn key(&self) -> &LineKey {
+        &self.key
     }
 
-    fn lines(&self) -> Lines {
-        self.key.lines(&self.principal.subject)
+    fn request(&self) -> (&str, &str) {
+        (&self.release.principal, &self.release.request_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
+    fn may_release(&self) -> bool {
+        true
+    }
+
+    fn decide(&self, decision: &mut Decision) -> Result<bool> {
+        let completed =
+            rights::sees(&self.principal, decision.parties.as_ref()) && decision.draft.complete(&self.release);
+        let label = if completed { "completed" } else { "not_held" };
+        decision.count("switchboard_operation_completions_total", label);
+        Ok(completed)
     }
 }
 
@@ -69,8 +67,10 @@ impl Operations {
     pub async fn complete(&self, principal: &Principal, completion: Completion) -> Result<bool> {
         rights::may_coordinate(principal)?;
         let Some(token) = completion.token else { return Ok(false) };
-        let key = LineKey::new(principal.company_id, &completion.chat_id);
-        let memory = self.settings.operation_memory;
-        self.work.run(Complete { key, principal: principal.clone(), completion, token, memory }).await
+        let Completion { call_type, request_id, chat_id, succeeded, .. } = completion;
+        let key = LineKey::new(principal.company_id, &chat_id);
+        let (call, holder) = (clock::new_id(), rights::name(principal));
+        let release = Release { call, principal: holder, call_type, request_id, token, succeeded };
+        self.run(Complete { key, principal: principal.clone(), release }).await
     }
 }
