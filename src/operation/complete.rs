@@ -1,11 +1,14 @@
 //! `completeChatCall`: gives the line back, and hands it to the first waiter in the same write.
 
+use uuid::Uuid;
+
 use super::{
     Operations,
     line::{Decision, LineKey},
     rights,
     rules::{CallType, Release},
     verb::LineVerb,
+    wait,
 };
 use crate::platform::{auth::Principal, clock, error::Result};
 
@@ -24,6 +27,14 @@ pub struct Completion {
     pub succeeded: bool,
 }
 
+/// What became of a completion.
+struct Completed {
+    /// The caller held the line.
+    was_held: bool,
+    /// The attempt that holds the line now, if it has waited and does not know.
+    handed_to: Option<Uuid>,
+}
+
 struct Complete {
     key: LineKey,
     principal: Principal,
@@ -31,7 +42,7 @@ struct Complete {
 }
 
 impl LineVerb for Complete {
-    type Outcome = bool;
+    type Outcome = Completed;
 
     fn key(&self) -> &LineKey {
         &self.key
@@ -49,12 +60,13 @@ impl LineVerb for Complete {
         true
     }
 
-    fn decide(&self, decision: &mut Decision) -> Result<bool> {
-        let completed =
+    fn decide(&self, decision: &mut Decision) -> Result<Completed> {
+        let was_held =
             rights::sees(&self.principal, decision.parties.as_ref()) && decision.draft.complete(&self.release);
-        let label = if completed { "completed" } else { "not_held" };
+        let label = if was_held { "completed" } else { "not_held" };
         decision.count("switchboard_operation_completions_total", label);
-        Ok(completed)
+        let holder = decision.draft.line.holder.as_ref().filter(|holder| holder.claim_by.is_some());
+        Ok(Completed { was_held, handed_to: holder.map(|holder| holder.attempt) })
     }
 }
 
@@ -71,6 +83,13 @@ impl Operations {
         let key = LineKey::new(principal.company_id, &chat_id);
         let (call, holder) = (clock::new_id(), rights::name(principal));
         let release = Release { call, principal: holder, call_type, request_id, token, succeeded };
-        self.run(Complete { key, principal: principal.clone(), release }).await
+        let company_id = key.company_id;
+        let Completed { was_held, handed_to } =
+            self.run(Complete { key, principal: principal.clone(), release }).await?;
+        if let Some(attempt) = handed_to {
+            // It may wait on this server. On another one it is woken by its event.
+            self.hub.wake(&wait::interest(company_id, attempt));
+        }
+        Ok(was_held)
     }
 }

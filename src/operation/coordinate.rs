@@ -7,8 +7,8 @@
 //!      time passed, caller gone, server stops ─► leave (batch)
 //! ```
 //! The write that releases the line grants it to the first waiter and appends the waiter's event, which wakes the
-//! waiter's server (`wait.rs`). Each waiter listens for events of its own attempt only, so a release wakes one waiter,
-//! however many there are. A time-out that crosses the grant finds the grant and returns it.
+//! waiter's server (`wait.rs`); the server that released the line wakes a waiter of its own at once. Each waiter listens
+//! for events of its own attempt only, so a release wakes one waiter, however many there are. A time-out that crosses the grant finds the grant and returns it.
 
 use std::time::Duration;
 

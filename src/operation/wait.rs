@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::{
     Operations,
@@ -72,6 +73,11 @@ impl Drop for Delivery {
     }
 }
 
+/// The events by which an attempt learns what became of it.
+pub(super) fn interest(company_id: Uuid, attempt: Uuid) -> Interest {
+    Interest { company_id, subject_type: OPERATION, scope: Scope::Field(WAITER, attempt.to_string()) }
+}
+
 impl Operations {
     /// Enters a line; waits if it is held. Cancel-safe: a caller that is gone leaves nothing behind.
     pub(super) async fn enter(&self, principal: &Principal, key: LineKey, request: Request) -> Result<Grant> {
@@ -91,10 +97,8 @@ impl Operations {
 
     async fn wait(&self, principal: Principal, attempt: &Attempt, caller_gone: &CancellationToken) -> Result<Grant> {
         let Attempt { key, request, .. } = attempt;
-        let scope = Scope::Field(WAITER, request.attempt.to_string());
-        let interest = Interest { company_id: key.company_id, subject_type: OPERATION, scope };
         // Before the request arrives, so that its grant is not missed.
-        let mut watch = self.hub.watch(vec![interest]);
+        let mut watch = self.hub.watch(vec![interest(key.company_id, request.attempt)]);
         let arrived = self.run(Arrive { key: key.clone(), principal, request: request.clone() }).await?;
         if let Arrival::Granted(grant) = arrived {
             return Ok(grant);
