@@ -28,9 +28,6 @@ use crate::{
 };
 
 /// Runs the program: reads the process's arguments and does what they say.
-///
-/// # Panics
-/// If the system has no threads left for the runtime.
 #[tokio::main]
 pub async fn main() -> ExitCode {
     let CommandLine { log_format, command } = CommandLine::parse_from(arguments());
