@@ -7,6 +7,7 @@ use crate::{
     database::Database,
     http::{Loop, Requests, drive, repeat},
     pgbench,
+    pipelined::{self, Operations},
     process::Server,
     ratio::{Aim, Figure, Ratios, Spread},
     report::{Run, Table, median, ms, us},
@@ -32,6 +33,8 @@ pub(crate) enum Work<'a> {
     Offers(&'a Server, &'a Database, Box<dyn Fn(Vec<uuid::Uuid>) -> Requests>),
     /// Each client of a server does the same, as long as the turn lasts.
     Loops(&'a Server, Loop),
+    /// Operations without end over sockets, as the bearer of this token.
+    Sockets(&'a Server, &'a str, Operations),
     /// A script of `pgbench`.
     Pgbench(&'static str),
 }
@@ -84,6 +87,9 @@ impl Contender<'_> {
             Work::Loops(server, each) => {
                 repeat(server, WARM_UP_CONNECTIONS, arguments.warm_up(), each).await?;
             }
+            Work::Sockets(server, token, operations) => {
+                pipelined::drive(server, WARM_UP_CONNECTIONS, arguments.warm_up(), token, operations).await?;
+            }
             Work::Offers(..) => {
                 let began = Instant::now();
                 let mut turn = 0;
@@ -108,6 +114,9 @@ impl Contender<'_> {
                 drive(server, connections, arguments.turn(), &requests(chats)).await.map(Some)
             }
             Work::Loops(server, each) => repeat(server, connections, arguments.turn(), each).await.map(Some),
+            Work::Sockets(server, token, operations) => {
+                pipelined::drive(server, connections, arguments.turn(), token, operations).await.map(Some)
+            }
             Work::Pgbench(script) => pgbench::run(stage, script, connections, arguments.seconds).await,
         }
     }

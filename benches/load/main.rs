@@ -38,6 +38,7 @@ mod http;
 mod log;
 mod operations;
 mod pgbench;
+mod pipelined;
 mod plain;
 mod process;
 mod queue;

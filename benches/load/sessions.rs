@@ -1,7 +1,8 @@
 //! Sessions: heartbeats of 100,000 participants, choice and recovery beside them, and the single SQL calls.
 //!
-//! Every request is a POST of its own, as a server that hears its participants over another protocol would send it. The
-//! load shares the machine with the servers, so the CPU of server and Postgres counts more than the rates.
+//! Each heartbeat is a POST of its own, as a server sends it that hears its participants over another protocol, and in
+//! another turn a message on a socket with others under way, as pages and servers with a socket send it. The load shares
+//! the machine with the servers, so the CPU of server and Postgres counts more than the rates.
 
 use std::{
     fs,
@@ -20,6 +21,7 @@ use crate::{
     contest::{Contender, Work, compete},
     database::{Database, fill_in},
     http::{Client, Requests, drive, post},
+    pipelined::Operations,
     process::{Server, watched},
     report::{Run, Table, ms, percentile},
     stage::{Build, Stage},
@@ -64,8 +66,11 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
     build.database.execute(FILL).await?;
     let server = build.serve().await?;
     let beats = beats(&stage.token);
-    let contender = Contender { name: build.name, work: Work::Requests(&server, Arc::clone(&beats)) };
-    compete(arguments, stage, "heartbeatPing, 100,000 participants in 10,000 sessions", &[contender]).await?;
+    let contenders = [
+        Contender { name: "over HTTP", work: Work::Requests(&server, Arc::clone(&beats)) },
+        Contender { name: "over sockets, 4 under way on each", work: Work::Sockets(&server, &stage.token, pings()) },
+    ];
+    compete(arguments, stage, "heartbeatPing, 100,000 participants in 10,000 sessions", &contenders).await?;
     steady(arguments, build, &server, &beats).await?;
     beside(arguments, stage, &server, &beats).await?;
     server.stop().await?;
@@ -73,7 +78,11 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
 }
 
 fn request(token: &str, document: &str, input: &Value) -> Vec<u8> {
-    post("/graphql", token, &json!({ "query": document, "variables": { "input": input } }).to_string())
+    post("/graphql", token, &payload(document, input))
+}
+
+fn payload(document: &str, input: &Value) -> String {
+    json!({ "query": document, "variables": { "input": input } }).to_string()
 }
 
 /// Requests by their number.
@@ -85,11 +94,19 @@ fn numbered(make: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) -> Requests {
 /// Heartbeats of one participant after the other, neighbours far apart.
 fn beats(token: &str) -> Requests {
     let token = token.to_owned();
-    numbered(move |number| {
-        let participant = number.wrapping_mul(7_919) % (SESSIONS * USERS);
-        let (session, user) = (participant / USERS, participant % USERS);
-        request(&token, PING, &json!({ "sessionId": format!("s{session}"), "userId": format!("u{user}") }))
-    })
+    numbered(move |number| request(&token, PING, &participant(number)))
+}
+
+/// The same heartbeats as payloads of operations.
+fn pings() -> Operations {
+    let next = AtomicU32::new(0);
+    Arc::new(move || payload(PING, &participant(next.fetch_add(1, Ordering::Relaxed))))
+}
+
+fn participant(number: u32) -> Value {
+    let participant = number.wrapping_mul(7_919) % (SESSIONS * USERS);
+    let (session, user) = (participant / USERS, participant % USERS);
+    json!({ "sessionId": format!("s{session}"), "userId": format!("u{user}") })
 }
 
 /// CPU time of the Postgres that the database is in: of the postmaster, of its children, and of those that have ended.
