@@ -118,7 +118,7 @@ impl Services {
         stopping: CancellationToken,
     ) -> Self {
         let operations =
-            Operations::new(work.clone(), settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
+            Operations::new(work, settings.operation.clone(), server_id, sources.hub.clone(), stopping.clone());
         let calls = Calls::new(
             work.clone(),
             settings.call.clone(),

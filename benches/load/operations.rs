@@ -33,8 +33,9 @@ const WARM_UP_CONNECTIONS: usize = 16;
 const COORDINATE: &str = "mutation($input: CoordinateChatCallInput!) { coordinateChatCall(input: $input) \
      { grant { requestId fencingToken leaseExpiresAt heldForMs } } }";
 const COMPLETE: &str = "mutation($input: CompleteChatCallInput!) { completeChatCall(input: $input) { completed } }";
-/// The statements of a pair as the server sends them.
-const PAIR: &str = include_str!("../coordinate.sql");
+/// The statements that the server sends for a batch of one.
+const READ: &str = include_str!("../../src/operation/sql/read_lines.sql");
+const WRITE: &str = include_str!("../../src/operation/sql/write_lines.sql");
 const PGBENCH: &str = "pgbench, the same statements";
 
 /// Measures both parts for each build.
@@ -132,7 +133,7 @@ async fn run_pairs(caller: &Caller, server: &Server, connections: usize, limit: 
 /// Pairs that meet nobody.
 async fn pairs(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)]) -> Result<()> {
     let title = "coordinateChatCall and completeChatCall, uncontended";
-    let caller = Caller::new(stage);
+    let (caller, script) = (Caller::new(stage), pair());
     stage.peers().execute(LINES_OF_PGBENCH).await?;
     for (build, server) in servers {
         eprintln!("load: {title}: {} s of warm-up for {}", arguments.warm, build.name);
@@ -146,7 +147,7 @@ async fn pairs(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)
                 let run = run_pairs(&caller, server, connections, arguments.turn()).await?;
                 runs.entry((connections, build.name)).or_default().push(run);
             }
-            let run = pgbench::run(stage, PAIR, connections, arguments.seconds).await?;
+            let run = pgbench::run(stage, &script, connections, arguments.seconds).await?;
             runs.entry((connections, PGBENCH)).or_default().extend(run);
         }
     }
@@ -182,9 +183,44 @@ async fn pairs(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)
     Ok(())
 }
 
-/// The lines that `pgbench` takes, as those of the servers are there after a while.
-const LINES_OF_PGBENCH: &str = "insert into switchboard.operation_line (company_id, chat_id)
-    select 'COMPANY', 'bench-' || number from generate_series(1, 10000) as number on conflict do nothing";
+/// The lines that `pgbench` takes, as those of the servers are there after a while. Their revision stays.
+const LINES_OF_PGBENCH: &str = "insert into switchboard.operation_line (company_id, chat_id, used_at)
+    select 'COMPANY', 'bench-' || number, '2100-01-01' from generate_series(1, 10000) as number on conflict do nothing";
+/// One of them.
+const LINE: &str = "array['bench-' || (:number)::text]";
+const REQUEST: &str = "array[(:request)::text]";
+const NOTHING: &str = "'{}'";
+
+/// A statement of the server with these values for `$1`, `$2` and so on, as `pgbench` reads it.
+fn with_values(statement: &str, values: &[&str]) -> String {
+    let code: Vec<&str> = statement.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let numbered = values.iter().enumerate().rev();
+    numbered.fold(code.join("\n"), |sql, (index, value)| sql.replace(&format!("${}", index + 1), value)) + ";\n"
+}
+
+/// The script of a pair: the server reads a line and writes it twice, first with a holder, then with a finished request.
+fn pair() -> String {
+    let read = with_values(READ, &["'COMPANY'::uuid", LINE, "array[null]", "array['load']", REQUEST]);
+    let write = |holder: [&str; 6], finished: [&str; 15]| {
+        let (zero, not) = ("array[0]", "array[false]");
+        let line = [LINE, zero, zero, zero, zero, zero, "array[1]", zero, not, not];
+        let after = ["array[null]", zero, "array['2100-01-01'::timestamptz]"];
+        let mut values = vec!["'COMPANY'::uuid"];
+        values.extend(line.into_iter().chain(holder).chain(after));
+        // No race, and no request that is forgotten; no timers and events.
+        values.extend([NOTHING; 7].into_iter().chain(finished).chain([NOTHING; 19]));
+        with_values(WRITE, &values)
+    };
+    let start = "array['START_CHAT']";
+    let soon = "array[clock_timestamp() + interval '30 s']";
+    let holder = [start, "array['load']", REQUEST, "array[gen_random_uuid()]", "array[clock_timestamp()]", soon];
+    let mut finished = ["array[null]"; 15];
+    finished[..4].copy_from_slice(&[LINE, "array['load']", REQUEST, start]);
+    finished[13..].copy_from_slice(&["array[gen_random_uuid()]", "array[clock_timestamp() + interval '10 min']"]);
+    let (grant, completion) = (write(holder, [NOTHING; 15]), write(["array[null]"; 6], finished));
+    let numbers = "\\set number random(1, 10000)\n\\set request random(1, 1000000000)\n";
+    format!("{numbers}{read}{grant}{read}{completion}")
+}
 
 /// Until so many calls wait for the line.
 async fn until_waiting(database: &mut PgConnection, chat: &str, count: usize) -> Result<()> {

@@ -18,6 +18,10 @@ values ('COMPANY', gen_random_uuid(), gen_random_uuid(), 'WEBSITE', 'CONTRACT', 
 returning id, key, status;
 ";
 
+/// A session as the server's batches have it.
+const SESSION: &str = "-c search_path=switchboard,pg_temp -c plan_cache_mode=force_generic_plan -c enable_bitmapscan=off \
+     -c enable_seqscan=off -c enable_mergejoin=off -c enable_material=off";
+
 /// One turn of a script; `None` where `pgbench` is not installed.
 pub(crate) async fn run(stage: &Stage, script: &str, connections: usize, seconds: u32) -> Result<Option<Run>> {
     let Some(program) = stage.program("pgbench") else { return Ok(None) };
@@ -26,6 +30,7 @@ pub(crate) async fn run(stage: &Stage, script: &str, connections: usize, seconds
     let output = Command::new(program)
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--username=switchboard", "--host"])
         .arg(stage.peers().socket_folder())
+        .env("PGOPTIONS", SESSION)
         .args(["--client", &connections.to_string(), "--time", &seconds.to_string(), "--file"])
         .arg(&file)
         .arg(stage.peers().name())

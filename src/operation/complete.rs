@@ -1,18 +1,16 @@
-//! `completeChatCall`: gives the line back, and hands it to the first waiter in the same transaction.
+//! `completeChatCall`: gives the line back, and hands it to the first waiter in the same write.
 
-use std::time::Duration;
+use uuid::Uuid;
 
 use super::{
     Operations,
-    line::{LineKey, LockedLine},
+    line::{Decision, LineKey},
     rights,
-    rules::CallType,
+    rules::{CallType, Release},
+    verb::LineVerb,
+    wait,
 };
-use crate::platform::{
-    auth::Principal,
-    error::Result,
-    unit::{Lines, Unit, Verb},
-};
+use crate::platform::{auth::Principal, clock, error::Result};
 
 /// A call of `completeChatCall`.
 #[derive(Debug, Clone)]
@@ -29,34 +27,46 @@ pub struct Completion {
     pub succeeded: bool,
 }
 
+/// What became of a completion.
+struct Completed {
+    /// The caller held the line.
+    was_held: bool,
+    /// The attempt that holds the line now, if it has waited and does not know.
+    handed_to: Option<Uuid>,
+}
+
 struct Complete {
     key: LineKey,
     principal: Principal,
-    completion: Completion,
-    token: i64,
-    memory: Duration,
+    release: Release,
 }
 
-impl Verb for Complete {
-    type Outcome = bool;
+impl LineVerb for Complete {
+    type Outcome = Completed;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<bool> {
-        let name = rights::name(&self.principal);
-        let Completion { call_type, request_id, succeeded, .. } = &self.completion;
-        // A line that nobody ever entered is not created for this.
-        let Some(mut locked) = LockedLine::lock_known(unit, &self.key, (&name, request_id), true).await? else {
-            return Ok(false);
-        };
-        let completed = rights::sees(&self.principal, locked.parties.as_ref())
-            && locked.draft.complete(&name, request_id, *call_type, self.token, *succeeded);
-        locked.write(unit, None, self.memory).await?;
-        let label = if completed { "completed" } else { "not_held" };
-        unit.changes().count("switchboard_operation_completions_total", &[("outcome", label)]);
-        Ok(completed)
+    fn key(&self) -> &LineKey {
+        &self.key
     }
 
-    fn lines(&self) -> Lines {
-        self.key.lines(&self.principal.subject)
+    fn request(&self) -> (&str, &str) {
+        (&self.release.principal, &self.release.request_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
+    fn may_release(&self) -> bool {
+        true
+    }
+
+    fn decide(&self, decision: &mut Decision) -> Result<Completed> {
+        let was_held =
+            rights::sees(&self.principal, decision.parties.as_ref()) && decision.draft.complete(&self.release);
+        let label = if was_held { "completed" } else { "not_held" };
+        decision.count("switchboard_operation_completions_total", label);
+        let holder = decision.draft.line.holder.as_ref().filter(|holder| holder.claim_by.is_some());
+        Ok(Completed { was_held, handed_to: holder.map(|holder| holder.attempt) })
     }
 }
 
@@ -69,8 +79,17 @@ impl Operations {
     pub async fn complete(&self, principal: &Principal, completion: Completion) -> Result<bool> {
         rights::may_coordinate(principal)?;
         let Some(token) = completion.token else { return Ok(false) };
-        let key = LineKey::new(principal.company_id, &completion.chat_id);
-        let memory = self.settings.operation_memory;
-        self.work.run(Complete { key, principal: principal.clone(), completion, token, memory }).await
+        let Completion { call_type, request_id, chat_id, succeeded, .. } = completion;
+        let key = LineKey::new(principal.company_id, &chat_id);
+        let (call, holder) = (clock::new_id(), rights::name(principal));
+        let release = Release { call, principal: holder, call_type, request_id, token, succeeded };
+        let company_id = key.company_id;
+        let Completed { was_held, handed_to } =
+            self.run(Complete { key, principal: principal.clone(), release }).await?;
+        if let Some(attempt) = handed_to {
+            // It may wait on this server. On another one it is woken by its event.
+            self.hub.wake(&wait::interest(company_id, attempt));
+        }
+        Ok(was_held)
     }
 }

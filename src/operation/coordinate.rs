@@ -1,30 +1,25 @@
 //! `coordinateChatCall`: enters a chat's line, and waits there if an opposite call holds it.
 //!
 //! ```text
-//! watch this attempt's events ─► arrive (transaction) ─┬─ granted ─────────────────────────────► reply
-//!                                                      └─ waiting: no connection, no lock
-//!      event …Hold_Complete of this attempt ─► claim the grant (transaction) ─────────────────► reply
-//!      time passed, caller gone, server stops ─► leave (transaction)
+//! watch this attempt's events ─► arrive (batch) ─┬─ granted ─────────────────────────────────► reply
+//!                                                └─ waiting: no connection, no lock
+//!      event …Hold_Complete of this attempt ─► claim the grant (batch) ─────────────────────► reply
+//!      time passed, caller gone, server stops ─► leave (batch)
 //! ```
-//! The transaction that releases the line grants it to the first waiter and appends the waiter's event, which wakes the
-//! waiter's server (`wait.rs`). Each waiter listens for events of its own attempt only, so a release wakes one waiter,
-//! however many there are. A time-out that crosses the grant finds the grant and returns it.
+//! The write that releases the line grants it to the first waiter and appends the waiter's event, which wakes the
+//! waiter's server (`wait.rs`); the server that released the line wakes a waiter of its own at once. Each waiter listens
+//! for events of its own attempt only, so a release wakes one waiter, however many there are. A time-out that crosses the grant finds the grant and returns it.
 
 use std::time::Duration;
 
 use super::{
     Operations,
-    line::{LineKey, LockedLine},
+    line::{Decision, LineKey},
     rights,
     rules::{Arrival, CallType, Grant, Look, Request, Settled},
-    sql,
+    verb::LineVerb,
 };
-use crate::platform::{
-    auth::Principal,
-    clock,
-    error::Result,
-    unit::{Lines, Unit, Verb},
-};
+use crate::platform::{auth::Principal, clock, error::Result};
 
 /// A call of `coordinateChatCall`. Its fields are within their bounds.
 #[derive(Debug, Clone)]
@@ -46,41 +41,34 @@ pub(super) struct Arrive {
     pub(super) key: LineKey,
     pub(super) principal: Principal,
     pub(super) request: Request,
-    pub(super) memory: Duration,
 }
 
-impl Verb for Arrive {
-    /// The inner result is the request's; what was reaped is committed also where the request is refused.
-    type Outcome = Result<Arrival>;
+impl LineVerb for Arrive {
+    type Outcome = Arrival;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<Result<Arrival>> {
-        // Checked before the line is created, and again under the lock: the chat may go to another agent.
-        if !self.principal.is_company() {
-            let parties = sql::chat_parties(unit.connection(), &self.key).await?;
-            rights::require_sight(&self.principal, parties.as_ref())?;
-        }
-        let caller = (self.request.principal.as_str(), self.request.request_id.as_str());
-        let mut locked = LockedLine::lock(unit, &self.key, caller, false).await?;
-        rights::require_sight(&self.principal, locked.parties.as_ref())?;
-        let known = locked.known;
-        let arrival = locked.draft.arrive(&self.request, known);
-        locked.write(unit, Some(&self.request), self.memory).await?;
-        unit.changes().count(
-            "switchboard_operation_arrivals_total",
-            &[(
-                "outcome",
-                match &arrival {
-                    Ok(Arrival::Granted(_)) => "granted",
-                    Ok(Arrival::Waiting) => "waiting",
-                    Err(_) => "refused",
-                },
-            )],
-        );
-        Ok(arrival)
+    fn key(&self) -> &LineKey {
+        &self.key
     }
 
-    fn lines(&self) -> Lines {
-        self.key.lines(&self.principal.subject)
+    fn request(&self) -> (&str, &str) {
+        (&self.request.principal, &self.request.request_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        Some(&self.principal.subject)
+    }
+
+    fn decide(&self, decision: &mut Decision) -> Result<Arrival> {
+        // The chat may have gone to another agent since the call came in.
+        rights::require_sight(&self.principal, decision.parties.as_ref())?;
+        let arrival = decision.draft.arrive(&self.request);
+        let label = match &arrival {
+            Ok(Arrival::Granted(_)) => "granted",
+            Ok(Arrival::Waiting) => "waiting",
+            Err(_) => "refused",
+        };
+        decision.count("switchboard_operation_arrivals_total", label);
+        arrival
     }
 }
 
@@ -89,35 +77,34 @@ pub(super) struct Settle {
     pub(super) key: LineKey,
     pub(super) request: Request,
     pub(super) look: Look,
-    pub(super) memory: Duration,
 }
 
-impl Verb for Settle {
+impl LineVerb for Settle {
     type Outcome = Settled;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<Settled> {
-        let caller = (self.request.principal.as_str(), self.request.request_id.as_str());
-        let mut locked = LockedLine::lock(unit, &self.key, caller, false).await?;
-        let waiter = if locked.draft.is_held_by(&self.request) {
-            None
-        } else {
-            sql::find_waiter(unit.connection(), &self.key, caller.0, caller.1).await?
-        };
-        let settled = locked.draft.settle(&self.request, waiter, self.look);
-        locked.write(unit, Some(&self.request), self.memory).await?;
+    fn key(&self) -> &LineKey {
+        &self.key
+    }
+
+    fn request(&self) -> (&str, &str) {
+        (&self.request.principal, &self.request.request_id)
+    }
+
+    fn caller(&self) -> Option<&str> {
+        // A grant is claimed also while its caller's other calls hold all the caller's places.
+        None
+    }
+
+    fn decide(&self, decision: &mut Decision) -> Result<Settled> {
+        let settled = decision.draft.settle(&self.request, self.look);
         let label = match (&settled, self.look) {
             (Settled::Granted(_), Look::Claim | Look::TimeOut) => "granted",
             (Settled::Gone, Look::TimeOut) => "timed_out",
             (Settled::Gone, Look::Abandon) => "left",
             _ => return Ok(settled),
         };
-        unit.changes().count("switchboard_operation_waits_total", &[("outcome", label)]);
+        decision.count("switchboard_operation_waits_total", label);
         Ok(settled)
-    }
-
-    fn lines(&self) -> Lines {
-        // Of no caller: a grant is claimed also while its caller's other calls hold all the caller's places.
-        Lines { caller: None, ..self.key.lines(&self.request.actor) }
     }
 }
 

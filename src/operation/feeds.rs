@@ -63,12 +63,13 @@ impl Feed for CoordinationFeed {
                     opposite: row.opposite,
                     lease_ms: 0,
                     began_at: row.began_at,
+                    began_version: version,
                     wait_until: row.began_at,
                     server_id: row.attempt,
                     is_live: true,
                 });
                 let (company_id, chat_id) = (self.key.company_id, &self.key.chat_id);
-                let hold = Hold::new(company_id, chat_id, version, parties.as_ref(), row.began_at, &event);
+                let hold = Hold::new(company_id, chat_id, parties.as_ref(), row.began_at, &event);
                 Versioned { record: Arc::new(hold), version }
             };
             Ok(waiting.into_iter().map(hold).collect())

@@ -1,23 +1,23 @@
-//! How every verb on a line runs: lock, read, reap, decide, write.
-//!
-//! Locks: the chat's race (of a chat of ours), then the line. The line is read in a statement after both, so that time and
-//! state are those under the lock.
+//! A line as it was read, while calls decide over it, and as it is to be written.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{
     record::{Hold, OPERATION, Parties, REAP, TAKEN_OVER, WAITER, event_type},
-    rules::{Draft, Known, Line, Request},
-    sql,
+    rules::{Draft, Line, Requests, Waiter},
 };
 use crate::platform::{
     error::Result,
     event::{NewEvent, Subject},
-    unit::{Lines, Unit},
+    lease,
+    unit::{Changes, Lines},
 };
+
+/// How far [`LineWrite::used_at`] may lag behind, so that most writes of a line change no index.
+const USED_WITHIN: Duration = Duration::hours(1);
 
 /// Names a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,104 +38,104 @@ impl LineKey {
         Self { company_id, chat_id, uuid }
     }
 
-    /// Where a verb on this line waits before it takes a connection; `caller`: the claim `sub`.
-    pub(super) fn lines(&self, caller: &str) -> Lines {
-        let id = self.uuid.unwrap_or_else(|| Lines::id_of(&["operation", &self.chat_id]));
-        Lines { subject: Some((self.company_id, id)), caller: Some((self.company_id, caller.to_owned())) }
+    /// The line as the subject of a batch: calls on it keep their order.
+    pub(super) fn subject(&self) -> Uuid {
+        self.uuid.unwrap_or_else(|| Lines::id_of(&["operation", &self.chat_id]))
     }
 }
 
-/// A line as it was read under its lock.
+/// A line's row, as it was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    /// Raised by every write of the line or one of its requests.
+    pub(super) revision: i64,
+    pub(super) used_at: OffsetDateTime,
+}
+
+/// A line as it was read, with what calls on it decide on.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct SeenLine {
+    /// The database's time.
     pub(super) now: OffsetDateTime,
-    pub(super) version: i32,
+    /// `None`: nobody ever entered the line.
+    pub(super) row: Option<Row>,
     pub(super) line: Line,
+    /// Of a chat of ours.
     pub(super) parties: Option<Parties>,
-    pub(super) known: Known,
+    /// Key and revision of the race of a chat of ours.
+    pub(super) race: Option<(Uuid, i64)>,
+    /// Those that the calls are about.
+    pub(super) requests: Requests,
+    /// The next waiters, if the line may be handed over.
+    pub(super) next: VecDeque<Waiter>,
 }
 
-/// A locked line while one verb decides.
-pub(super) struct LockedLine<'a> {
-    key: &'a LineKey,
+/// A line while calls decide over it.
+pub(super) struct Decision {
+    key: LineKey,
     before: Line,
-    version: i32,
+    row: Option<Row>,
+    race: Option<(Uuid, i64)>,
     pub(super) parties: Option<Parties>,
-    pub(super) known: Known,
     pub(super) draft: Draft,
+    /// Counted also for a call that is refused.
+    counts: Changes,
 }
 
-impl<'a> LockedLine<'a> {
-    /// Locks and reads a line, and one request of it; creates a line that nobody ever entered. `may_release`: the verb may
-    /// release the line although its holder lives.
-    pub(super) async fn lock(
-        unit: &mut Unit<'_>,
-        key: &'a LineKey,
-        (principal, request_id): (&str, &str),
-        may_release: bool,
-    ) -> Result<Self> {
-        sql::lock(unit.connection(), key).await?;
-        Self::read(unit, key, (principal, request_id), may_release).await
+/// A decided line, about to be written.
+#[derive(Debug)]
+pub(super) struct LineWrite {
+    pub(super) key: LineKey,
+    /// The revision that was read; `None`: the line is new, its key must be free.
+    pub(super) base_revision: Option<i64>,
+    pub(super) revision: i64,
+    pub(super) used_at: OffsetDateTime,
+    /// Key and revision of the race of a chat of ours.
+    pub(super) race: Option<(Uuid, i64)>,
+    pub(super) draft: Draft,
+    pub(super) changes: Changes,
+}
+
+impl Decision {
+    /// A decision over a line as it was read. Finished requests are remembered for `memory`.
+    pub(super) fn new(key: LineKey, seen: SeenLine, memory: std::time::Duration) -> Self {
+        let SeenLine { now, row, line, parties, race, requests, next } = seen;
+        let draft = Draft::new(now, memory, line.clone(), requests, next);
+        Self { key, before: line, row, race, parties, draft, counts: Changes::default() }
     }
 
-    /// As [`LockedLine::lock`]; `None` for a line that nobody ever entered.
-    pub(super) async fn lock_known(
-        unit: &mut Unit<'_>,
-        key: &'a LineKey,
-        request: (&str, &str),
-        may_release: bool,
-    ) -> Result<Option<Self>> {
-        if !sql::lock_known(unit.connection(), key).await? {
-            return Ok(None);
-        }
-        Self::read(unit, key, request, may_release).await.map(Some)
+    /// Counts once the decision holds, also if this call is refused or changes nothing.
+    pub(super) fn count(&mut self, metric: &'static str, outcome: &'static str) {
+        self.counts.count(metric, &[("outcome", outcome)]);
     }
 
-    async fn read(
-        unit: &mut Unit<'_>,
-        key: &'a LineKey,
-        (principal, request_id): (&str, &str),
-        may_release: bool,
-    ) -> Result<Self> {
-        let Read { now, version, line, parties, known } =
-            sql::read(unit.connection(), key, principal, request_id).await?;
-        let next = if line.waiting > 0 && (may_release || line.is_to_reap(now)) {
-            sql::next_waiters(unit.connection(), key, line.last_granted).await?
-        } else {
-            VecDeque::new()
-        };
-        let mut draft = Draft::new(now, line.clone(), next);
-        draft.reap();
-        Ok(Self { key, before: line, version, parties, known, draft })
-    }
-
-    /// Writes what was decided: rows, the timer, events. `request` is the caller's, if it has one; `memory`: how long
-    /// finished requests are remembered.
-    pub(super) async fn write(self, unit: &mut Unit<'_>, request: Option<&Request>, memory: Duration) -> Result<()> {
-        let Self { key, before, version, parties, draft, .. } = self;
-        let is_changed = draft.line != before || draft.taken_over.is_some() || !draft.finished.is_empty();
-        if !is_changed {
-            return Ok(());
+    /// What is to be written, `None` if nothing was changed; and what is counted.
+    pub(super) fn into_write(self) -> Result<(Option<LineWrite>, Changes)> {
+        let Self { key, before, row, race, parties, draft, counts } = self;
+        if draft.line == before && draft.requests.changed().next().is_none() {
+            return Ok((None, counts));
         }
-        let mut raised = version;
-        for event in &draft.events {
-            raised += 1;
-            let hold = Hold::new(key.company_id, &key.chat_id, raised, parties.as_ref(), draft.now, event);
-            let event_type = event_type(event.waiter.call_type, event.phase);
-            let (subject, actor) = (Subject::new(OPERATION, &key.chat_id), Some(event.waiter.actor.as_str()));
-            let event = NewEvent::new(key.company_id, subject, raised, event_type, actor, &hold, None)?;
-            unit.changes().event(event.scoped_by(&[WAITER])?);
-        }
-        if let (Some(older), Some(request)) = (draft.taken_over, request) {
-            let told = Hold::taken_over(key.company_id, &key.chat_id, older, &request.request_id, draft.now);
-            let (subject, actor) = (Subject::new(OPERATION, older), Some(request.actor.as_str()));
-            let event = NewEvent::new(key.company_id, subject, 1, TAKEN_OVER, actor, &told, None)?;
-            unit.changes().event(event.scoped_by(&[WAITER])?);
-        }
+        let mut changes = Changes::default();
         let subject = Subject::new(OPERATION, &key.chat_id);
-        unit.changes().timer(key.company_id, &subject, REAP, before.reap_at(), draft.line.reap_at());
-        sql::write(unit.connection(), key, &draft, (raised, memory), request).await?;
-        unit.mark_changed();
-        Ok(())
+        for event in &draft.events {
+            let hold = Hold::new(key.company_id, &key.chat_id, parties.as_ref(), draft.now, event);
+            let event_type = event_type(event.waiter.call_type, event.phase);
+            let actor = Some(event.waiter.actor.as_str());
+            let event = NewEvent::new(key.company_id, subject.clone(), event.version, event_type, actor, &hold, None)?;
+            changes.event(event.scoped_by(&[WAITER])?);
+        }
+        for told in &draft.taken_over {
+            let hold = Hold::taken_over(key.company_id, &key.chat_id, told, draft.now);
+            let (subject, actor) = (Subject::new(OPERATION, told.attempt), Some(told.actor.as_str()));
+            let event = NewEvent::new(key.company_id, subject, hold.version, TAKEN_OVER, actor, &hold, None)?;
+            changes.event(event.scoped_by(&[WAITER])?);
+        }
+        changes.timer(key.company_id, &subject, REAP, before.reap_at(), draft.line.reap_at());
+        let base_revision = row.map(|row| row.revision);
+        // The rule of tokens: so a revision is never used again, also after the line was deleted.
+        let revision = lease::next_token(base_revision.unwrap_or_default(), draft.now);
+        let used_at = row.map(|row| row.used_at).filter(|used_at| draft.now - *used_at < USED_WITHIN);
+        let used_at = used_at.unwrap_or(draft.now);
+        Ok((Some(LineWrite { key, base_revision, revision, used_at, race, draft, changes }), counts))
     }
 }

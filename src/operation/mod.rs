@@ -5,20 +5,20 @@
 //!
 //! ```text
 //! coordinateChatCall ─► free ──────────────────────────► grant: lease and fencing token ─► … ─► completeChatCall
-//!                   └─► opposite call holds it ─► waits ──► granted by the transaction that releases it
+//!                   └─► opposite call holds it ─► waits ──► granted by the write that releases it
 //!                   └─► same type holds it ─► OPERATION_IN_PROGRESS
 //! startChat, endChat, updateChat ─► pass through the same line, see `pass`
 //! ```
 //!
 //! # Guarantees
 //! They hold with any number of servers, any of which may be killed at any instruction:
-//! - At most one holder. The releasing transaction names the next one, so that no newcomer slips in between.
-//! - First come, first served: places are numbered under the line's lock.
+//! - At most one holder. The write that releases the line names the next one, so that no newcomer slips in between.
+//! - First come, first served: places are numbered by the line.
 //! - A token grows with each grant. A stale token completes nothing.
 //! - A holder that dies loses the line when its lease ends. A waiter whose server has died is passed over; one that was
 //!   granted the line at that moment loses it after 5 s.
 //! - A request is granted once. A repeat while it holds gets the same grant; one that comes later is refused.
-//! - Each wait has one event `…Hold_Start` and then one of `…Hold_Complete` and `…Hold_Failed`, in the transaction that
+//! - Each wait has one event `…Hold_Start` and then one of `…Hold_Complete` and `…Hold_Failed`, in the statement that
 //!   changes the line. A grant without a wait has none.
 //!
 //! # Failure modes
@@ -29,7 +29,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | `rules` | the line as a pure state machine |
-//! | `line` | lock, read, write, for every verb |
+//! | `verb` | how every verb runs, and what its decision rests on |
+//! | `line` | a line as it was read, while it is decided, and as it is written |
 //! | `coordinate`, `complete` | a mutation each |
 //! | `wait` | a call in the line, and how it leaves |
 //! | `pass` | how `startChat` and `endChat` meet the line |
@@ -49,12 +50,15 @@ pub mod rules;
 mod settings;
 mod sql;
 mod timers;
+mod verb;
 mod wait;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::verb::LineCall;
 use crate::platform::{
+    batch::Batches,
     concept::{Concept, SubjectType},
     event::Hub,
     task::Task,
@@ -73,7 +77,8 @@ pub use sql::{HolderRow, holders};
 /// The mutations of this concept. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Operations {
-    work: UnitOfWork,
+    /// Gathers calls on lines.
+    calls: Batches<LineCall>,
     settings: OperationSettings,
     /// This server, as its waiters name it.
     server_id: Uuid,
@@ -86,13 +91,13 @@ pub struct Operations {
 impl Operations {
     /// The concept on this database. `stopping` is cancelled when the server begins to drain.
     pub fn new(
-        work: UnitOfWork,
+        work: &UnitOfWork,
         settings: OperationSettings,
         server_id: Uuid,
         hub: Hub,
         stopping: CancellationToken,
     ) -> Self {
-        Self { work, settings, server_id, hub, stopping }
+        Self { calls: Batches::new(work), settings, server_id, hub, stopping }
     }
 }
 

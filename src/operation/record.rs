@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::rules::{CallType, HoldEvent, Phase};
+use super::rules::{CallType, HoldEvent, Phase, TakenOver};
 
 /// Subject of a line's events; its id is the chat's.
 pub const OPERATION: &str = "operation";
@@ -76,18 +76,17 @@ pub struct Hold {
     pub waiter: Option<Uuid>,
     /// Who may see the chat; null for a chat elsewhere.
     pub parties: Option<Parties>,
-    /// Database time, read under the line's lock.
+    /// Database time, read together with the line.
     #[serde(with = "time::serde::rfc3339")]
     pub occurred_at: OffsetDateTime,
 }
 
 impl Hold {
-    /// The record of [`TAKEN_OVER`]: `older` waits no longer.
+    /// The record of [`TAKEN_OVER`]: an attempt waits no longer.
     pub(super) fn taken_over(
         company_id: Uuid,
         chat_id: &str,
-        older: Uuid,
-        request_id: &str,
+        TakenOver { attempt, request_id, .. }: &TakenOver,
         occurred_at: OffsetDateTime,
     ) -> Self {
         Self {
@@ -95,11 +94,11 @@ impl Hold {
             chat_id: chat_id.to_owned(),
             version: 1,
             event: TAKEN_OVER.to_owned(),
-            request_id: request_id.to_owned(),
+            request_id: request_id.clone(),
             hold_reason: "A later call of this request waits in its place".to_owned(),
             opposite_call_type: String::new(),
             elapsed_time_in_milliseconds: None,
-            waiter: Some(older),
+            waiter: Some(*attempt),
             parties: None,
             occurred_at,
         }
@@ -109,16 +108,15 @@ impl Hold {
     pub(super) fn new(
         company_id: Uuid,
         chat_id: &str,
-        version: i32,
         parties: Option<&Parties>,
         occurred_at: OffsetDateTime,
         event: &HoldEvent,
     ) -> Self {
-        let HoldEvent { phase, waiter, reason, elapsed_ms } = event;
+        let HoldEvent { version, phase, waiter, reason, elapsed_ms } = event;
         Self {
             company_id,
             chat_id: chat_id.to_owned(),
-            version,
+            version: *version,
             event: event_type(waiter.call_type, *phase).to_owned(),
             request_id: waiter.request_id.clone(),
             hold_reason: reason.clone(),

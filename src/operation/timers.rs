@@ -4,15 +4,41 @@ use std::time::Duration;
 
 use super::{
     OperationSettings,
-    line::{LineKey, LockedLine},
+    line::{Decision, LineKey},
     record::{OPERATION, REAP},
     sql,
+    verb::{self, LineCall, LineVerb},
 };
 use crate::platform::{
     error::Result,
     timer::{self, Handler, HandlerRef, Timer, Tried},
     unit::Unit,
 };
+
+/// Looks at a line. Every decision over a line begins by taking it from a dead holder, so nothing is left to do.
+struct Reap {
+    key: LineKey,
+}
+
+impl LineVerb for Reap {
+    type Outcome = ();
+
+    fn key(&self) -> &LineKey {
+        &self.key
+    }
+
+    fn request(&self) -> (&str, &str) {
+        ("", "")
+    }
+
+    fn caller(&self) -> Option<&str> {
+        None
+    }
+
+    fn decide(&self, _: &mut Decision) -> Result<()> {
+        Ok(())
+    }
+}
 
 /// Hands lines over whose holders have died.
 struct ReapTimer {
@@ -36,10 +62,8 @@ impl Handler for ReapTimer {
     async fn fire(&self, unit: &mut Unit<'_>, (): (), due: &[Timer]) -> Result<()> {
         for timer in due {
             let key = LineKey::new(timer.company_id, &timer.subject_id);
-            // Reaps by itself, and sets the timer for the next holder. What it locks is locked already.
-            if let Some(line) = LockedLine::lock_known(unit, &key, ("", ""), false).await? {
-                line.write(unit, None, self.memory).await?;
-            }
+            // Sets the timer for the next holder. What it locks is locked already.
+            verb::run_locked(&[&LineCall::new(Reap { key }, self.memory)], unit).await?;
         }
         Ok(())
     }

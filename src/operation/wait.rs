@@ -1,6 +1,6 @@
 //! A call in a line, from its arrival to its reply, in a task of its own.
 //!
-//! The caller may go away at any moment, also while the transaction runs by which it arrives. So the task outlives its
+//! The caller may go away at any moment, also while the batch runs by which it arrives. So the task outlives its
 //! caller just long enough to leave the line, after what it has begun, never beside it:
 //!
 //! ```text
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::{
     Operations,
@@ -27,22 +28,20 @@ use crate::platform::{
     auth::Principal,
     error::{Error, Result},
     event::{Interest, hub::Scope},
-    unit::UnitOfWork,
 };
 
 /// One attempt of a request at a line.
 #[derive(Debug, Clone)]
 struct Attempt {
-    work: UnitOfWork,
+    operations: Operations,
     key: LineKey,
     request: Request,
-    memory: Duration,
 }
 
 impl Attempt {
     async fn look(&self, look: Look) -> Result<Settled> {
-        let Self { key, request, memory, .. } = self.clone();
-        self.work.run(Settle { key, request, look, memory }).await
+        let (key, request) = (self.key.clone(), self.request.clone());
+        self.operations.run(Settle { key, request, look }).await
     }
 
     /// Leaves the line, or gives up what was granted.
@@ -74,13 +73,18 @@ impl Drop for Delivery {
     }
 }
 
+/// The events by which an attempt learns what became of it.
+pub(super) fn interest(company_id: Uuid, attempt: Uuid) -> Interest {
+    Interest { company_id, subject_type: OPERATION, scope: Scope::Field(WAITER, attempt.to_string()) }
+}
+
 impl Operations {
     /// Enters a line; waits if it is held. Cancel-safe: a caller that is gone leaves nothing behind.
     pub(super) async fn enter(&self, principal: &Principal, key: LineKey, request: Request) -> Result<Grant> {
         let gone = CancellationToken::new();
         let (reply, replied) = oneshot::channel();
         let (operations, principal, caller_gone) = (self.clone(), principal.clone(), gone.clone());
-        let attempt = Attempt { work: self.work.clone(), key, request, memory: self.settings.operation_memory };
+        let attempt = Attempt { operations: self.clone(), key, request };
         let waiting = async move {
             let outcome = operations.wait(principal, &attempt, &caller_gone).await;
             // A caller that is gone drops the delivery.
@@ -92,13 +96,10 @@ impl Operations {
     }
 
     async fn wait(&self, principal: Principal, attempt: &Attempt, caller_gone: &CancellationToken) -> Result<Grant> {
-        let Attempt { key, request, memory, .. } = attempt;
-        let scope = Scope::Field(WAITER, request.attempt.to_string());
-        let interest = Interest { company_id: key.company_id, subject_type: OPERATION, scope };
+        let Attempt { key, request, .. } = attempt;
         // Before the request arrives, so that its grant is not missed.
-        let mut watch = self.hub.watch(vec![interest]);
-        let arrived =
-            self.work.run(Arrive { key: key.clone(), principal, request: request.clone(), memory: *memory }).await??;
+        let mut watch = self.hub.watch(vec![interest(key.company_id, request.attempt)]);
+        let arrived = self.run(Arrive { key: key.clone(), principal, request: request.clone() }).await?;
         if let Arrival::Granted(grant) = arrived {
             return Ok(grant);
         }

@@ -1,4 +1,4 @@
-//! The rules of a line, as pure functions over what was read under the line's lock.
+//! The rules of a line, as pure functions over what was read of it.
 //!
 //! ```text
 //!                 free                        opposite holder, waits               leaves, out of time
@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use self::request::waiting_reason;
 pub use self::request::{
-    Arrival, CallType, Finished, Grant, HoldEvent, Holder, Known, Look, Phase, Request, Settled, Waiter,
+    Arrival, CallType, Finished, Grant, HoldEvent, Holder, Known, Look, Phase, Release, Request, RequestKey, Requests,
+    Settled, TakenOver, Waiter,
 };
 use crate::platform::{
     error::{Code, Error, Result},
@@ -31,6 +32,8 @@ pub const CLAIMED_WITHIN: Duration = Duration::seconds(5);
 /// The state of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Line {
+    /// Of its newest event.
+    pub version: i32,
     /// The newest waiter's number.
     pub last_place: i64,
     /// The number that was granted last.
@@ -60,25 +63,23 @@ impl Line {
     }
 }
 
-/// A line while it is decided, and what is to be written.
+/// A line while it is decided, and what is to be written. Calls of one batch decide one after the other over one draft.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The database's time, read under the lock.
+    /// The database's time, as it was read together with the line.
     pub now: OffsetDateTime,
+    /// How long finished requests are remembered.
+    pub memory: std::time::Duration,
     /// As decided so far.
     pub line: Line,
-    /// The next waiters, up to the first that lives; read only if the line may be handed over.
+    /// The next waiters; read only if the line may be handed over, and then as many living ones as may leave it.
     pub next: VecDeque<Waiter>,
+    /// What is known of requests, as decided so far.
+    pub requests: Requests,
     /// Events, in order.
     pub events: Vec<HoldEvent>,
-    /// Places whose waiters are to be deleted.
-    pub left: Vec<i64>,
-    /// A new waiter.
-    pub entered: Option<Waiter>,
-    /// The attempt whose place goes to the present one: its call is told.
-    pub taken_over: Option<Uuid>,
-    /// Requests that are finished.
-    pub finished: Vec<Finished>,
+    /// Attempts whose places went to later ones: their calls are told.
+    pub taken_over: Vec<TakenOver>,
     /// Somebody was granted the line.
     pub granted: bool,
 }
@@ -88,34 +89,38 @@ fn milliseconds(from: OffsetDateTime, to: OffsetDateTime) -> i32 {
 }
 
 impl Draft {
-    /// A draft of `line` as it was read.
-    pub fn new(now: OffsetDateTime, line: Line, next: VecDeque<Waiter>) -> Self {
-        let (events, left, finished) = (Vec::new(), Vec::new(), Vec::new());
-        Self { now, line, next, events, left, entered: None, taken_over: None, finished, granted: false }
-    }
-
-    /// Takes the line from a holder that is dead, and hands it over. Every step begins with this.
-    pub fn reap(&mut self) {
-        if self.line.is_to_reap(self.now) {
-            self.release(false);
+    /// A draft of `line` as it was read, from which a dead holder is taken: every step begins with this.
+    pub fn new(
+        now: OffsetDateTime,
+        memory: std::time::Duration,
+        line: Line,
+        requests: Requests,
+        next: VecDeque<Waiter>,
+    ) -> Self {
+        let (events, taken_over) = (Vec::new(), Vec::new());
+        let mut draft = Self { now, memory, line, next, requests, events, taken_over, granted: false };
+        if draft.line.is_to_reap(now) {
+            draft.release(false, None);
         }
+        draft
     }
 
-    fn release(&mut self, succeeded: bool) {
+    /// Frees the line and hands it over. `completed_by` is the call that releases it; `None`: the holder is dead.
+    fn release(&mut self, succeeded: bool, completed_by: Option<Uuid>) {
         let Some(Holder { call_type, principal, request_id, .. }) = self.line.holder.take() else { return };
         match call_type {
             CallType::StartChat => self.line.start_failed = !succeeded,
             CallType::EndChat => self.line.end_failed = !succeeded,
         }
-        self.finished.push(Finished { principal, request_id, call_type });
+        let finished = Finished { call_type, completed_by, forget_at: self.now + self.memory };
+        self.requests.set((principal, request_id), Known::Finished(finished));
         self.hand_over();
     }
 
     fn hand_over(&mut self) {
         while let Some(waiter) = self.next.pop_front() {
-            self.line.waiting -= 1;
             self.line.last_granted = waiter.place;
-            self.left.push(waiter.place);
+            self.leave(&waiter);
             if waiter.wait_until <= self.now || !waiter.is_live {
                 self.fail(waiter);
                 continue;
@@ -138,15 +143,26 @@ impl Draft {
                 claim_by: Some(self.now + CLAIMED_WITHIN),
                 held_for_ms: elapsed_ms,
             });
-            self.events.push(HoldEvent { phase: Phase::Complete, waiter, reason, elapsed_ms });
+            self.tell(Phase::Complete, waiter, reason, elapsed_ms);
             return;
         }
+    }
+
+    /// Takes a waiter out of the line.
+    fn leave(&mut self, waiter: &Waiter) {
+        self.line.waiting -= 1;
+        self.requests.set(waiter.key(), Known::New);
     }
 
     fn fail(&mut self, waiter: Waiter) {
         let reason = waiting_reason(waiter.opposite);
         let elapsed_ms = milliseconds(waiter.began_at, self.now);
-        self.events.push(HoldEvent { phase: Phase::Failed, waiter, reason, elapsed_ms });
+        self.tell(Phase::Failed, waiter, reason, elapsed_ms);
+    }
+
+    fn tell(&mut self, phase: Phase, waiter: Waiter, reason: String, elapsed_ms: i32) {
+        self.line.version += 1;
+        self.events.push(HoldEvent { version: self.line.version, phase, waiter, reason, elapsed_ms });
     }
 
     fn grant(&mut self, holder: Holder) {
@@ -167,29 +183,28 @@ impl Draft {
         Some(as_grant(holder, token))
     }
 
-    /// A request arrives.
+    /// A request arrives. One that is refused has changed nothing.
     ///
     /// # Errors
     /// `CONFLICT` for a request of another type or one that is finished; `OPERATION_IN_PROGRESS` behind a holder of its
     /// own type; `WAIT_TIMEOUT` if it would have to wait and may not.
-    pub fn arrive(&mut self, request: &Request, known: Known) -> Result<Arrival> {
+    pub fn arrive(&mut self, request: &Request) -> Result<Arrival> {
         if let Some(holder) = self.line.holder.as_ref().filter(|holder| holder.is_request(request)) {
             if holder.call_type != request.call_type {
                 return Err(another_type(holder.call_type));
             }
             return Ok(self.granted_again(request).map_or(Arrival::Waiting, Arrival::Granted));
         }
-        if self.finished.iter().any(|it| it.principal == request.principal && it.request_id == request.request_id) {
-            return Err(finished());
-        }
-        match known {
-            Known::Finished => return Err(finished()),
-            Known::Waiting { call_type, .. } if call_type != request.call_type => return Err(another_type(call_type)),
-            Known::Waiting { place, attempt, .. } if !self.left.contains(&place) => {
-                self.taken_over = Some(attempt);
+        match self.requests.get(&request.key()) {
+            Known::Finished(_) => return Err(finished()),
+            Known::Waiting(waiter) if waiter.call_type != request.call_type => {
+                return Err(another_type(waiter.call_type));
+            }
+            Known::Waiting(waiter) => {
+                self.take_over(request, waiter);
                 return Ok(Arrival::Waiting);
             }
-            Known::Waiting { .. } | Known::New => {}
+            Known::New => {}
         }
         let Some(holder) = &self.line.holder else {
             let holder = Holder {
@@ -221,6 +236,7 @@ impl Draft {
     fn enter(&mut self, request: &Request, opposite: CallType) {
         self.line.last_place += 1;
         self.line.waiting += 1;
+        self.line.version += 1;
         let waiter = Waiter {
             principal: request.principal.clone(),
             request_id: request.request_id.clone(),
@@ -231,21 +247,43 @@ impl Draft {
             opposite,
             lease_ms: request.lease_ms,
             began_at: self.now,
+            began_version: self.line.version,
             wait_until: self.now + Duration::milliseconds(request.wait_ms.into()),
             server_id: request.server_id,
             is_live: true,
         };
         self.events.push(HoldEvent::started(waiter.clone()));
-        self.entered = Some(waiter);
+        self.next.push_back(waiter.clone());
+        self.requests.set(waiter.key(), Known::Waiting(waiter));
     }
 
-    /// True if the request holds the line.
-    pub fn is_held_by(&self, request: &Request) -> bool {
-        self.line.holder.as_ref().is_some_and(|holder| holder.is_request(request))
+    /// Gives the place of `older` to a later call of the same request.
+    fn take_over(&mut self, request: &Request, older: Waiter) {
+        // The same call runs again: the result of its first run was lost.
+        if older.attempt == request.attempt {
+            return;
+        }
+        self.taken_over.push(TakenOver {
+            attempt: older.attempt,
+            request_id: request.request_id.clone(),
+            actor: request.actor.clone(),
+        });
+        let waiter = Waiter {
+            attempt: request.attempt,
+            lease_ms: request.lease_ms,
+            wait_until: self.now + Duration::milliseconds(request.wait_ms.into()),
+            server_id: request.server_id,
+            is_live: true,
+            ..older
+        };
+        if let Some(next) = self.next.iter_mut().find(|next| next.place == waiter.place) {
+            next.clone_from(&waiter);
+        }
+        self.requests.set(waiter.key(), Known::Waiting(waiter));
     }
 
-    /// A call of `request` that waited looks what became of it; `waiter` is the request's row if it waits.
-    pub fn settle(&mut self, request: &Request, waiter: Option<Waiter>, look: Look) -> Settled {
+    /// A call of `request` that waited looks what became of it.
+    pub fn settle(&mut self, request: &Request, look: Look) -> Settled {
         let token = self.line.last_token;
         if let Some(holder) = self.line.holder.as_mut().filter(|holder| holder.is_request(request)) {
             if holder.attempt != request.attempt {
@@ -258,36 +296,34 @@ impl Draft {
             };
             return Settled::Granted(as_grant(holder, token));
         }
-        let Some(waiter) = waiter.filter(|waiter| !self.left.contains(&waiter.place)) else { return Settled::Gone };
+        let Known::Waiting(waiter) = self.requests.get(&request.key()) else { return Settled::Gone };
         if waiter.attempt != request.attempt {
             return Settled::TakenOver;
         }
         if look == Look::Claim {
             return Settled::Waiting;
         }
-        self.line.waiting -= 1;
-        self.left.push(waiter.place);
+        self.next.retain(|next| next.place != waiter.place);
+        self.leave(&waiter);
         self.fail(waiter);
         Settled::Gone
     }
 
     /// The holder completes. False if nothing of that type, request and token is held.
-    pub fn complete(
-        &mut self,
-        principal: &str,
-        request_id: &str,
-        call_type: CallType,
-        token: i64,
-        succeeded: bool,
-    ) -> bool {
-        let is_held = self.line.last_token == token
+    pub fn complete(&mut self, release: &Release) -> bool {
+        let is_held = self.line.last_token == release.token
             && self.line.holder.as_ref().is_some_and(|holder| {
-                holder.principal == principal && holder.request_id == request_id && holder.call_type == call_type
+                holder.principal == release.principal
+                    && holder.request_id == release.request_id
+                    && holder.call_type == release.call_type
             });
         if is_held {
-            self.release(succeeded);
+            self.release(release.succeeded, Some(release.call));
+            return true;
         }
-        is_held
+        // The same call runs again: the result of its first run was lost.
+        let key = (release.principal.clone(), release.request_id.clone());
+        matches!(self.requests.get(&key), Known::Finished(finished) if finished.completed_by == Some(release.call))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Requests at a line: as they arrive, wait, hold it and are finished, and what their callers get.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -87,6 +89,8 @@ pub struct Waiter {
     pub lease_ms: i32,
     /// When it arrived.
     pub began_at: OffsetDateTime,
+    /// The version of its event `…Hold_Start`.
+    pub began_version: i32,
     /// It is granted nothing from then on.
     pub wait_until: OffsetDateTime,
     /// The server that waits on behalf of the caller.
@@ -120,22 +124,100 @@ pub struct Request {
     pub waits_for_same_type: bool,
 }
 
-/// What is known of the arriving request, other than that it holds the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Principal and request id: names a request at its line.
+pub type RequestKey = (String, String);
+
+impl Waiter {
+    /// Names the request.
+    pub fn key(&self) -> RequestKey {
+        (self.principal.clone(), self.request_id.clone())
+    }
+}
+
+impl Request {
+    /// Names the request.
+    pub fn key(&self) -> RequestKey {
+        (self.principal.clone(), self.request_id.clone())
+    }
+}
+
+/// What is known of a request, other than that it holds the line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Known {
     /// Nothing: the request was never seen, or is forgotten.
+    #[default]
     New,
     /// It waits in the line for its turn.
-    Waiting {
-        /// Which of the two opposite calls it is.
-        call_type: CallType,
-        /// Its number in the line; smaller ones go first.
-        place: i64,
-        /// The call that waits.
-        attempt: Uuid,
-    },
-    /// It is finished.
-    Finished,
+    Waiting(Waiter),
+    /// It is finished and remembered.
+    Finished(Finished),
+}
+
+/// A finished request, as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Which of the two opposite calls it is.
+    pub call_type: CallType,
+    /// The call that completed it; `None`: its lease ended.
+    pub completed_by: Option<Uuid>,
+    /// It is remembered until then.
+    pub forget_at: OffsetDateTime,
+}
+
+/// What is known of some requests of a line: as it was read, then as it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Requests {
+    known: BTreeMap<RequestKey, Known>,
+    changed: BTreeSet<RequestKey>,
+}
+
+impl Requests {
+    /// Adds a request as it was read.
+    pub fn read(&mut self, key: RequestKey, known: Known) {
+        self.known.insert(key, known);
+    }
+
+    pub(super) fn get(&self, key: &RequestKey) -> Known {
+        self.known.get(key).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, key: RequestKey, known: Known) {
+        self.changed.insert(key.clone());
+        self.known.insert(key, known);
+    }
+
+    /// Those that are to be written, each as it came to be: one that is [`Known::New`] is forgotten.
+    pub fn changed(&self) -> impl Iterator<Item = (&RequestKey, &Known)> {
+        self.known.iter().filter(|(key, _)| self.changed.contains(*key))
+    }
+}
+
+/// A call that gives a line back.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// This call, so that a second run of it recognizes the first.
+    pub call: Uuid,
+    /// Role and `sub` of the caller.
+    pub principal: String,
+    /// What was held.
+    pub call_type: CallType,
+    /// The request that holds it.
+    pub request_id: String,
+    /// The grant's token.
+    pub token: i64,
+    /// False if what the line was held for has failed.
+    pub succeeded: bool,
+}
+
+/// An attempt that waits no longer, because a later call of its request has its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The attempt that is told.
+    pub attempt: Uuid,
+    /// Its request.
+    pub request_id: String,
+    /// `sub` of the caller.
+    pub actor: String,
 }
 
 /// A grant, as its holder gets it.
@@ -200,6 +282,8 @@ pub enum Phase {
 /// An event of a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldEvent {
+    /// The line's, raised by this event.
+    pub version: i32,
     /// Whether the hold began or how it ended.
     pub phase: Phase,
     /// The waiter, as it was.
@@ -214,19 +298,8 @@ impl HoldEvent {
     /// `waiter` began to wait.
     pub fn started(waiter: Waiter) -> Self {
         let reason = waiting_reason(waiter.opposite);
-        Self { phase: Phase::Start, waiter, reason, elapsed_ms: 0 }
+        Self { version: waiter.began_version, phase: Phase::Start, waiter, reason, elapsed_ms: 0 }
     }
-}
-
-/// A request to remember.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
-    /// Role and `sub` of the caller.
-    pub principal: String,
-    /// The caller's name for the request.
-    pub request_id: String,
-    /// Which of the two opposite calls it is.
-    pub call_type: CallType,
 }
 
 /// What a waiter waits for, in the contract's words.

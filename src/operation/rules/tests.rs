@@ -40,12 +40,19 @@ fn request(caller: u8, ends: bool, wait_ms: u16) -> Request {
     }
 }
 
+const MEMORY: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// A draft of `line`, of whose requests nothing is known.
+fn draft_of(line: Line) -> Draft {
+    Draft::new(OffsetDateTime::UNIX_EPOCH, MEMORY, line, Requests::default(), VecDeque::new())
+}
+
 /// What the tables would hold, and what was seen.
 struct Model {
     now: OffsetDateTime,
     line: Line,
     waiters: VecDeque<Waiter>,
-    finished: Vec<String>,
+    finished: BTreeMap<RequestKey, Finished>,
     /// Phases of each waiter, by place.
     phases: BTreeMap<i64, Vec<Phase>>,
     granted_places: Vec<i64>,
@@ -55,34 +62,48 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
-        let (line, waiters, finished) = (Line::default(), VecDeque::new(), Vec::new());
+        let (line, waiters, finished) = (Line::default(), VecDeque::new(), BTreeMap::new());
         Self { now, line, waiters, finished, phases: BTreeMap::new(), granted_places: Vec::new(), tokens: Vec::new() }
     }
 
-    fn draft(&self) -> Draft {
-        let mut draft = Draft::new(self.now, self.line.clone(), self.waiters.clone());
-        draft.reap();
-        draft
-    }
-
-    fn known(&self, request_id: &str) -> Known {
-        if let Some(waiter) = self.waiters.iter().find(|waiter| waiter.request_id == request_id) {
-            let &Waiter { call_type, place, attempt, .. } = waiter;
-            return Known::Waiting { call_type, place, attempt };
+    /// The line as so many calls of one batch would read it: with one waiter more than they are.
+    fn draft(&self, calls: usize) -> Draft {
+        let mut requests = Requests::default();
+        for waiter in &self.waiters {
+            requests.read(waiter.key(), Known::Waiting(waiter.clone()));
         }
-        if self.finished.iter().any(|finished| finished == request_id) { Known::Finished } else { Known::New }
+        for (key, finished) in &self.finished {
+            requests.read(key.clone(), Known::Finished(finished.clone()));
+        }
+        let is_live = |waiter: &&Waiter| waiter.wait_until > self.now;
+        let last = self.waiters.iter().filter(is_live).nth(calls).map_or(i64::MAX, |waiter| waiter.place);
+        let next = self.waiters.iter().filter(|waiter| waiter.place <= last).cloned().collect();
+        Draft::new(self.now, MEMORY, self.line.clone(), requests, next)
     }
 
     fn commit(&mut self, draft: Draft) -> Result<(), TestCaseError> {
-        self.waiters.retain(|waiter| !draft.left.contains(&waiter.place));
-        self.waiters.extend(draft.entered);
-        self.finished.extend(draft.finished.into_iter().map(|finished| finished.request_id));
+        for (key, known) in draft.requests.changed() {
+            self.waiters.retain(|waiter| waiter.key() != *key);
+            self.finished.remove(key);
+            match known {
+                Known::New => {}
+                Known::Waiting(waiter) => self.waiters.push_back(waiter.clone()),
+                Known::Finished(finished) => {
+                    self.finished.insert(key.clone(), finished.clone());
+                }
+            }
+        }
+        self.waiters.make_contiguous().sort_by_key(|waiter| waiter.place);
+        let mut version = self.line.version;
         for event in draft.events {
+            version += 1;
+            prop_assert_eq!(event.version, version, "versions have no holes");
             if event.phase == Phase::Complete {
                 self.granted_places.push(event.waiter.place);
             }
             self.phases.entry(event.waiter.place).or_default().push(event.phase);
         }
+        prop_assert_eq!(draft.line.version, version);
         if draft.granted {
             self.tokens.push(draft.line.last_token);
         }
@@ -92,34 +113,41 @@ impl Model {
         Ok(())
     }
 
-    fn run(&mut self, step: Step) -> Result<(), TestCaseError> {
-        let mut draft = self.draft();
+    /// Some calls of one batch, which decide over one draft.
+    fn run(&mut self, steps: &[Step]) -> Result<(), TestCaseError> {
+        let mut draft = self.draft(steps.len());
+        for &step in steps {
+            self.step(&mut draft, step)?;
+        }
+        self.commit(draft)
+    }
+
+    fn step(&mut self, draft: &mut Draft, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Pass { ms } => self.now += Duration::milliseconds(ms.into()),
             Step::Arrive { caller, ends, wait_ms } => {
                 let request = request(caller, ends, wait_ms);
                 let before = draft.line.holder.clone();
-                let known = self.known(&request.request_id);
-                if let Ok(Arrival::Granted(_)) = draft.arrive(&request, known) {
+                if let Ok(Arrival::Granted(_)) = draft.arrive(&request) {
                     let is_own = before.is_none_or(|holder| holder.request_id == request.request_id);
                     prop_assert!(is_own, "two holders");
                 }
-                self.commit(draft)?;
             }
             Step::Complete { with_stale_token, succeeded } => {
                 if let Some(Holder { principal, request_id, call_type, .. }) = draft.line.holder.clone() {
                     let token = draft.line.last_token - i64::from(with_stale_token);
-                    let completed = draft.complete(&principal, &request_id, call_type, token, succeeded);
+                    let call = Uuid::from_u128(u128::try_from(token).unwrap());
+                    let release = Release { call, principal, call_type, request_id, token, succeeded };
+                    let completed = draft.complete(&release);
                     prop_assert_eq!(completed, !with_stale_token);
+                    let after = draft.line.clone();
+                    prop_assert_eq!(draft.complete(&release), completed, "a second run of the call");
+                    prop_assert_eq!(&draft.line, &after, "changes nothing");
                 }
-                self.commit(draft)?;
             }
             Step::Settle { caller, look } => {
                 let look = [Look::Claim, Look::TimeOut, Look::Abandon][usize::from(look)];
-                let request = request(caller, false, 0);
-                let waiter = self.waiters.iter().find(|waiter| waiter.request_id == request.request_id).cloned();
-                draft.settle(&request, waiter, look);
-                self.commit(draft)?;
+                draft.settle(&request(caller, false, 0), look);
             }
         }
         Ok(())
@@ -128,16 +156,16 @@ impl Model {
 
 proptest! {
     #[test]
-    fn any_history_has_one_holder_a_fair_order_and_whole_holds(steps in prop::collection::vec(step(), 1..120)) {
+    fn any_history_has_one_holder_a_fair_order_and_whole_holds(
+        batches in prop::collection::vec(prop::collection::vec(step(), 1..5), 1..60)
+    ) {
         let mut model = Model::new();
-        for step in steps {
-            model.run(step)?;
+        for batch in batches {
+            model.run(&batch)?;
         }
         // Everybody's time passes.
         while model.line.holder.is_some() {
-            model.run(Step::Pass { ms: 1_000 })?;
-            let draft = model.draft();
-            model.commit(draft)?;
+            model.run(&[Step::Pass { ms: 1_000 }])?;
         }
         prop_assert!(model.granted_places.is_sorted_by(|one, next| one < next), "first come, first served");
         prop_assert!(model.tokens.is_sorted_by(|one, next| one < next), "tokens grow");
@@ -149,29 +177,55 @@ proptest! {
     }
 }
 
+fn release(request: &Request, token: i64, succeeded: bool) -> Release {
+    let Request { principal, request_id, call_type, .. } = request.clone();
+    Release { call: Uuid::from_u128(1_000), principal, call_type, request_id, token, succeeded }
+}
+
 #[test]
 fn a_repeat_gets_its_own_grant_again_and_a_finished_request_is_refused() {
-    let mut draft = Draft::new(OffsetDateTime::UNIX_EPOCH, Line::default(), VecDeque::new());
+    let mut draft = draft_of(Line::default());
     let request = request(1, false, 0);
-    let Ok(Arrival::Granted(first)) = draft.arrive(&request, Known::New) else { panic!("the line is free") };
+    let Ok(Arrival::Granted(first)) = draft.arrive(&request) else { panic!("the line is free") };
     draft.now += Duration::milliseconds(300);
-    let Ok(Arrival::Granted(again)) = draft.arrive(&request, Known::New) else { panic!("it holds the line") };
+    let Ok(Arrival::Granted(again)) = draft.arrive(&request) else { panic!("it holds the line") };
     assert_eq!((again.token, again.expires_at), (first.token, first.expires_at + Duration::milliseconds(300)));
     let other_type = Request { call_type: CallType::EndChat, ..request.clone() };
-    assert_eq!(draft.arrive(&other_type, Known::New).unwrap_err().code(), Code::Conflict);
-    assert!(draft.complete(&request.principal, &request.request_id, request.call_type, first.token, true));
-    assert_eq!(draft.arrive(&request, Known::Finished).unwrap_err().code(), Code::Conflict);
+    assert_eq!(draft.arrive(&other_type).unwrap_err().code(), Code::Conflict);
+    assert!(draft.complete(&release(&request, first.token, true)));
+    assert_eq!(draft.arrive(&request).unwrap_err().code(), Code::Conflict);
+}
+
+#[test]
+fn a_call_that_runs_twice_has_one_effect_and_another_call_is_told() {
+    let mut draft = draft_of(Line::default());
+    let holder = request(1, false, 0);
+    let Ok(Arrival::Granted(grant)) = draft.arrive(&holder) else { panic!("the line is free") };
+    let waiter = request(2, true, 900);
+    for _ in 0..2 {
+        assert_eq!(draft.arrive(&waiter).unwrap(), Arrival::Waiting);
+    }
+    assert_eq!((draft.events.len(), draft.taken_over.len(), draft.line.waiting), (1, 0, 1));
+    let repeat = Request { attempt: Uuid::from_u128(77), ..waiter.clone() };
+    assert_eq!(draft.arrive(&repeat).unwrap(), Arrival::Waiting);
+    assert_eq!(draft.taken_over.iter().map(|told| told.attempt).collect::<Vec<_>>(), [waiter.attempt]);
+    let completion = release(&holder, grant.token, true);
+    for _ in 0..2 {
+        assert!(draft.complete(&completion));
+    }
+    assert!(!draft.complete(&Release { call: Uuid::nil(), ..completion }), "another call");
+    assert_eq!(draft.line.holder.as_ref().map(|holder| holder.attempt), Some(repeat.attempt), "the later one");
 }
 
 #[test]
 fn reasons_name_the_opposite_call_and_its_error() {
-    let mut draft = Draft::new(OffsetDateTime::UNIX_EPOCH, Line::default(), VecDeque::new());
-    let Ok(Arrival::Granted(grant)) = draft.arrive(&request(1, true, 0), Known::New) else { panic!("free") };
-    assert_eq!(draft.arrive(&request(2, false, 9), Known::New).unwrap(), Arrival::Waiting);
-    assert_eq!(draft.arrive(&request(3, true, 9), Known::New).unwrap_err().message(), "EndChat is already in progress");
-    assert_eq!(draft.arrive(&request(4, false, 0), Known::New).unwrap_err().code(), Code::WaitTimeout);
-    draft.next.extend(draft.entered.clone());
-    assert!(draft.complete("service:backend", "1", CallType::EndChat, grant.token, false));
+    let mut draft = draft_of(Line::default());
+    let holder = request(1, true, 0);
+    let Ok(Arrival::Granted(grant)) = draft.arrive(&holder) else { panic!("free") };
+    assert_eq!(draft.arrive(&request(2, false, 9)).unwrap(), Arrival::Waiting);
+    assert_eq!(draft.arrive(&request(3, true, 9)).unwrap_err().message(), "EndChat is already in progress");
+    assert_eq!(draft.arrive(&request(4, false, 0)).unwrap_err().code(), Code::WaitTimeout);
+    assert!(draft.complete(&release(&holder, grant.token, false)));
     let reasons: Vec<&str> = draft.events.iter().map(|event| event.reason.as_str()).collect();
     assert_eq!(
         reasons,

@@ -1,29 +1,15 @@
--- The first waiter that lives, and before it those that are given up: their time has passed, or their server is gone. In
--- the order of their places. The line is locked. A server that has never stamped is just starting.
+-- The next waiters of some lines, in the order of their places: as many that live as are wanted, and with them those that
+-- are given up, because their time has passed or their server is gone. A server that has never stamped is just starting.
+-- Takes no lock.
 --
--- $1 company
--- $2 line
--- $3 the place that was granted last
+-- $1     company
+-- $2..$4 lines: line, the place that was granted last, how many living waiters are wanted
 with
 moment as materialized (
     select switchboard.now() as now
-),
-first_live as materialized (
-    select (
-        select request.place
-        from operation_request as request
-        where request.company_id = $1 and request.chat_id = $2 and request.place > $3 and request.wait_until > moment.now
-            and not exists (
-                select 1
-                from service_alive as server
-                where server.server_id = request.server_id and server.stamped_at <= moment.now - interval '5 seconds'
-            )
-        order by request.place
-        limit 1
-    ) as place
-    from moment
 )
 select
+    asked.chat_id as "chat_id!",
     request.principal,
     request.request_id,
     request.call_type as "call_type: CallType",
@@ -33,15 +19,39 @@ select
     request.opposite as "opposite!: CallType",
     request.lease_ms as "lease_ms!",
     request.began_at as "began_at!",
+    request.began_version as "began_version!",
     request.wait_until as "wait_until!",
     request.server_id as "server_id!",
-    request.place is not distinct from first_live.place as "is_live!"
-from first_live
+    request.is_live as "is_live!"
+from moment
+cross join unnest($2::text[], $3::bigint[], $4::bigint[]) as asked (chat_id, after, wanted)
 cross join lateral (
-    select *
+    select (
+        select request.place
+        from operation_request as request
+        where request.company_id = $1 and request.chat_id = asked.chat_id and request.place > asked.after
+            and request.wait_until > moment.now
+            and not exists (
+                select 1
+                from service_alive as server
+                where server.server_id = request.server_id and server.stamped_at <= moment.now - interval '5 seconds'
+            )
+        order by request.place
+        offset asked.wanted - 1
+        limit 1
+    ) as place
+) as last_wanted
+cross join lateral (
+    select
+        request.*,
+        request.wait_until > moment.now and not exists (
+            select 1
+            from service_alive as server
+            where server.server_id = request.server_id and server.stamped_at <= moment.now - interval '5 seconds'
+        ) as is_live
     from operation_request as request
-    where request.company_id = $1 and request.chat_id = $2 and request.place > $3
-        and request.place <= coalesce(first_live.place, 9223372036854775807)
+    where request.company_id = $1 and request.chat_id = asked.chat_id and request.place > asked.after
+        and request.place <= coalesce(last_wanted.place, 9223372036854775807)
     order by request.place
     offset 0
 ) as request

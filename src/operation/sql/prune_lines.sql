@@ -1,5 +1,6 @@
 -- Deletes some free lines that nobody has used for a day, with their remembered requests; never before their events,
--- because a new line counts its versions from 1. Lines that somebody has locked are skipped.
+-- because a new line counts its versions from 1. Lines that somebody has locked are skipped. "used_at" is up to an hour
+-- older than the last use.
 --
 -- $1 at most so many
 with
@@ -10,7 +11,7 @@ delete from operation_line
 where ctid = any (array(
     select line.ctid
     from operation_line as line
-    where line.used_at <= (select moment.now - interval '24 hours' from moment)
+    where line.used_at <= (select moment.now - interval '25 hours' from moment)
         and line.call_type is null
         and not exists (
             select 1

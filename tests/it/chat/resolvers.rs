@@ -35,7 +35,7 @@ async fn schema(company: &Company) -> ChatSchema {
         operation_memory: Duration::from_mins(10),
     };
     let work = UnitOfWork::detached(pool.clone());
-    let operations = Operations::new(work, settings, Uuid::now_v7(), Hub::new(1), CancellationToken::new());
+    let operations = Operations::new(&work, settings, Uuid::now_v7(), Hub::new(1), CancellationToken::new());
     Schema::build(ChatQuery::default(), ChatMutation::default(), ChatSubscription::default())
         .data(company.servers[0].clone())
         .data(pool)

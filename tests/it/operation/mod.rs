@@ -5,6 +5,7 @@ mod bounds;
 mod histories;
 mod line;
 mod plans;
+mod premises;
 mod stream;
 mod verbs;
 mod waiters;

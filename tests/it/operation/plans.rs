@@ -3,17 +3,14 @@
 use super::{complete, grant, input, server};
 use crate::support::{app::TestApp, plans};
 
-const STATEMENTS: [&str; 13] = [
+const STATEMENTS: [&str; 10] = [
     "src/operation/sql/lock_race.sql",
     "src/operation/sql/lock_line.sql",
     "src/operation/sql/try_lock_race.sql",
     "src/operation/sql/try_lock_line.sql",
-    "src/operation/sql/read_line.sql",
-    "src/operation/sql/write_line.sql",
-    "src/operation/sql/find_waiter.sql",
+    "src/operation/sql/read_lines.sql",
+    "src/operation/sql/write_lines.sql",
     "src/operation/sql/next_waiters.sql",
-    "src/operation/sql/take_over_place.sql",
-    "src/operation/sql/mark_race_coordinated.sql",
     "src/operation/sql/chat_parties.sql",
     "src/operation/sql/holders.sql",
     "src/operation/sql/waiting_holds.sql",

@@ -316,7 +316,7 @@ async fn what_lines_need_not_remember_is_deleted_in_steps() {
     switchboard::operation::prune(&work).await.unwrap();
     let left: i64 = sqlx::query_scalar("select count(*) from operation_request").fetch_one(&mut sql).await.unwrap();
     assert_eq!(left, 0);
-    app.advance(86_500).await;
+    app.advance(90_100).await;
     switchboard::operation::prune(&work).await.unwrap();
     let lines: i64 = sqlx::query_scalar("select count(*) from operation_line").fetch_one(&mut sql).await.unwrap();
     assert_eq!(lines, 0, "it has no events and was not used for a day");

@@ -51,7 +51,7 @@ const INSERTS_IN_CTES: [&str; 6] = [
     // Writes decided races: those that are new, those that exist.
     "with race as ( select * from unnest($2",
     // Writes lines of coordinated calls.
-    "with left_waiter as ( delete",
+    "with decided as ( select * from unnest($2",
     // Writes transcripts.
     "with held_call as materialized",
     // Writes messages.

@@ -129,6 +129,15 @@ impl TypeRoutes {
         }
     }
 
+    /// The recipients that chose this scope, if there are any.
+    fn of_scope(&self, scope: &Scope) -> Option<&Recipients> {
+        match scope {
+            Scope::All => Some(&self.all),
+            Scope::Subject(id) => self.by_subject.get(id),
+            Scope::Field(field, value) => self.by_field.get(field)?.get(value),
+        }
+    }
+
     fn remove_empty(&mut self, scope: &Scope) {
         match scope {
             Scope::All => {}
@@ -267,6 +276,19 @@ impl Hub {
     pub fn watch(&self, interests: Vec<Interest>) -> Watch {
         let signal = Arc::new(Signal::default());
         Watch::new(self.register(interests, &Recipient::Signal(Arc::clone(&signal))), &signal)
+    }
+
+    /// Tells the watches of this interest at once that something was committed, as the next read of the log will tell
+    /// them once more. For a commit of this process that somebody here waits for.
+    pub fn wake(&self, interest: &Interest) {
+        let routes = self.routes();
+        let key = (interest.company_id, interest.subject_type.to_owned());
+        let Some(of_type) = routes.by_type.get(&key) else { return };
+        for recipient in of_type.of_scope(&interest.scope).into_iter().flat_map(HashMap::values) {
+            if let Recipient::Signal(signal) = recipient {
+                signal.raise();
+            }
+        }
     }
 
     fn register(&self, interests: Vec<Interest>, recipient: &Recipient) -> Registration {

@@ -199,3 +199,15 @@ fn a_read_too_large_for_memory_sends_those_who_want_its_events_to_the_log() {
     deliver(&hub, 4, vec![event(COMPANY, "z", 3, "red", None)]);
     assert_eq!(events_of(&late), [("z".to_owned(), 3)]);
 }
+
+#[test]
+fn a_wake_tells_the_watches_of_its_interest_and_sends_no_event() {
+    let hub = Hub::new(10);
+    let (told, other) = (hub.watch(vec![colour("red")]), hub.watch(vec![colour("blue")]));
+    let subscription = hub.subscribe(vec![colour("red")]);
+    hub.wake(&colour("red"));
+    hub.wake(&interest(Scope::All));
+    assert!(told.count().has_changed().expect("the hub has its sender"));
+    assert!(!other.count().has_changed().expect("the hub has its sender"));
+    assert_eq!(events_of(&subscription), []);
+}

@@ -1,6 +1,14 @@
 //! A stretch of road between a server and Postgres on which faults can be made.
 
-use std::path::PathBuf;
+mod frames;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
@@ -10,6 +18,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::frames::Counted;
 use super::cluster::scratch;
 
 /// What happens to connections.
@@ -30,6 +39,8 @@ pub(crate) struct Proxy {
     road: watch::Sender<Road>,
     /// How often the connections that were open then were frozen.
     freezes: watch::Sender<u64>,
+    /// Statements that servers have sent.
+    statements: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -43,17 +54,25 @@ impl Proxy {
         let road = watch::Sender::new(Road::Pass);
         let (state, freezes) = (road.clone(), watch::Sender::new(0));
         let frozen = freezes.clone();
+        let statements = Arc::<AtomicU64>::default();
+        let count = Arc::clone(&statements);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let client = Counted::new(client, Arc::clone(&count));
                 tokio::spawn(serve(client, postgres.clone(), state.subscribe(), frozen.subscribe()));
             }
         });
-        Self { directory, road, freezes, accepting }
+        Self { directory, road, freezes, statements, accepting }
     }
 
     /// `options` by way of this proxy.
     pub(crate) fn options(&self, options: &PgConnectOptions) -> PgConnectOptions {
         options.clone().socket(&self.directory).port(5432)
+    }
+
+    /// How many statements servers have sent by now.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Freezes the connections that are open now; new ones work.
@@ -75,7 +94,7 @@ impl Drop for Proxy {
 }
 
 async fn serve(
-    mut client: UnixStream,
+    mut client: Counted,
     postgres: PathBuf,
     mut road: watch::Receiver<Road>,
     mut freezes: watch::Receiver<u64>,
@@ -101,7 +120,7 @@ async fn serve(
 }
 
 /// Returns when the client has closed the connection.
-async fn swallow(client: &mut UnixStream) {
+async fn swallow(client: &mut Counted) {
     let mut bytes = [0; 1024];
     while client.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
