@@ -11,6 +11,7 @@ mod rest;
 mod samples;
 mod sql;
 mod streams;
+mod together;
 mod undispatched;
 
 use serde_json::{Value, json};
