@@ -19,7 +19,7 @@
 //!    on one provider. [`tenant`]: companies and API keys. [`audit`]: the query of the event log.
 //! 8. [`platform::graphql`]: documents, from text to response. [`platform::http`]: the transports.
 //! 9. [`concepts`]: the list of all concepts, and the schema that they make together. [`settings`], [`router`], [`app`]:
-//!    composition only. [`demo`]: data for trying the server.
+//!    composition only. [`cli`]: the program's commands. [`demo`]: data for trying the server.
 //!
 //! Concepts import the platform; the platform imports no concept. What a concept registers is a value of
 //! [`platform::concept`].
@@ -44,6 +44,7 @@ pub mod audit;
 pub mod call;
 pub mod call_queue;
 pub mod chat;
+pub mod cli;
 pub mod concepts;
 pub mod demo;
 pub mod operation;

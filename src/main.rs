@@ -1,25 +1,11 @@
-//! The program `switchboard`. Its commands are in `cli`.
-// The future of a mutation is nested as deep as its resolvers, the transports and the tasks around them.
-#![recursion_limit = "256"]
-
-mod cli;
+//! The program `switchboard`. Everything is in the library, also its `main`: the code of an `async fn` is generated where it
+//! is awaited, so a program that awaited the server itself would have all of it compiled a second time.
 
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let cli::CommandLine { log_format, command } = cli::CommandLine::parse_from(cli::arguments());
-    switchboard::platform::telemetry::init(log_format);
-    match command.run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("switchboard: {}", error.chain());
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    switchboard::cli::main()
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
-use switchboard::{
+use crate::{
     demo,
     platform::{
         auth::{
@@ -17,9 +16,10 @@ use switchboard::{
     },
     tenant::Tenants,
 };
+use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::Database;
+use super::{Database, print_line};
 
 /// Runs `seed`.
 pub(super) async fn seed(settings: &DatabaseSettings, json: bool) -> Result<()> {
@@ -28,13 +28,19 @@ pub(super) async fn seed(settings: &DatabaseSettings, json: bool) -> Result<()> 
     database.close().await;
     let demo = demo::demo();
     if json {
-        println!("{}", serde_json::to_string(&demo)?);
+        print_line(serde_json::to_string(&demo)?);
         return Ok(());
     }
-    println!("{} the demo company", if created { "created" } else { "found" });
-    println!("company    {}\nwebsite    {}\npublic key {}", demo.company_id, demo.website_id, demo.public_key);
+    print_line(format_args!("{} the demo company", if created { "created" } else { "found" }));
+    print_line(format_args!(
+        "company    {}\nwebsite    {}\npublic key {}",
+        demo.company_id, demo.website_id, demo.public_key
+    ));
     for contract in demo.contracts {
-        println!("contract   {}  agent {}  session {}", contract.id, contract.agent_id, contract.session);
+        print_line(format_args!(
+            "contract   {}  agent {}  session {}",
+            contract.id, contract.agent_id, contract.session
+        ));
     }
     Ok(())
 }
@@ -57,7 +63,7 @@ impl CompanyCommand {
         let database = Database::open(&database).await?;
         let created = Tenants::new(database.work.clone()).create_company(&name).await;
         database.close().await;
-        println!("{}", serde_json::json!({ "id": created? }));
+        print_line(serde_json::json!({ "id": created? }));
         Ok(())
     }
 }
@@ -100,7 +106,7 @@ impl TokenCommand {
         let claims = Claims {
             role: self.role,
             company_id: self.company,
-            sub: Some(self.subject.unwrap_or_else(|| switchboard::platform::clock::new_id().to_string())),
+            sub: Some(self.subject.unwrap_or_else(|| crate::platform::clock::new_id().to_string())),
             website_id: match self.role {
                 Role::Consumer => {
                     Some(self.website.or_else(|| of_demo(demo::WEBSITE_ID)).ok_or_else(|| missing("--website"))?)
@@ -119,7 +125,7 @@ impl TokenCommand {
             },
         };
         let issuer = TokenIssuer::new(&secret, Clock::default())?.with_realm(Realm::from(&self.auth));
-        println!("{}", issuer.issue(&claims, self.ttl)?);
+        print_line(issuer.issue(&claims, self.ttl)?);
         Ok(())
     }
 }
@@ -175,19 +181,19 @@ impl ApiKeyCommand {
         match self {
             Self::Create { company, role, name, .. } => {
                 let (key, text) = tenants.create_api_key(*company, *role, name).await?;
-                println!("{}", serde_json::json!({ "id": key.id, "key": text }));
+                print_line(serde_json::json!({ "id": key.id, "key": text }));
             }
             Self::List { company, .. } => {
                 for key in tenants.api_keys(*company).await? {
                     let state = if key.revoked_at.is_some() { "revoked" } else { "valid" };
-                    println!("{}  {:7}  {state:7}  {}", key.id, key.role, key.name);
+                    print_line(format_args!("{}  {:7}  {state:7}  {}", key.id, key.role, key.name));
                 }
             }
             Self::Revoke { company, id, .. } => {
                 if !tenants.revoke_api_key(*company, *id).await? {
                     return Err(Error::not_found("API key that is still valid"));
                 }
-                println!("revoked");
+                print_line("revoked");
             }
         }
         Ok(())
@@ -233,13 +239,13 @@ impl SqlRoleCommand {
         match self {
             Self::Grant { role, company, .. } => {
                 let is_new = sql_role::grant(&database.work, *company, role).await?;
-                println!("{}", if is_new { "granted" } else { "granted before" });
+                print_line(if is_new { "granted" } else { "granted before" });
             }
             Self::Revoke { role, company, .. } => {
                 if !sql_role::revoke(&database.work, *company, role).await? {
                     return Err(Error::not_found("grant of this company to this role"));
                 }
-                println!("revoked");
+                print_line("revoked");
             }
         }
         Ok(())

@@ -3,34 +3,57 @@
 mod manage;
 mod serve;
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
+use std::{
+    ffi::OsString,
+    fmt::Display,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr as _,
+};
 
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
-use switchboard::{
+
+use crate::{
+    concepts,
     platform::{
         config::{AuthSettings, DatabaseSettings},
         db::{self, embedded},
         error::{Error, Result},
-        telemetry::LogFormat,
+        telemetry::{self, LogFormat},
         unit::UnitOfWork,
     },
     settings::Settings,
 };
 
+/// Runs the program: reads the process's arguments and does what they say.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    let CommandLine { log_format, command } = CommandLine::parse_from(arguments());
+    telemetry::init(log_format);
+    match command.run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("switchboard: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Makes racy conversations safe: one server on Postgres, with a GraphQL API.
 #[derive(Debug, Parser)]
 #[command(version)]
-pub(crate) struct CommandLine {
+struct CommandLine {
     /// Format of log lines [default: text on a terminal, otherwise json]
     #[arg(long, env = "SWITCHBOARD_LOG_FORMAT", global = true, value_enum)]
-    pub(crate) log_format: Option<LogFormat>,
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+enum Command {
     /// Runs the server (the default command)
     Serve(Box<Settings>),
     /// Applies migrations, then exits
@@ -59,7 +82,7 @@ pub(crate) enum Command {
 }
 
 /// The process's arguments, with the command `serve` inserted if they name no command.
-pub(crate) fn arguments() -> Vec<OsString> {
+fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let first = arguments.get(1).and_then(|argument| argument.to_str());
     let about_the_program = ["-h", "--help", "-V", "--version"];
@@ -70,7 +93,7 @@ pub(crate) fn arguments() -> Vec<OsString> {
 }
 
 impl Command {
-    pub(crate) async fn run(self) -> Result<()> {
+    async fn run(self) -> Result<()> {
         match self {
             Self::Serve(settings) => serve::run(*settings).await,
             Self::Migrate(database) => {
@@ -78,7 +101,7 @@ impl Command {
                 Ok(())
             }
             Self::Schema => {
-                print!("{}", switchboard::concepts::sdl());
+                print_line(concepts::sdl().trim_end());
                 Ok(())
             }
             Self::Seed { json, database } => manage::seed(&database, json).await,
@@ -88,6 +111,11 @@ impl Command {
             Self::SqlRole(command) => command.run().await,
         }
     }
+}
+
+/// Writes to standard output. That nobody reads it any more (`switchboard schema | head`) is no failure of the command.
+fn print_line(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// The configured data directory, or the platform's default.

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::pending, io::Write as _};
 
-use switchboard::{
+use crate::{
     app::App,
     demo,
     platform::{
