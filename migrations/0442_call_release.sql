@@ -9,6 +9,7 @@ create function switchboard.call_release(
     set enable_hashjoin = off
     set enable_mergejoin = off
     set enable_memoize = off
+    set enable_sort = off
 as $$
 declare
     v_settings call_queue_settings;
@@ -23,7 +24,7 @@ begin
         from unnest(p_call_ids, p_end_reasons, p_are_refused, p_new_call_ids) with ordinality
             as asked (call_id, end_reason, is_refused, new_call_id, place)
         cross join lateral (
-            select slot.ctid as tid, slot.*
+            select slot.ctid as tid, slot.user_id, slot.call_type, slot.queue_id, slot.since
             from active_calls as slot
             where slot.company_id = p_company_id and slot.call_id = asked.call_id
             offset 0
@@ -40,8 +41,9 @@ begin
         cross join lateral (
             select item.ctid as tid, item.line_id, item.campaign_id, item.retries
             from call_queue as item
-            where item.company_id = p_company_id and item.id = slot.queue_id
-            offset 0
+            where item.company_id = p_company_id and item.id between slot.queue_id and slot.queue_id
+            order by item.id
+            limit 1
         ) as item
         left join lateral (
             select campaign.ctid as tid, campaign.status, campaign.max_retries, campaign.retry_interval_minutes
@@ -153,10 +155,12 @@ begin
             group by slot.user_id
         ) as freed
         cross join lateral (
-            select owner.ctid as tid, owner.*
+            select owner.ctid as tid, owner.is_busy, owner.may_dispatch, owner.turn, owner.is_waiting, owner.active_direct,
+                owner.active_campaign, owner.call_limit
             from call_queue_user as owner
-            where owner.company_id = p_company_id and owner.user_id = freed.user_id
-            offset 0
+            where owner.company_id = p_company_id and owner.user_id between freed.user_id and freed.user_id
+            order by owner.user_id
+            limit 1
         ) as owner
     ),
     user_written as (

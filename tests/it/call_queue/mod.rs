@@ -6,6 +6,7 @@ mod campaigns;
 mod leases;
 mod limits;
 mod place;
+mod plans;
 mod races;
 mod rest;
 mod samples;
