@@ -13,6 +13,8 @@ const MOST_USES: u32 = 32;
 pub(super) struct WorkerConnection {
     connection: Option<PoolConnection<Postgres>>,
     uses: u32,
+    /// There is a connection, and the pool had another one when this was used last.
+    is_spare: bool,
 }
 
 impl WorkerConnection {
@@ -26,7 +28,19 @@ impl WorkerConnection {
             None => pool.acquire().await?,
         };
         self.uses += 1;
+        self.is_spare = pool.num_idle() > 0 || pool.size() < pool.options().get_max_connections();
         Ok(self.connection.insert(connection))
+    }
+
+    /// True if a worker without jobs may keep the connection for a moment: nobody waits for it.
+    pub(super) fn may_rest(&self) -> bool {
+        self.is_spare
+    }
+
+    /// As if there were a connection and the pool had more.
+    #[cfg(test)]
+    pub(super) fn pretend(&mut self) {
+        self.is_spare = true;
     }
 
     /// True between the first use of a connection and its return or its end.
@@ -44,6 +58,6 @@ impl WorkerConnection {
         if let Some(connection) = self.connection.take() {
             close_hard(connection);
         }
-        self.uses = 0;
+        *self = Self::default();
     }
 }

@@ -10,7 +10,7 @@
 //! | ping of a connection that has rested, before it is used | `PING_TIME` | closed, and a new one is opened |
 //! | one use: a batch, a transaction, a look of the scheduler | [`deadline`] | closed ([`close_hard`]), `UNAVAILABLE` |
 //! | read of a stream: its state, the log | `SWITCHBOARD_STREAM_READ_TIMEOUT` | closed; an open stream tries again |
-//! | ping of a connection that is returned | `PING_TIME` | closed |
+//! | what a connection that is returned still does | `PING_TIME` | closed |
 //! | request that reads by itself | `SWITCHBOARD_EXECUTION_TIMEOUT` | returned, which closes it as above |
 //!
 //! Closing is hard: no farewell is sent, because it could hang as well. The database notices within a second that the
@@ -20,7 +20,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres,
+    Connection as _, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -141,16 +141,17 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings, connections:
         .before_acquire(|connection, meta| {
             async move {
                 if meta.idle_for >= RESTED {
-                    ping(connection).await?;
+                    in_ping_time(connection.ping()).await?;
                 }
                 Ok(true)
             }
             .boxed()
         })
-        // sqlx pings after this once more, without a limit. Of a link that has just answered it need not fear much.
+        // sqlx pings after this, without a limit. Of a link that has just answered it need not fear much, and only a use that
+        // was dropped halfway leaves anything to wait for.
         .after_release(|connection, _| -> BoxFuture<'_, sqlx::Result<bool>> {
             async move {
-                ping(connection).await?;
+                in_ping_time(connection.flush()).await?;
                 Ok(true)
             }
             .boxed()
@@ -158,10 +159,10 @@ pub fn pool(options: PgConnectOptions, settings: &DatabaseSettings, connections:
         .connect_lazy_with(options)
 }
 
-/// Waits for what the connection still does, and for the answer to a ping, but not for long.
-async fn ping(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Waits for the answer of a connection, but not for long.
+async fn in_ping_time(answer: impl Future<Output = sqlx::Result<()>>) -> sqlx::Result<()> {
     let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    tokio::time::timeout(PING_TIME, connection.ping()).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    tokio::time::timeout(PING_TIME, answer).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
 /// Longest use of a connection of `pool`: a little more than its sessions allow a statement, as its options say.

@@ -35,6 +35,7 @@ mod sql;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -124,6 +125,33 @@ impl<'c> Unit<'c> {
         sql::write(self.connection, &changes).await?;
         self.changes_written(changes);
         Ok(self.is_changed || self.written.is_written())
+    }
+}
+
+/// A [`Verb`] without its type, so that what surrounds a verb is compiled once and not for each. Leaves its outcome behind.
+trait AnyVerb: Send {
+    fn run<'u>(&'u mut self, unit: &'u mut Unit<'_>) -> BoxFuture<'u, Result<()>>;
+}
+
+/// A verb and, when it has run, its outcome.
+struct Run<'v, V: Verb> {
+    verb: &'v V,
+    outcome: Option<V::Outcome>,
+}
+
+impl<V: Verb> Run<'_, V> {
+    fn outcome(self) -> Result<V::Outcome> {
+        self.outcome.ok_or_else(|| Error::internal("a verb succeeded and left no outcome"))
+    }
+}
+
+impl<V: Verb> AnyVerb for Run<'_, V> {
+    fn run<'u>(&'u mut self, unit: &'u mut Unit<'_>) -> BoxFuture<'u, Result<()>> {
+        async move {
+            self.outcome = Some(self.verb.run(unit).await?);
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -253,19 +281,21 @@ impl UnitOfWork {
         let place = self.gate.enter(verb.lines()).await?;
         let work = self.clone();
         let run = async move {
-            let outcome = work.run_here(&verb, scope).await;
+            let mut run = Run { verb: &verb, outcome: None };
+            let done = work.run_here(&mut run, scope).await;
             drop(place);
-            outcome
+            done.and_then(|()| run.outcome())
         };
-        tokio::spawn(run.in_current_span()).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+        // Boxed, so that the machinery of a task is compiled once for each outcome and not for each verb.
+        tokio::spawn(run.in_current_span().boxed()).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
-    async fn run_here<V: Verb>(&self, verb: &V, scope: Scope) -> Result<V::Outcome> {
+    async fn run_here(&self, verb: &mut dyn AnyVerb, scope: Scope) -> Result<()> {
         let pool = &self.pools.requests;
         let mut connection = pool.acquire().await?;
         let time = pool::deadline(pool);
-        if let Ok(outcome) = tokio::time::timeout(time, self.repeat(&mut connection, verb, scope)).await {
-            return outcome;
+        if let Ok(done) = tokio::time::timeout(time, self.repeat(&mut connection, verb, scope)).await {
+            return done;
         }
         pool::close_hard(connection);
         Err(Error::unavailable(format!("a transaction took longer than {time:?}")))
@@ -276,7 +306,7 @@ impl UnitOfWork {
     /// # Errors
     /// The verb's, or `UNAVAILABLE`.
     pub async fn run_on<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
-        self.repeat(connection, verb, Scope::Transaction).await
+        self.run_in(Scope::Transaction, connection, verb).await
     }
 
     /// Runs `verb`, which writes each of its subjects in one statement, without a transaction around it.
@@ -284,11 +314,17 @@ impl UnitOfWork {
     /// # Errors
     /// The verb's, or `UNAVAILABLE`.
     pub async fn run_guarded<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
-        self.repeat(connection, verb, Scope::Statement).await
+        self.run_in(Scope::Statement, connection, verb).await
+    }
+
+    async fn run_in<V: Verb>(&self, scope: Scope, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+        let mut run = Run { verb, outcome: None };
+        self.repeat(connection, &mut run, scope).await?;
+        run.outcome()
     }
 
     /// Runs `verb` again, with growing pauses, while it fails only because it collided with another.
-    async fn repeat<V: Verb>(&self, connection: &mut PgConnection, verb: &V, scope: Scope) -> Result<V::Outcome> {
+    async fn repeat(&self, connection: &mut PgConnection, verb: &mut dyn AnyVerb, scope: Scope) -> Result<()> {
         let mut attempt = 1;
         loop {
             let run = match scope {
@@ -306,15 +342,15 @@ impl UnitOfWork {
         }
     }
 
-    async fn run_in_transaction<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+    async fn run_in_transaction(&self, connection: &mut PgConnection, verb: &mut dyn AnyVerb) -> Result<()> {
         let mut transaction = connection.begin().await?;
         let mut unit = Unit::new(&mut transaction);
         let run = async {
-            let outcome = verb.run(&mut unit).await?;
-            Ok::<_, Error>((outcome, unit.finish().await?))
+            verb.run(&mut unit).await?;
+            unit.finish().await
         };
-        let (outcome, is_changed) = match run.await {
-            Ok(done) => done,
+        let is_changed = match run.await {
+            Ok(is_changed) => is_changed,
             Err(error) => {
                 // At once, so that its locks are free when the caller hears of the failure. Otherwise the connection would
                 // be rolled back when it is used again.
@@ -329,15 +365,15 @@ impl UnitOfWork {
             transaction.rollback().await?;
         }
         self.announce(written);
-        Ok(outcome)
+        Ok(())
     }
 
-    async fn run_in_statement<V: Verb>(&self, connection: &mut PgConnection, verb: &V) -> Result<V::Outcome> {
+    async fn run_in_statement(&self, connection: &mut PgConnection, verb: &mut dyn AnyVerb) -> Result<()> {
         let mut unit = Unit::new(connection);
-        let outcome = verb.run(&mut unit).await?;
+        verb.run(&mut unit).await?;
         debug_assert!(!unit.changes.is_written(), "a guarded verb writes its changes itself");
         self.announce(unit.written);
-        Ok(outcome)
+        Ok(())
     }
 
     /// After the commit: wakes whoever waits for these changes, and counts.

@@ -24,6 +24,14 @@ async fn schema_prints_what_schema_graphql_holds() {
 }
 
 #[tokio::test]
+async fn a_command_whose_output_nobody_reads_to_its_end_succeeds() {
+    let program = env!("CARGO_BIN_EXE_switchboard");
+    let mut piped = Command::new("bash");
+    piped.args(["-o", "pipefail", "-c", &format!("{program} schema | head -n 1")]).kill_on_drop(true);
+    assert!(!printed(piped).await.is_empty());
+}
+
+#[tokio::test]
 async fn seed_prints_the_demo_company_and_is_idempotent() {
     let app = TestApp::new().await;
     for _ in 0..2 {

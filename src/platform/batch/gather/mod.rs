@@ -9,6 +9,8 @@
 //! - While batches run, the next one begins only when as many jobs wait as run, or [`ENOUGH`]. So a few callers settle at
 //!   two batches that alternate, each half of the callers: while one is being flushed, the other gathers. Without the rule a
 //!   worker takes each job as it arrives, and the fixed cost of a batch, which is that of four jobs, is paid for one or two.
+//! - A worker that runs out of jobs rests for a moment ([`REST`]) if it has a connection and its pool has more: the next job
+//!   then costs neither a task nor the round trips of a connection that goes back to its pool and is taken again.
 //! - Jobs of one subject keep their order: a worker takes none whose subject another worker has in its hands.
 //! - A job whose caller has gone is dropped when a worker would take it. What a worker has taken, it runs.
 //! - Workers that hang hold up only what they have in their hands: after a second another worker begins.
@@ -23,7 +25,10 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout},
+};
 use uuid::Uuid;
 
 use super::connection::WorkerConnection;
@@ -34,6 +39,9 @@ const HANGING: Duration = Duration::from_secs(1);
 
 /// Jobs that are worth a batch, however many run: its fixed cost, that of four jobs, is the smaller part of it then.
 const ENOUGH: usize = 8;
+
+/// How long a worker without jobs keeps its connection.
+const REST: Duration = Duration::from_millis(5);
 
 /// Most jobs in one batch: beyond it the rows cost more than the round trips that they share.
 const MOST: usize = 128;
@@ -101,7 +109,10 @@ struct Shared<P, I, O> {
 
 struct Partition<I, O> {
     waiting: VecDeque<Job<I, O>>,
+    /// All, the resting ones too.
     workers: usize,
+    /// Workers that rest, each with what wakes it.
+    resting: Vec<Arc<Notify>>,
     /// Jobs that workers have in their hands.
     running_jobs: usize,
     /// When the last batch began.
@@ -112,7 +123,14 @@ struct Partition<I, O> {
 
 impl<I, O> Default for Partition<I, O> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), workers: 0, running_jobs: 0, began: Instant::now(), running: HashSet::new() }
+        Self {
+            waiting: VecDeque::new(),
+            workers: 0,
+            resting: Vec::new(),
+            running_jobs: 0,
+            began: Instant::now(),
+            running: HashSet::new(),
+        }
     }
 }
 
@@ -215,7 +233,7 @@ where
 
     /// True if a job of this partition waits or runs.
     pub(super) fn is_busy(&self, partition: &P) -> bool {
-        self.0.partitions().contains_key(partition)
+        self.0.partitions().get(partition).is_some_and(|here| here.running_jobs > 0 || !here.waiting.is_empty())
     }
 
     fn add(&self, partition: P, job: Job<I, O>, limit: usize) -> Result<(), Full> {
@@ -231,13 +249,21 @@ where
             let Bounds { workers, spare, .. } = self.0.bounds;
             let is_hanging = here.is_hanging();
             let most = if is_hanging { workers + spare } else { workers };
-            if is_held || here.workers >= most || !(is_hanging || here.is_large_enough()) {
+            if is_held || !(is_hanging || here.is_large_enough()) {
+                return Ok(());
+            }
+            if let Some(resting) = here.resting.pop() {
+                resting.notify_one();
+                return Ok(());
+            }
+            if here.workers >= most {
                 return Ok(());
             }
             here.workers += 1;
         }
-        // Its handle is dropped: a worker ends when nothing waits, and a panic is caught inside.
-        tokio::spawn(Arc::clone(&self.0).work(partition));
+        // Its handle is dropped: a worker ends when nothing waits, and a panic is caught inside. Boxed, so that the machinery
+        // of a task is compiled once and not for each kind.
+        tokio::spawn(Arc::clone(&self.0).work(partition).boxed());
         Ok(())
     }
 }
@@ -250,7 +276,18 @@ where
     async fn work(self: Arc<Self>, partition: P) {
         let mut connection = WorkerConnection::default();
         let mut done = Done::default();
-        while let Some(batch) = self.next(&partition, &done) {
+        loop {
+            let batch = match self.next(&partition, &done, connection.may_rest()) {
+                Next::Run(batch) => batch,
+                Next::Rest(woken) => {
+                    done = Done::default();
+                    if timeout(REST, woken.notified()).await.is_err() && self.leave(&partition, &woken) {
+                        return;
+                    }
+                    continue;
+                }
+                Next::End => return,
+            };
             let size = u32::try_from(batch.len()).map_or(f64::MAX, f64::from);
             metrics::histogram!("switchboard_batch_size", "kind" => self.kind).record(size);
             done = Done { jobs: batch.len(), subjects: batch.iter().filter_map(Job::subject).collect() };
@@ -262,26 +299,59 @@ where
         }
     }
 
-    /// The jobs to run after `done`, or `None` when this worker is to end: nothing waits, or only what another worker will
-    /// take when it looks again. Decided under one lock, so that no job is left without a worker.
-    fn next(&self, partition: &P, done: &Done) -> Option<Vec<Job<I, O>>> {
+    /// What a worker does after `done`: it rests or ends where nothing waits, or only what another worker will take when it
+    /// looks again. Decided under one lock, so that no job is left without a worker.
+    fn next(&self, partition: &P, done: &Done, may_rest: bool) -> Next<I, O> {
         let mut partitions = self.partitions();
-        let here = partitions.get_mut(partition)?;
+        let Some(here) = partitions.get_mut(partition) else { return Next::End };
         for subject in &done.subjects {
             here.running.remove(subject);
         }
         here.running_jobs -= done.jobs;
         let batch = if here.is_large_enough() || here.is_hanging() { here.take() } else { Vec::new() };
         here.began = Instant::now();
-        if batch.is_empty() {
-            here.workers -= 1;
-            if here.workers == 0 {
-                partitions.remove(partition);
-            }
-            return None;
+        if !batch.is_empty() {
+            return Next::Run(batch);
         }
-        Some(batch)
+        if may_rest {
+            let woken = Arc::new(Notify::new());
+            here.resting.push(Arc::clone(&woken));
+            return Next::Rest(woken);
+        }
+        end_worker(&mut partitions, partition);
+        Next::End
     }
+
+    /// Ends a worker that has rested; false if it was woken meanwhile.
+    fn leave(&self, partition: &P, woken: &Arc<Notify>) -> bool {
+        let mut partitions = self.partitions();
+        let Some(here) = partitions.get_mut(partition) else { return true };
+        let resting = here.resting.len();
+        here.resting.retain(|resting| !Arc::ptr_eq(resting, woken));
+        let was_resting = here.resting.len() < resting;
+        if was_resting {
+            end_worker(&mut partitions, partition);
+        }
+        was_resting
+    }
+}
+
+/// Ends a worker; a partition without one is forgotten.
+fn end_worker<P: Eq + Hash, I, O>(partitions: &mut HashMap<P, Partition<I, O>>, partition: &P) {
+    if let Some(here) = partitions.get_mut(partition) {
+        here.workers -= 1;
+        if here.workers == 0 {
+            partitions.remove(partition);
+        }
+    }
+}
+
+/// What a worker does next.
+enum Next<I, O> {
+    Run(Vec<Job<I, O>>),
+    /// Wait for a moment, or for this.
+    Rest(Arc<Notify>),
+    End,
 }
 
 /// What a worker has finished.

@@ -236,3 +236,31 @@ async fn partitions_do_not_wait_for_each_other_and_no_item_is_lost() {
     assert_eq!(written.load(Ordering::Relaxed), 2_000);
     assert!(gatherer.0.partitions().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_with_a_connection_waits_a_moment_for_the_next_job() {
+    let workers = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&workers);
+    let gatherer = Gatherer::new("test", bounds(2, 100), move |connection, _, jobs: Vec<Job<u32, u32>>| {
+        seen.lock().unwrap().push(tokio::task::id());
+        connection.pretend();
+        async move {
+            for job in jobs {
+                let item = job.item;
+                job.finish(item);
+            }
+        }
+        .boxed()
+    });
+    for item in 0..3 {
+        assert_eq!(gatherer.submit("partition", anybody(), item).await, Ok(Some(item)));
+        assert!(!gatherer.is_busy(&"partition"), "who rests is not busy");
+        tokio::time::sleep(REST / 2).await;
+    }
+    tokio::time::sleep(REST).await;
+    assert!(gatherer.0.partitions().is_empty(), "an idle partition is forgotten");
+    assert_eq!(gatherer.submit("partition", anybody(), 3).await, Ok(Some(3)));
+    let workers = workers.lock().unwrap();
+    assert_eq!(workers[..3], [workers[0]; 3]);
+    assert_ne!(workers[3], workers[0]);
+}

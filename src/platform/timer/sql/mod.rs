@@ -122,12 +122,14 @@ fn at_places(timers: &[Timer], places: impl IntoIterator<Item = i64>) -> Vec<Tim
 /// Claims `timers`, all of `group`, until the transaction ends; returns those that nobody else has claimed. Never waits.
 pub(super) async fn claim(connection: &mut PgConnection, group: &Group, timers: &[Timer]) -> Result<Vec<Timer>> {
     let subject_ids: Vec<&str> = timers.iter().map(|timer| timer.subject_id.as_str()).collect();
+    let tokens: Vec<Uuid> = timers.iter().map(|timer| timer.token).collect();
     let places = sqlx::query_file_scalar!(
         "src/platform/timer/sql/claim_timers.sql",
         group.company_id,
         group.subject_type,
         group.purpose,
         &subject_ids as &[&str],
+        &tokens,
     )
     .fetch_all(connection)
     .await?;
