@@ -16,7 +16,7 @@ update switchboard.call
 set status = 'ENDED', end_reason = 'COMPLETED', told_reason = 'COMPLETED', told_at = clock_timestamp(),
     ended_at = clock_timestamp(), generation = 2, version = version + 1, updated_at = clock_timestamp()
 where company_id = '00000000-0000-7000-8000-0000000000a3' and id = :active::uuid;
-select switchboard.call_release('00000000-0000-7000-8000-0000000000a3', :active::uuid, 'COMPLETED', false, md5('again ' || (:number)::text)::uuid);
+select * from switchboard.call_release('00000000-0000-7000-8000-0000000000a3', array[:active::uuid], array['COMPLETED'], array[false], array[md5('again ' || (:number)::text)::uuid]);
 select * from switchboard.call_dispatch('00000000-0000-7000-8000-0000000000a3', 500);
 update switchboard.campaign set is_touched = false, version = version + 1 where company_id = '00000000-0000-7000-8000-0000000000a3' and is_touched;
 update switchboard.call_slots set armed_due = due_at, armed_lease = lease_at

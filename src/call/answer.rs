@@ -16,7 +16,7 @@ use crate::platform::{
 };
 
 /// The outcome of a verb on a call, and the call, if it is known.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Answer<O> {
     outcome: O,
     call_id: Option<Uuid>,
@@ -44,10 +44,16 @@ impl Calls {
         V: Verb<Outcome = Answer<O>> + Send + 'static,
         O: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let Answer { outcome, call_id, call } = match key {
+        let answer = match key {
             Some(key) => self.work.run(Idempotent { key, verb }).await?,
             None => self.work.run(verb).await?,
         };
+        self.shown(company_id, answer).await
+    }
+
+    /// The outcome of a verb, and the call as its caller is shown it.
+    pub(super) async fn shown<O>(&self, company_id: Uuid, answer: Answer<O>) -> Result<(O, Option<Arc<CallRecord>>)> {
+        let Answer { outcome, call_id, call } = answer;
         let call = match (call, call_id) {
             (Some(call), _) => Some(Arc::new(call)),
             (None, Some(id)) => self.loaders.call(company_id, id).await?,

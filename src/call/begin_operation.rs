@@ -5,9 +5,10 @@ use uuid::Uuid;
 
 use super::{
     Calls,
+    dial::Dial,
     locked::{Found, LockedCall},
     operation::{Operation, OperationState, Operations},
-    record::{CALL_OPERATION_CHANGED, CallName, OPERATION_BEGUN},
+    record::{CALL_OPERATION_CHANGED, CallName, CallRecord, OPERATION_BEGUN},
     rights,
     rules::work::{self, BeginOutcome, OperationKind},
 };
@@ -15,7 +16,7 @@ use crate::platform::{
     auth::Principal,
     clock,
     error::{Error, Result},
-    unit::{Lines, Unit, Verb},
+    unit::{InLine, Lines, Unit, Verb},
 };
 
 /// A call of `beginCallOperation`. Its fields are within their bounds.
@@ -31,13 +32,18 @@ pub struct NewOperation {
     pub lease: Duration,
 }
 
-struct Begin {
-    company_id: Uuid,
-    principal: String,
-    actor: String,
+/// One call of the mutation.
+#[derive(Debug, Clone)]
+pub(super) struct Begin {
+    pub(super) company_id: Uuid,
+    pub(super) principal: String,
+    pub(super) actor: String,
     id: Uuid,
-    new: NewOperation,
+    pub(super) new: NewOperation,
 }
+
+/// What became of it, and the operation, if the caller is to act.
+pub(super) type Begun = (BeginOutcome, Option<Operation>);
 
 impl Begin {
     /// The caller asks again for what it has begun.
@@ -57,16 +63,38 @@ impl Begin {
         Ok(Some(Operation { expires_at, ..own.clone() }))
     }
 
-    async fn begin(
+    /// The principal and the request that the operations of its call are read for.
+    pub(super) fn own(&self) -> (&str, &str) {
+        (&self.principal, &self.new.request_id)
+    }
+
+    /// True if nothing begins on the call any more, whatever runs.
+    pub(super) fn is_too_late(&self, call: &CallRecord) -> bool {
+        call.finalized_at.is_some() && self.new.kind != OperationKind::HangUp
+    }
+
+    /// Decides over a locked call and its operations. Nothing is written yet.
+    pub(super) fn decide(
         &self,
         unit: &mut Unit<'_>,
         locked: &mut LockedCall,
         operations: &mut Operations,
-    ) -> Result<(BeginOutcome, Option<Operation>)> {
+    ) -> Result<Begun> {
+        let begun = self.begin(unit, locked, operations)?;
+        let label = match begun.0 {
+            BeginOutcome::Begun => "begun",
+            BeginOutcome::CallEnded => "call_ended",
+            BeginOutcome::AlreadyRunning => "already_running",
+        };
+        unit.changes().count("switchboard_call_operations_total", &[("outcome", label)]);
+        Ok(begun)
+    }
+
+    fn begin(&self, unit: &mut Unit<'_>, locked: &mut LockedCall, operations: &mut Operations) -> Result<Begun> {
         let NewOperation { kind, request_id, lease, .. } = &self.new;
         if let Some(own) = operations.of_request(&self.principal, request_id) {
             let Some(renewed) = self.again(own, locked)? else { return Ok((BeginOutcome::CallEnded, None)) };
-            operations.renew(unit, renewed.clone()).await?;
+            operations.renew(unit, renewed.clone());
             return Ok((BeginOutcome::Begun, Some(renewed)));
         }
         let is_running = operations.running().any(|operation| operation.kind == *kind);
@@ -86,7 +114,7 @@ impl Begin {
             expires_at: locked.now + *lease,
             began_at: locked.now,
         };
-        operations.put(unit, operation.clone(), OPERATION_BEGUN, Some(&self.actor)).await?;
+        operations.put(unit, operation.clone(), OPERATION_BEGUN, Some(&self.actor))?;
         match kind {
             OperationKind::Dial => locked.call.dialing = true,
             OperationKind::HangUp => locked.call.hanging_up = true,
@@ -97,28 +125,21 @@ impl Begin {
 }
 
 impl Verb for Begin {
-    type Outcome = (BeginOutcome, Option<Operation>);
+    type Outcome = Begun;
 
-    async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<Begun> {
         let found = LockedCall::find(unit, self.company_id, &self.new.name).await?;
         let Found::Locked(mut locked) = found.ok_or_else(|| Error::not_found("call"))? else {
             return Ok((BeginOutcome::CallEnded, None));
         };
-        if locked.call.finalized_at.is_some() && self.new.kind != OperationKind::HangUp {
+        if self.is_too_late(&locked.call) {
             return Ok((BeginOutcome::CallEnded, None));
         }
-        let own = (self.principal.as_str(), self.new.request_id.as_str());
-        let mut operations = Operations::read(unit, &mut locked, Some(own)).await?;
-        let (outcome, operation) = self.begin(unit, &mut locked, &mut operations).await?;
+        let mut operations = Operations::read(unit, &mut locked, Some(self.own())).await?;
+        let begun = self.decide(unit, &mut locked, &mut operations)?;
         operations.finish(unit).await?;
         locked.write(unit, CALL_OPERATION_CHANGED, Some(&self.actor)).await?;
-        let label = match outcome {
-            BeginOutcome::Begun => "begun",
-            BeginOutcome::CallEnded => "call_ended",
-            BeginOutcome::AlreadyRunning => "already_running",
-        };
-        unit.changes().count("switchboard_call_operations_total", &[("outcome", label)]);
-        Ok((outcome, operation))
+        Ok(begun)
     }
 
     fn lines(&self) -> Lines {
@@ -140,6 +161,17 @@ impl Calls {
     ) -> Result<(BeginOutcome, Option<Operation>)> {
         rights::require(principal)?;
         let (company_id, actor) = (principal.company_id, principal.subject.clone());
-        self.work.run(Begin { company_id, principal: rights::name(principal), actor, id: clock::new_id(), new }).await
+        let dial = Begin { company_id, principal: rights::name(principal), actor, id: clock::new_id(), new };
+        if dial.new.kind != OperationKind::Dial {
+            return self.work.run(dial).await;
+        }
+        // With the company's other dialers. Verbs that name a call alike wait for each other.
+        let outcome = async {
+            match self.dials.run(Dial(dial.clone())).await? {
+                Some(outcome) => Ok(outcome),
+                None => self.work.run(InLine(dial.clone())).await,
+            }
+        };
+        self.work.in_line(dial.lines(), outcome).await
     }
 }

@@ -50,19 +50,14 @@ struct Complete {
 }
 
 impl Complete {
-    async fn complete(
-        &self,
-        unit: &mut Unit<'_>,
-        locked: &mut LockedCall,
-        operations: &mut Operations,
-    ) -> Result<bool> {
+    fn complete(&self, unit: &mut Unit<'_>, locked: &mut LockedCall, operations: &mut Operations) -> Result<bool> {
         let own = operations
             .running()
             .find(|it| it.id == self.done.id && Some(it.token) == self.done.token && it.principal == self.principal);
         let Some(own) = own.cloned() else { return Ok(false) };
         let kind = own.kind;
         let completed = Operation { state: OperationState::Completed, ..own };
-        operations.put(unit, completed, OPERATION_COMPLETED, Some(&self.actor)).await?;
+        operations.put(unit, completed, OPERATION_COMPLETED, Some(&self.actor))?;
         let call = &mut locked.call;
         match kind {
             OperationKind::Dial => {
@@ -95,7 +90,7 @@ impl Verb for Complete {
         let Some(call_id) = call_id else { return Ok(nothing) };
         let Some(mut locked) = LockedCall::lock_id(unit, self.company_id, call_id).await? else { return Ok(nothing) };
         let mut operations = Operations::read(unit, &mut locked, None).await?;
-        let completed = self.complete(unit, &mut locked, &mut operations).await?;
+        let completed = self.complete(unit, &mut locked, &mut operations)?;
         operations.finish(unit).await?;
         let call = locked.write(unit, CALL_OPERATION_CHANGED, Some(&self.actor)).await?;
         let label = if completed { "completed" } else { "not_running" };

@@ -89,7 +89,7 @@ async fn look(
         let call = locked.write(unit, CALL_FINALIZE_REQUESTED, actor).await?;
         return Ok(Looked::Draining(call.id, (until - now).unsigned_abs()));
     }
-    locked.call.abandoned = operations.abandon(unit, actor).await?;
+    locked.call.abandoned = operations.abandon(unit, actor)?;
     locked.call.finalize_at = None;
     locked.call.finalized_at = Some(now);
     operations.finish(unit).await?;

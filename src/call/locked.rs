@@ -36,12 +36,21 @@ pub(crate) enum Found {
 pub(crate) struct LockedCall {
     /// The database's time, read under the lock.
     pub(crate) now: OffsetDateTime,
+    /// As of its last event.
     before: CallRecord,
     /// As decided so far.
     pub(crate) call: CallRecord,
+    /// There was an event, so the row is to be written.
+    is_dirty: bool,
+    /// One of the events was its end, so its slot is to be freed.
+    has_ended: bool,
 }
 
 impl LockedCall {
+    fn new(call: CallRecord, now: OffsetDateTime) -> Self {
+        Self { now, before: call.clone(), call, is_dirty: false, has_ended: false }
+    }
+
     /// Locks and reads a call; `None` if there is none. A name is looked up without its lock: a call keeps it.
     ///
     /// # Errors
@@ -86,7 +95,7 @@ impl LockedCall {
         let Some(call) = sql::lock_call(unit.connection(), company_id, name).await? else { return Ok(None) };
         // The time of the statement that waited for the lock may be older than what it waited for.
         let now = sql::now(unit.connection()).await?;
-        Ok(Some(Self { now, before: call.clone(), call }))
+        Ok(Some(Self::new(call, now)))
     }
 
     /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well. Never waits.
@@ -100,7 +109,7 @@ impl LockedCall {
         let (mut held, mut others) = (Vec::new(), HashSet::new());
         for call in sql::find_calls(unit.connection(), company_id, ids).await? {
             if locked.contains(&call.id) {
-                held.push(Self { now, before: call.clone(), call });
+                held.push(Self::new(call, now));
             } else {
                 others.insert(call.id);
             }
@@ -108,9 +117,33 @@ impl LockedCall {
         Ok((held, others))
     }
 
-    /// True if the record is another one than was read.
+    /// True if the record is another one than at its last event.
     pub(crate) fn is_changed(&self) -> bool {
         self.call != self.before
+    }
+
+    /// Appends the event of what was decided, if the record was changed. The row is written by [`Self::write_all`].
+    pub(crate) fn record(&mut self, unit: &mut Unit<'_>, event_type: &'static str, actor: Option<&str>) -> Result<()> {
+        if self.is_changed() {
+            self.call.version += 1;
+            self.call.updated_at = self.now;
+            unit.changes().record(event_type, actor, &self.call, Some(&self.before))?;
+            self.is_dirty = true;
+            self.has_ended |= self.call.status == CallStatus::Ended && self.before.status != CallStatus::Ended;
+            self.before = self.call.clone();
+        }
+        Ok(())
+    }
+
+    /// Writes the records of calls of one company that had events, and frees the slots of those that have ended.
+    pub(crate) async fn write_all(unit: &mut Unit<'_>, calls: &[&Self]) -> Result<()> {
+        let dirty: Vec<&CallRecord> =
+            calls.iter().filter(|locked| locked.is_dirty).map(|locked| &locked.call).collect();
+        let Some(company_id) = dirty.first().map(|call| call.company_id) else { return Ok(()) };
+        sql::update_calls(unit.connection(), company_id, &dirty).await?;
+        let ended: Vec<&CallRecord> =
+            calls.iter().filter(|locked| locked.has_ended).map(|locked| &locked.call).collect();
+        if ended.is_empty() { Ok(()) } else { slots::release(unit, company_id, &ended).await }
     }
 
     /// Writes the record with its event, if it was changed. Returns it as it is now.
@@ -120,15 +153,8 @@ impl LockedCall {
         event_type: &'static str,
         actor: Option<&str>,
     ) -> Result<CallRecord> {
-        if self.is_changed() {
-            self.call.version += 1;
-            self.call.updated_at = self.now;
-            sql::update_call(unit.connection(), &self.call).await?;
-            unit.changes().record(event_type, actor, &self.call, Some(&self.before))?;
-            if self.call.status == CallStatus::Ended && self.before.status != CallStatus::Ended {
-                slots::release(unit, &self.call).await?;
-            }
-        }
+        self.record(unit, event_type, actor)?;
+        Self::write_all(unit, &[&self]).await?;
         Ok(self.call)
     }
 }

@@ -27,6 +27,7 @@
 //! | `rules` | the life of a call, as pure functions |
 //! | `locked` | lock, read, write, for every verb |
 //! | `register`, `report`, `hang_up`, `append`, `finalize` | the mutations |
+//! | `end`, `dial` | ends of calls, and begins of DIAL, that arrive together |
 //! | `operation`, `begin_operation`, `complete_operation` | who dials, hangs up, speaks, streams, transfers |
 //! | `list`, `feeds` | queries, streams |
 //! | `timers`, `prune` | what follows from time |
@@ -35,6 +36,8 @@ mod answer;
 mod append;
 mod begin_operation;
 mod complete_operation;
+mod dial;
+mod end;
 mod feeds;
 mod finalize;
 pub mod graphql;
@@ -79,6 +82,8 @@ pub struct Calls {
     lease: Duration,
     loaders: loaders::Loaders,
     appends: Batches<append::AppendMessage>,
+    ends: Batches<end::End>,
+    dials: Batches<dial::Dial>,
     /// Wakes whoever waits for running operations.
     hub: Hub,
     /// Cancelled when the server begins to drain: whoever waits then leaves.
@@ -95,10 +100,11 @@ impl Calls {
         hub: Hub,
         stopping: CancellationToken,
     ) -> Self {
-        let appends = Batches::new(&work);
         Self {
             loaders: loaders::Loaders::new(&work),
-            appends,
+            appends: Batches::new(&work),
+            ends: Batches::new(&work),
+            dials: Batches::new(&work),
             work,
             lease: lease.try_into().unwrap_or(Duration::MAX),
             settings,

@@ -18,7 +18,7 @@ use super::{
     sql,
 };
 use crate::platform::{
-    error::Result,
+    error::{Error, Result},
     event::{NewEvent, Subject},
     lease,
     unit::Unit,
@@ -94,6 +94,8 @@ pub(super) struct Operations {
     company_id: Uuid,
     /// Version of the subject.
     version: i32,
+    /// What is to be written at the end.
+    changed: Vec<Operation>,
     /// Those that run, and the caller's own.
     list: Vec<Operation>,
     /// The greatest token so far.
@@ -105,13 +107,39 @@ pub(super) struct Operations {
 impl Operations {
     /// Reads the operations of a locked call, and takes those away whose leases have ended.
     pub(super) async fn read(unit: &mut Unit<'_>, locked: &mut LockedCall, own: Option<(&str, &str)>) -> Result<Self> {
-        let (company_id, call_id) = (locked.call.company_id, locked.call.id);
-        let list = sql::operations(unit.connection(), company_id, call_id, own).await?;
-        let (version, last_token) = sql::operation_counters(unit.connection(), company_id, call_id).await?;
-        let mut operations = Self { call_id, company_id, version, list, last_token, expire_at: None };
-        operations.expire_at = operations.first_expiry();
-        let dead: Vec<Operation> =
-            operations.running().filter(|operation| operation.expires_at <= locked.now).cloned().collect();
+        let read = Self::read_all(unit, &mut [(locked, own)]).await?;
+        read.into_iter().next().ok_or_else(|| Error::internal("a locked call is gone"))
+    }
+
+    /// As [`Self::read`], for different calls of one company, each with the principal and the request that it is read for.
+    pub(super) async fn read_all(
+        unit: &mut Unit<'_>,
+        calls: &mut [(&mut LockedCall, Option<(&str, &str)>)],
+    ) -> Result<Vec<Self>> {
+        let Some(company_id) = calls.first().map(|(locked, _)| locked.call.company_id) else { return Ok(Vec::new()) };
+        let asked: Vec<_> = calls.iter().map(|(locked, own)| (locked.call.id, *own)).collect();
+        let mut lists = sql::operations(unit.connection(), company_id, &asked).await?;
+        let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
+        let counters = sql::operation_counters(unit.connection(), company_id, &ids).await?;
+        let mut read = Vec::with_capacity(calls.len());
+        for (locked, _) in calls {
+            let call_id = locked.call.id;
+            let gone = || Error::internal("a locked call is gone");
+            let &(version, last_token) = counters.get(&call_id).ok_or_else(gone)?;
+            let list = lists.remove(&call_id).unwrap_or_default();
+            let mut operations =
+                Self { call_id, company_id, version, changed: Vec::new(), list, last_token, expire_at: None };
+            operations.expire_at = operations.first_expiry();
+            operations.expire(unit, locked)?;
+            read.push(operations);
+        }
+        Ok(read)
+    }
+
+    /// Takes those away whose leases have ended.
+    fn expire(&mut self, unit: &mut Unit<'_>, locked: &mut LockedCall) -> Result<()> {
+        let is_dead = |operation: &&Operation| operation.expires_at <= locked.now;
+        let dead: Vec<Operation> = self.running().filter(is_dead).cloned().collect();
         for operation in dead {
             match operation.kind {
                 // With a name it was dialled; without one another dialer must.
@@ -120,9 +148,9 @@ impl Operations {
                 _ => {}
             }
             let expired = Operation { state: OperationState::Expired, ..operation };
-            operations.put(unit, expired, OPERATION_EXPIRED, None).await?;
+            self.put(unit, expired, OPERATION_EXPIRED, None)?;
         }
-        Ok(operations)
+        Ok(())
     }
 
     /// The operation of this caller's request, whatever has become of it.
@@ -145,13 +173,13 @@ impl Operations {
     }
 
     /// Takes away what still runs when the call is finalized; returns how many. A hang-up goes on.
-    pub(super) async fn abandon(&mut self, unit: &mut Unit<'_>, actor: Option<&str>) -> Result<i32> {
+    pub(super) fn abandon(&mut self, unit: &mut Unit<'_>, actor: Option<&str>) -> Result<i32> {
         let running: Vec<Operation> =
             self.running().filter(|operation| !operation.kind.is_of_dialers()).cloned().collect();
         let count = i32::try_from(running.len()).unwrap_or(i32::MAX);
         for operation in running {
             let abandoned = Operation { state: OperationState::Abandoned, ..operation };
-            self.put(unit, abandoned, OPERATION_ABANDONED, actor).await?;
+            self.put(unit, abandoned, OPERATION_ABANDONED, actor)?;
         }
         Ok(count)
     }
@@ -160,28 +188,28 @@ impl Operations {
         self.running().map(|operation| operation.expires_at).min()
     }
 
-    /// Writes an operation whose lease was renewed, which is no event.
-    pub(super) async fn renew(&mut self, unit: &mut Unit<'_>, renewed: Operation) -> Result<()> {
-        sql::put_operation(unit.connection(), self.company_id, &renewed).await?;
+    /// Has an operation written whose lease was renewed, which is no event.
+    pub(super) fn renew(&mut self, unit: &mut Unit<'_>, renewed: Operation) {
         unit.mark_changed();
         self.replace(renewed);
-        Ok(())
     }
 
     fn replace(&mut self, operation: Operation) {
+        // In the order of their changes: one that has ended makes room for the next one of its kind.
+        self.changed.retain(|known| known.id != operation.id);
+        self.changed.push(operation.clone());
         self.list.retain(|known| known.id != operation.id);
         self.list.push(operation);
     }
 
-    /// Writes an operation with its event.
-    pub(super) async fn put(
+    /// Has an operation written with its event.
+    pub(super) fn put(
         &mut self,
         unit: &mut Unit<'_>,
         operation: Operation,
         event_type: &'static str,
         actor: Option<&str>,
     ) -> Result<()> {
-        sql::put_operation(unit.connection(), self.company_id, &operation).await?;
         self.version += 1;
         let payload = OperationEvent {
             company_id: self.company_id,
@@ -199,10 +227,26 @@ impl Operations {
         Ok(())
     }
 
-    /// Writes the subject's version and its timer.
+    /// Writes what was changed, the subject's version and its timer.
     pub(super) async fn finish(self, unit: &mut Unit<'_>) -> Result<()> {
-        let subject = Subject::new(CALL_OPERATIONS, self.call_id);
-        unit.changes().timer(self.company_id, &subject, EXPIRE, self.expire_at, self.first_expiry());
-        sql::write_operation_version(unit.connection(), self.company_id, self.call_id, self.version).await
+        Self::finish_all(unit, vec![self]).await
+    }
+
+    /// As [`Self::finish`], for different calls of one company.
+    pub(super) async fn finish_all(unit: &mut Unit<'_>, all: Vec<Self>) -> Result<()> {
+        let Some(company_id) = all.first().map(|operations| operations.company_id) else { return Ok(()) };
+        for operations in &all {
+            let subject = Subject::new(CALL_OPERATIONS, operations.call_id);
+            let (before, now) = (operations.expire_at, operations.first_expiry());
+            unit.changes().timer(company_id, &subject, EXPIRE, before, now);
+        }
+        let changed: Vec<&Operation> = all.iter().flat_map(|operations| &operations.changed).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        sql::put_operations(unit.connection(), company_id, &changed).await?;
+        let versions: Vec<(Uuid, i32)> =
+            all.iter().map(|operations| (operations.call_id, operations.version)).collect();
+        sql::write_operation_versions(unit.connection(), company_id, &versions).await
     }
 }

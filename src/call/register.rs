@@ -109,10 +109,10 @@ impl Verb for Register {
         report::merge_parked(unit, &mut call, name, now).await?;
         if call != registered {
             call.version += 1;
-            sql::update_call(unit.connection(), &call).await?;
+            sql::update_calls(unit.connection(), company_id, &[&call]).await?;
             unit.changes().record(CALL_REPORTED, Some(actor), &call, Some(&registered))?;
             if call.status == CallStatus::Ended {
-                slots::release(unit, &call).await?;
+                slots::release(unit, company_id, &[&call]).await?;
             }
         }
         Ok(call)

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Calls,
     answer::Answer,
+    end::End,
     locked::{Found, LockedCall},
     record::{CALL_REPORTED, CallName, CallRecord},
     rights,
@@ -29,7 +30,7 @@ use crate::{
         clock,
         error::{Code, Error, Result},
         idempotency::IdempotencyKey,
-        unit::{Lines, Unit, Verb},
+        unit::{InLine, Lines, Unit, Verb},
     },
 };
 
@@ -64,17 +65,30 @@ pub struct Report {
     pub occurred_at: Option<OffsetDateTime>,
 }
 
-struct Tell {
-    company_id: Uuid,
-    actor: String,
+/// One call of the mutation.
+#[derive(Debug, Clone)]
+pub(super) struct Tell {
+    pub(super) company_id: Uuid,
+    pub(super) actor: String,
     id: Uuid,
-    report: Report,
+    pub(super) report: Report,
     most_parked: i64,
 }
 
 impl Tell {
     fn occurred_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         self.report.occurred_at.unwrap_or(now).min(now + CLOCK_TOLERANCE)
+    }
+
+    /// True if the news may end the call, so that the slots are locked first. Parked news of the name that it assigns may end
+    /// the call, too.
+    pub(super) fn may_end(&self) -> bool {
+        self.report.status == CallStatus::Ended || self.report.assign_call_control_id.is_some()
+    }
+
+    /// Where it waits for the other verbs on its call.
+    pub(super) fn line(&self) -> Lines {
+        self.report.name.lines(self.company_id, &self.actor)
     }
 
     /// Parks the news; the name is locked and no call has it.
@@ -85,27 +99,54 @@ impl Tell {
         park(unit, self.company_id, name, &news, now, self.most_parked).await
     }
 
-    /// Gives the call its first name; the name is locked.
-    async fn assign(
+    /// The name that the call is to be given, if it has none yet; `named`: the call that has the name.
+    ///
+    /// # Errors
+    /// `CONFLICT` if the call has another name, or the name another call.
+    fn new_name(&self, call: &CallRecord, named: Option<Uuid>) -> Result<Option<&str>> {
+        let Some(name) = self.report.assign_call_control_id.as_deref() else { return Ok(None) };
+        match &call.call_control_id {
+            Some(first) if first == name => Ok(None),
+            Some(_) => Err(Error::conflict("the call has another callControlId, which it keeps")),
+            None if named.is_some_and(|other| other != call.id) => {
+                Err(Error::conflict("another call has this callControlId"))
+            }
+            None => Ok(Some(name)),
+        }
+    }
+
+    /// Merges the news into its call. The name that it assigns is locked; `named`: the call that has it. The event is
+    /// recorded; the row is not yet written, nor the slot renewed. The outer error is a fault of the server.
+    pub(super) async fn merge(
         &self,
         unit: &mut Unit<'_>,
         locked: &mut LockedCall,
         named: Option<Uuid>,
-        name: &str,
-    ) -> Result<()> {
-        let call = &mut locked.call;
-        match &call.call_control_id {
-            Some(first) if first == name => return Ok(()),
-            Some(_) => return Err(Error::conflict("the call has another callControlId, which it keeps")),
-            None => {}
+    ) -> Result<Result<Answer<ReportOutcome>>> {
+        let Report { status, end_reason, .. } = self.report;
+        if locked.call.status == CallStatus::Queued && status > CallStatus::Reserved && status != CallStatus::Ended {
+            return Ok(Err(Error::conflict("the call is queued and was not dialled")));
         }
-        if named.is_some_and(|other| other != call.id) {
-            return Err(Error::conflict("another call has this callControlId"));
+        match self.new_name(&locked.call, named) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(None) => {}
+            Ok(Some(name)) => {
+                locked.call.call_control_id = Some(name.to_owned());
+                sql::give_name(unit.connection(), self.company_id, name, locked.call.id).await?;
+                let now = locked.now;
+                merge_parked(unit, &mut locked.call, name, now).await?;
+            }
         }
-        call.call_control_id = Some(name.to_owned());
-        sql::give_name(unit.connection(), self.company_id, name, call.id).await?;
-        let now = locked.now;
-        merge_parked(unit, &mut locked.call, name, now).await
+        let news = News { status, end_reason, occurred_at: self.occurred_at(locked.now) };
+        rules::merge(&mut locked.call, &news);
+        rules::hear_again(&mut locked.call, &news);
+        // Whatever was reported: somebody has the call in view.
+        locked.call.asked = false;
+        let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
+        let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
+        unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);
+        locked.record(unit, CALL_REPORTED, Some(&self.actor))?;
+        Ok(Ok(Answer::new(outcome, Some(locked.call.clone()))))
     }
 }
 
@@ -113,10 +154,8 @@ impl Verb for Tell {
     type Outcome = Answer<ReportOutcome>;
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<Self::Outcome> {
-        let Report { name, status, end_reason, assign_call_control_id, .. } = &self.report;
-        let is_new = |status: CallStatus| status > CallStatus::Reserved;
-        // Parked news of the name may end the call, too.
-        if *status == CallStatus::Ended || assign_call_control_id.is_some() {
+        let Report { name, status, assign_call_control_id, .. } = &self.report;
+        if self.may_end() {
             slots::lock(unit, self.company_id).await?;
         }
         // Names before calls; a caller that gives both locks the smaller name first.
@@ -135,7 +174,7 @@ impl Verb for Tell {
             CallName::Id(id) => *id,
             CallName::ControlId(name) => match call_of(name) {
                 Some(id) => id,
-                None if !is_new(*status) => return Ok(Answer::new(ReportOutcome::Stale, None)),
+                None if *status <= CallStatus::Reserved => return Ok(Answer::new(ReportOutcome::Stale, None)),
                 None => {
                     self.park(unit, name).await?;
                     return Ok(Answer::new(ReportOutcome::Parked, None));
@@ -156,27 +195,24 @@ impl Verb for Tell {
             }
             Found::Ended(call) => return Ok(Answer::new(ReportOutcome::Stale, Some(*call))),
         };
-        if locked.call.status == CallStatus::Queued && is_new(*status) && *status != CallStatus::Ended {
-            return Err(Error::conflict("the call is queued and was not dialled"));
-        }
-        if let Some(name) = assign_call_control_id {
-            self.assign(unit, &mut locked, call_of(name), name).await?;
-        }
-        let news = News { status: *status, end_reason: *end_reason, occurred_at: self.occurred_at(locked.now) };
-        rules::merge(&mut locked.call, &news);
-        rules::hear_again(&mut locked.call, &news);
-        // Whatever was reported: somebody has the call in view.
-        slots::renew(unit, &mut locked).await?;
-        let outcome = if locked.is_changed() { ReportOutcome::Applied } else { ReportOutcome::Stale };
-        let label = if outcome == ReportOutcome::Applied { "applied" } else { "stale" };
-        unit.changes().count("switchboard_call_reports_total", &[("outcome", label)]);
-        let call = locked.write(unit, CALL_REPORTED, Some(&self.actor)).await?;
-        Ok(Answer::new(outcome, Some(call)))
+        let owner = assign_call_control_id.as_deref().and_then(call_of);
+        let answer = self.merge(unit, &mut locked, owner).await??;
+        write(unit, &[locked]).await?;
+        Ok(answer)
     }
 
     fn lines(&self) -> Lines {
-        self.report.name.lines(self.company_id, &self.actor)
+        self.line()
     }
+}
+
+/// Writes calls of one company of which there was news, and renews their slots.
+pub(super) async fn write(unit: &mut Unit<'_>, told: &[LockedCall]) -> Result<()> {
+    let live = told.iter().filter(|locked| locked.call.status != CallStatus::Ended);
+    let ids: Vec<Uuid> = live.map(|locked| locked.call.id).collect();
+    let Some(first) = told.first() else { return Ok(()) };
+    slots::renew(unit, first.call.company_id, &ids, first.now).await?;
+    LockedCall::write_all(unit, &told.iter().collect::<Vec<_>>()).await
 }
 
 /// Parks news of a name that is locked and that no call has.
@@ -235,6 +271,18 @@ impl Calls {
         let new_key = |key| IdempotencyKey::new(company_id, &rights::name(principal), "updateCallStatus", key, &report);
         let key = key.map(new_key).transpose()?;
         let most_parked = self.settings.call_news;
-        self.answered(company_id, key, Tell { company_id, actor, id: clock::new_id(), report, most_parked }).await
+        let tell = Tell { company_id, actor, id: clock::new_id(), report, most_parked };
+        if !tell.may_end() {
+            return self.answered(company_id, key, tell).await;
+        }
+        // With its company's other ends. Calls that are named alike wait for each other, here and in all other verbs.
+        let (line, ends) = (tell.line(), &self.ends);
+        let told = async {
+            match ends.run(End { tell: tell.clone(), key: key.clone() }).await? {
+                Some(answer) => self.shown(company_id, answer).await,
+                None => self.answered(company_id, key, InLine(tell)).await,
+            }
+        };
+        self.work.in_line(line, told).await
     }
 }

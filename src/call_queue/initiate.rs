@@ -17,7 +17,7 @@ use crate::{
         batch::{Batched, CallOutcome, Outcomes, WritePath},
         clock,
         error::{Error, Result},
-        idempotency::{self, IdempotencyKey},
+        idempotency::{IdempotencyKey, KeyedCalls},
         unit::Unit,
     },
 };
@@ -87,28 +87,10 @@ impl Batched for Initiate {
             // Nothing is decided without the lock.
             return Ok(calls.iter().map(|_| CallOutcome::PremiseFailed { subject: company_id }).collect());
         }
-        let (mut outcomes, repeats) = begin(calls, unit).await?;
-        let fresh: Vec<&Self> = calls
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| outcomes[*index].is_none() && !repeats.contains_key(index))
-            .map(|(_, call)| call.as_ref())
-            .collect();
-        let mut made = make(&fresh, company_id, unit).await?;
-        for (index, call) in calls.iter().enumerate() {
-            if outcomes[index].is_some() || repeats.contains_key(&index) {
-                continue;
-            }
-            let initiated = made.remove(&call.call_id).ok_or_else(|| Error::internal("an initiated call is gone"))?;
-            if let Some(key) = &call.key {
-                idempotency::store(unit, key, &initiated).await?;
-            }
-            outcomes[index] = Some(Ok(initiated));
-        }
-        for (index, of) in repeats {
-            let is_same = calls[index].key.as_ref().zip(calls[of].key.as_ref()).is_some_and(|(a, b)| a.is_same_call(b));
-            outcomes[index] = if is_same { outcomes[of].clone() } else { Some(Err(idempotency::mismatch())) };
-        }
+        let keyed = KeyedCalls::begin(unit, calls.iter().map(|call| call.key.as_ref()).collect()).await?;
+        let fresh: Vec<&Self> = keyed.fresh().into_iter().map(|index| &*calls[index]).collect();
+        let made = make(&fresh, company_id, unit).await?;
+        let outcomes = keyed.finish(unit, made.into_iter().map(|initiated| Some(Ok(initiated)))).await?;
         let decided = |outcome: Option<Result<Initiated>>| {
             CallOutcome::Decided(outcome.unwrap_or_else(|| Err(Error::internal("a call of a batch has no outcome"))))
         };
@@ -116,39 +98,9 @@ impl Batched for Initiate {
     }
 }
 
-/// Inserts the keys of some calls, in order. Returns the outcomes of those that were made before, and which calls repeat
-/// another one of the same batch.
-async fn begin(
-    calls: &[Arc<Initiate>],
-    unit: &mut Unit<'_>,
-) -> Result<(Vec<Option<Result<Initiated>>>, HashMap<usize, usize>)> {
-    let mut outcomes: Vec<Option<Result<Initiated>>> = calls.iter().map(|_| None).collect();
-    let mut keyed: Vec<(usize, &IdempotencyKey)> =
-        calls.iter().enumerate().filter_map(|(index, call)| Some((index, call.key.as_ref()?))).collect();
-    keyed.sort_by(|(_, a), (_, b)| a.order().cmp(&b.order()));
-    let mut repeats = HashMap::new();
-    let mut last: Option<(usize, &IdempotencyKey)> = None;
-    for (index, key) in keyed {
-        if let Some((of, _)) = last.filter(|(_, last)| last.order() == key.order()) {
-            repeats.insert(index, of);
-            continue;
-        }
-        last = Some((index, key));
-        match idempotency::begin(unit, key).await {
-            Ok(None) => {}
-            Ok(Some(outcome)) => outcomes[index] = Some(Ok(serde_json::from_str(&outcome)?)),
-            Err(error) if error.code() == crate::platform::error::Code::IdempotencyMismatch => {
-                outcomes[index] = Some(Err(error));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((outcomes, repeats))
-}
-
-/// Makes calls that were not made before.
-async fn make(fresh: &[&Initiate], company_id: Uuid, unit: &mut Unit<'_>) -> Result<HashMap<Uuid, Initiated>> {
-    let mut made = HashMap::new();
+/// Makes calls that were not made before; what became of each.
+async fn make(fresh: &[&Initiate], company_id: Uuid, unit: &mut Unit<'_>) -> Result<Vec<Initiated>> {
+    let mut made = Vec::new();
     if fresh.is_empty() {
         return Ok(made);
     }
@@ -193,7 +145,7 @@ async fn make(fresh: &[&Initiate], company_id: Uuid, unit: &mut Unit<'_>) -> Res
         unit.changes().count("switchboard_call_queue_admissions_total", &[("admission", label)]);
         let item = items.remove(&call.queue_id).filter(|_| is_queued);
         let reason = reason.filter(|_| is_queued);
-        made.insert(call.call_id, Initiated { reason, call: record, item, total_in_queue });
+        made.push(Initiated { reason, call: record, item, total_in_queue });
     }
     Ok(made)
 }

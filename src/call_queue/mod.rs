@@ -13,6 +13,9 @@
 //! lines, items and campaigns are data under it. So no transaction leaves a free slot beside an item that may have it, and
 //! none goes above a limit. The decisions are SQL functions (migrations `call_…`), because SQL callers use them too.
 //!
+//! One row that every call locks twice would be a bottleneck. So calls that are made together share a transaction
+//! (`initiate`), and so do calls that end together (`call::end`): they are freed and given away by one statement each.
+//!
 //! # Order
 //! - Within a user: direct calls by arrival; then campaigns' calls, by weighted fair queueing between campaigns. If a
 //!   user's campaigns have waited for longer than the setting `aging`, the head of one of them is next.

@@ -12,13 +12,11 @@ use super::{CALL_QUEUE, CancelOutcome, campaign, sql, timers};
 use crate::{
     call::{
         CallRecord,
-        locked::LockedCall,
         record::{CALL_CANCELED, CALL_DISPATCHED, CALL_QUEUED},
         rules::{CallStatus, EndReason},
         sql as call_sql,
     },
     platform::{
-        clock,
         error::{Error, Result},
         event::Subject,
         unit::{Lines, Unit},
@@ -97,20 +95,21 @@ pub(crate) async fn arm(unit: &mut Unit<'_>, company_id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Frees the slot of a call that has just ended, settles its item and dispatches. The call is locked, and the slots before
-/// it.
-pub(crate) async fn release(unit: &mut Unit<'_>, call: &CallRecord) -> Result<()> {
-    let company_id = call.company_id;
-    let Some(reason) = call.end_reason else { return Err(Error::internal("a call ended without a reason")) };
+/// Frees the slots of calls that have just ended, settles their items and dispatches. The calls are locked, and the slots
+/// before them.
+pub(crate) async fn release(unit: &mut Unit<'_>, company_id: Uuid, ended: &[&CallRecord]) -> Result<()> {
     lock(unit, company_id).await?;
     let began = Instant::now();
-    let is_refused = call.call_control_id.is_none() && call.started_at.is_none();
-    let again = clock::new_id();
-    if sql::release(unit.connection(), company_id, call.id, reason, is_refused, again).await?.is_some() {
-        queued(unit, company_id, &[again], None).await?;
-        unit.changes().count("switchboard_call_queue_retries_total", &[]);
+    let again = sql::release(unit.connection(), company_id, ended).await?;
+    if !again.is_empty() {
+        queued(unit, company_id, &again, None).await?;
+        for _ in &again {
+            unit.changes().count("switchboard_call_queue_retries_total", &[]);
+        }
     }
-    if dispatch_now(unit, company_id).await? > 0 {
+    let dispatched = dispatch_now(unit, company_id).await?;
+    // A slot that was freed and given away is one observation.
+    for _ in 0..dispatched.min(ended.len()) {
         unit.changes().observe_since("switchboard_call_queue_dispatch_seconds", &[], began);
     }
     Ok(())
@@ -277,14 +276,10 @@ pub(crate) async fn end_undialled(
     end_queued(unit, company_id, call_id, actor).await
 }
 
-/// Renews the slot of a locked call, of which there was news.
-pub(crate) async fn renew(unit: &mut Unit<'_>, locked: &mut LockedCall) -> Result<()> {
-    locked.call.asked = false;
-    if locked.call.status != CallStatus::Ended {
-        let (company_id, id, now) = (locked.call.company_id, locked.call.id, locked.now);
-        if !sql::renew(unit.connection(), company_id, &[id], now).await?.is_empty() {
-            unit.mark_changed();
-        }
+/// Renews the slots of locked calls, of which there was news.
+pub(crate) async fn renew(unit: &mut Unit<'_>, company_id: Uuid, ids: &[Uuid], now: OffsetDateTime) -> Result<()> {
+    if !ids.is_empty() && !sql::renew(unit.connection(), company_id, ids, now).await?.is_empty() {
+        unit.mark_changed();
     }
     Ok(())
 }

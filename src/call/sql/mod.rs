@@ -1,6 +1,8 @@
 //! Statements on calls, each in a file of its own.
 
+mod operations;
 mod transcript;
+mod update;
 
 use std::{
     cmp::Reverse,
@@ -19,7 +21,9 @@ use super::{
     record::{CallName, CallRecord},
     rules::{CallStatus, CallType, EndReason, work::OperationKind},
 };
+pub(super) use operations::{operation_counters, operations, put_operations, write_operation_versions};
 pub(super) use transcript::{Transcript, known_messages, lock_transcripts, messages, transcripts, write_messages};
+pub(super) use update::update_calls;
 
 use crate::{
     call_queue,
@@ -145,6 +149,25 @@ pub(super) async fn find_names(
 ) -> Result<HashMap<String, Uuid>> {
     let found = sqlx::query_file!("src/call/sql/find_names.sql", company_id, names);
     Ok(found.fetch_all(connection).await?.into_iter().map(|name| (name.name, name.call_id)).collect())
+}
+
+/// The ids of calls; `None`: no call has the name. Takes no lock.
+pub(super) async fn find_ids(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    names: &[&CallName],
+) -> Result<Vec<Option<Uuid>>> {
+    let control_id = |name: &&CallName| match name {
+        CallName::ControlId(name) => Some(name.clone()),
+        CallName::Id(_) => None,
+    };
+    let wanted: Vec<String> = names.iter().filter_map(control_id).collect();
+    let known = if wanted.is_empty() { HashMap::new() } else { find_names(connection, company_id, &wanted).await? };
+    let id = |name: &&CallName| match name {
+        CallName::Id(id) => Some(*id),
+        CallName::ControlId(name) => known.get(name).copied(),
+    };
+    Ok(names.iter().map(id).collect())
 }
 
 /// The call of a name. A name that no call has is locked, known or not; one that a call has needs no lock, because the call
@@ -273,41 +296,6 @@ pub(super) async fn insert_call(connection: &mut PgConnection, call: &CallRecord
     Ok(())
 }
 
-/// Writes a call, which is locked.
-pub(super) async fn update_call(connection: &mut PgConnection, call: &CallRecord) -> Result<()> {
-    sqlx::query_file!(
-        "src/call/sql/update_call.sql",
-        call.company_id,
-        call.id,
-        call.call_control_id,
-        call.status.as_str(),
-        call.end_reason.map(EndReason::as_str),
-        call.told_reason.map(EndReason::as_str),
-        call.told_at,
-        call.untold_at,
-        call.pending_hang_up,
-        call.dialing,
-        call.dialed,
-        call.hanging_up,
-        call.hung_up_until,
-        call.generation,
-        call.version,
-        call.started_at,
-        call.answered_at,
-        call.ended_at,
-        call.hang_up_at,
-        call.finalized_at,
-        call.lease_expires_at,
-        call.updated_at,
-        call.finalize_at,
-        call.abandoned,
-        call.asked,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// The calls of a stream's present state, oldest first: id and version. Takes no lock.
 pub(super) async fn open_calls(
     connection: &mut PgConnection,
@@ -323,68 +311,6 @@ pub(super) async fn open_calls(
         filter.waits_for.is_none() && filter.status.is_none_or(|status| status == CallStatus::Queued),
     );
     Ok(calls.fetch_all(connection).await?.into_iter().map(|call| (call.id, call.version)).collect())
-}
-
-/// The operations that run on a call, which is locked, and one request's own: (principal, request).
-pub(super) async fn operations(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_id: Uuid,
-    own: Option<(&str, &str)>,
-) -> Result<Vec<Operation>> {
-    let (principal, request_id) = own.unzip();
-    let operations =
-        sqlx::query_file_as!(Operation, "src/call/sql/operations.sql", company_id, call_id, principal, request_id);
-    Ok(operations.fetch_all(connection).await?)
-}
-
-/// The version of a locked call's operations, and the greatest token of them.
-pub(super) async fn operation_counters(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_id: Uuid,
-) -> Result<(i32, i64)> {
-    let row =
-        sqlx::query_file!("src/call/sql/operation_counters.sql", company_id, call_id).fetch_one(connection).await?;
-    Ok((row.operations, row.last_token))
-}
-
-/// Writes the version of a locked call's operations.
-pub(super) async fn write_operation_version(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_id: Uuid,
-    version: i32,
-) -> Result<()> {
-    sqlx::query_file!("src/call/sql/write_operation_version.sql", company_id, call_id, version)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Inserts an operation of a locked call, or writes its state and its lease.
-pub(super) async fn put_operation(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    operation: &Operation,
-) -> Result<()> {
-    sqlx::query_file!(
-        "src/call/sql/put_operation.sql",
-        company_id,
-        operation.call_id,
-        operation.id,
-        operation.kind.as_str(),
-        operation.principal,
-        operation.request_id,
-        operation.token,
-        operation.generation,
-        operation.state.as_str(),
-        operation.expires_at,
-        operation.began_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// The call of an operation. Takes no lock: it stays the same.

@@ -1,7 +1,9 @@
--- The operations that run on a call, which is locked, and one request's own.
+-- The operations that run on calls, which are locked, and one request's own of each. The lateral subquery with "offset 0"
+-- makes every plan look the rows up by their keys, see BATCH_SESSION.
 --
--- $1, $2 company, call
--- $3, $4 principal and request, or null
+-- $1     company
+-- $2     calls
+-- $3, $4 principals and requests, or null
 select
     operation.id,
     operation.call_id,
@@ -13,6 +15,12 @@ select
     operation.state as "state: OperationState",
     operation.expires_at,
     operation.began_at
-from call_operation as operation
-where operation.company_id = $1 and operation.call_id = $2
-    and (operation.state = 'RUNNING' or (operation.principal = $3 and operation.request_id = $4))
+from unnest($2::uuid[], $3::text[], $4::text[]) as asked (call_id, principal, request_id)
+cross join lateral (
+    select *
+    from call_operation as operation
+    where operation.company_id = $1 and operation.call_id = asked.call_id
+        and (operation.state = 'RUNNING'
+            or (operation.principal = asked.principal and operation.request_id = asked.request_id))
+    offset 0
+) as operation

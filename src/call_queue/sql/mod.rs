@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::{CallQueueSettings, CancelOutcome, CanceledLines, NewCall, QueueUser, Status};
 use crate::{
-    call::{
-        CallRecord,
-        rules::{CallType, EndReason},
+    call::{CallRecord, rules::CallType},
+    platform::{
+        clock,
+        error::{Error, Result},
     },
-    platform::error::{Error, Result},
 };
 pub(super) use items::{ItemCall, calls_of_item, find_items, item_of_call};
 pub(crate) use items::{calls_of_items, undispatched_calls};
@@ -82,24 +82,24 @@ pub(super) async fn disarm(connection: &mut PgConnection, company_id: Uuid) -> R
     Ok(())
 }
 
-/// Frees the slot of a call; returns its item, if that is tried again with the call `again`. Slots and call are locked.
+/// Frees the slots of calls that have ended; returns the new calls of those items that are tried again. Slots and calls are
+/// locked.
 pub(super) async fn release(
     connection: &mut PgConnection,
     company_id: Uuid,
-    call_id: Uuid,
-    reason: EndReason,
-    is_refused: bool,
-    again: Uuid,
-) -> Result<Option<Uuid>> {
-    let released = sqlx::query_file_scalar!(
-        "src/call_queue/sql/release.sql",
-        company_id,
-        call_id,
-        reason.as_str(),
-        is_refused,
-        again
-    );
-    Ok(released.fetch_one(connection).await?)
+    ended: &[&CallRecord],
+) -> Result<Vec<Uuid>> {
+    let no_reason = || Error::internal("a call ended without a reason");
+    let reason = |call: &&CallRecord| call.end_reason.map(|reason| reason.as_str().to_owned()).ok_or_else(no_reason);
+    let reasons = ended.iter().map(reason).collect::<Result<Vec<String>>>()?;
+    let ids: Vec<Uuid> = ended.iter().map(|call| call.id).collect();
+    let refused = |call: &&CallRecord| call.call_control_id.is_none() && call.started_at.is_none();
+    let are_refused: Vec<bool> = ended.iter().map(refused).collect();
+    // A call for each item, if that is tried again.
+    let again: Vec<Uuid> = ended.iter().map(|_| clock::new_id()).collect();
+    let released =
+        sqlx::query_file_scalar!("src/call_queue/sql/release.sql", company_id, &ids, &reasons, &are_refused, &again);
+    Ok(released.fetch_all(connection).await?)
 }
 
 /// Gives an inbound call a slot. The slots are locked.

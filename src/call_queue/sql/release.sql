@@ -1,8 +1,9 @@
--- Frees the slot of a call that has ended. The slots are locked, then the call.
+-- Frees the slots of calls that have ended, in their order. The slots are locked, then the calls.
 --
--- $1, $2 company, call
--- $3     why it ended
--- $4     a dialer refused the number before any attempt went out
--- $5     a call for its item, if that is tried again
--- Returns the item, if it is tried again.
-select call_release($1, $2, $3, $4, $5) as queue_id
+-- $1 company
+-- $2 calls
+-- $3 why each ended
+-- $4 a dialer refused its number before any attempt went out
+-- $5 a call for its item, if that is tried again
+-- Returns the calls of those items that are tried again.
+select released.new_call_id as "new_call_id!" from call_release($1, $2, $3, $4, $5) as released (new_call_id)

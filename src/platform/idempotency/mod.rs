@@ -23,6 +23,7 @@
 //! - An outcome that this build cannot decode, because another wrote it, is `INTERNAL_SERVER_ERROR`: making the call again
 //!   would be worse.
 
+mod batch;
 mod sql;
 
 use std::time::Duration;
@@ -37,6 +38,8 @@ use crate::platform::{
     task::rounds,
     unit::{Lines, Unit, UnitOfWork, Verb},
 };
+
+pub(crate) use batch::KeyedCalls;
 
 /// Keys that one statement deletes at most, so that it holds its locks for milliseconds.
 const PRUNED_AT_ONCE: i64 = 1_000;
@@ -80,13 +83,18 @@ impl IdempotencyKey {
     }
 
     /// In which order a batch of one operation inserts its keys, so that two batches never wait for each other.
-    pub(crate) fn order(&self) -> (&str, &str) {
+    fn order(&self) -> (&str, &str) {
         (&self.caller, &self.key)
     }
 
     /// True if the same was asked for under the same key.
-    pub(crate) fn is_same_call(&self, other: &Self) -> bool {
+    fn is_same_call(&self, other: &Self) -> bool {
         self.order() == other.order() && self.content_hash == other.content_hash
+    }
+
+    /// Counts a repeat of the call.
+    fn count_repeat(&self) {
+        metrics::counter!("switchboard_idempotent_repeats_total", "operation" => self.operation).increment(1);
     }
 }
 
@@ -108,7 +116,7 @@ where
 
     async fn run(&self, unit: &mut Unit<'_>) -> Result<V::Outcome> {
         if let Some(outcome) = begin(unit, &self.key).await? {
-            metrics::counter!("switchboard_idempotent_repeats_total", "operation" => self.key.operation).increment(1);
+            self.key.count_repeat();
             return Ok(serde_json::from_str(&outcome)?);
         }
         let outcome = self.verb.run(unit).await?;
@@ -121,9 +129,8 @@ where
     }
 }
 
-/// Inserts the key, or reads the outcome of the call that has it. To be the first of the transaction; a batch begins with
-/// the keys of all its calls, in their order.
-pub(crate) async fn begin(unit: &mut Unit<'_>, key: &IdempotencyKey) -> Result<Option<String>> {
+/// Inserts the key, or reads the outcome of the call that has it. To be the first of the transaction.
+async fn begin(unit: &mut Unit<'_>, key: &IdempotencyKey) -> Result<Option<String>> {
     for _ in 0..TRIES {
         if sql::insert(unit.connection(), key).await? {
             unit.mark_changed();
@@ -139,12 +146,12 @@ pub(crate) async fn begin(unit: &mut Unit<'_>, key: &IdempotencyKey) -> Result<O
 }
 
 /// Stores the outcome of the call that has the key; in the transaction that has inserted it.
-pub(crate) async fn store(unit: &mut Unit<'_>, key: &IdempotencyKey, outcome: &impl Serialize) -> Result<()> {
+async fn store(unit: &mut Unit<'_>, key: &IdempotencyKey, outcome: &impl Serialize) -> Result<()> {
     sql::store(unit.connection(), key, &serde_json::to_string(outcome)?).await
 }
 
 /// One key, and other content than before.
-pub(crate) fn mismatch() -> Error {
+fn mismatch() -> Error {
     Error::new(Code::IdempotencyMismatch, "idempotencyKey: this key was used for a call with other content")
 }
 

@@ -70,6 +70,21 @@ pub trait Verb: Sync {
     }
 }
 
+/// A verb that has its turn among the verbs on its record already, see [`UnitOfWork::in_line`].
+pub(crate) struct InLine<V>(pub(crate) V);
+
+impl<V: Verb> Verb for InLine<V> {
+    type Outcome = V::Outcome;
+
+    async fn run(&self, unit: &mut Unit<'_>) -> Result<V::Outcome> {
+        self.0.run(unit).await
+    }
+
+    fn lines(&self) -> Lines {
+        Lines { subject: None, ..self.0.lines() }
+    }
+}
+
 /// One run of a verb.
 #[derive(Debug)]
 pub struct Unit<'c> {

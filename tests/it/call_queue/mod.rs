@@ -6,11 +6,13 @@ mod campaigns;
 mod leases;
 mod limits;
 mod place;
+mod plans;
 mod races;
 mod rest;
 mod samples;
 mod sql;
 mod streams;
+mod together;
 mod undispatched;
 
 use serde_json::{Value, json};

@@ -54,6 +54,20 @@ pub(super) async fn store(connection: &mut PgConnection, key: &IdempotencyKey, o
     Ok(())
 }
 
+/// Deletes the key of a call that failed, in the transaction that has inserted it.
+pub(super) async fn delete(connection: &mut PgConnection, key: &IdempotencyKey) -> Result<()> {
+    sqlx::query_file!(
+        "src/platform/idempotency/sql/delete_key.sql",
+        key.company_id,
+        key.caller,
+        key.operation,
+        key.key,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Deletes at most `limit` keys that are older than `retention`.
 pub(super) async fn delete_old(connection: &mut PgConnection, retention: Duration, limit: i64) -> Result<u64> {
     let deleted = sqlx::query_file!("src/platform/idempotency/sql/delete_old_keys.sql", retention.as_secs_f64(), limit);
