@@ -8,9 +8,10 @@ where ctid = any (array(
     cross join lateral (
         select name.ctid
         from call_name as name
-        where name.company_id = asked.company_id and name.call_control_id = asked.call_control_id
-            and name.call_id is null
-        offset 0
+        where name.company_id = asked.company_id
+            and name.call_control_id between asked.call_control_id and asked.call_control_id and name.call_id is null
+        order by name.call_control_id
+        limit 1
     ) as name
     where not exists (
         select 1

@@ -11,6 +11,8 @@ from (
 cross join lateral (
     select name.company_id, name.call_control_id
     from call_name as name
-    where name.company_id = asked.company_id and name.call_control_id = asked.call_control_id and name.call_id is null
+    where name.company_id = asked.company_id
+        and name.call_control_id between asked.call_control_id and asked.call_control_id and name.call_id is null
+    order by name.call_control_id
     for update skip locked
 ) as name

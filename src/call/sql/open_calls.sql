@@ -24,10 +24,19 @@ from (
         select * from call_queue as item
         where $5 and $2::text is not null and item.company_id = $1 and item.user_id = $2 and item.status = 'QUEUED'
         union all
-        select * from call_queue as item
-        where $5 and $2::text is null and item.company_id = $1 and item.status = 'QUEUED'
+        (
+            select * from call_queue as item
+            where $5 and $2::text is null and item.company_id = $1 and item.status = 'QUEUED'
+            order by item.call_id
+        )
     ) as item
-    join call_queue_line as line on line.company_id = $1 and line.id = item.line_id
+    cross join lateral (
+        select *
+        from call_queue_line as line
+        where line.company_id = $1 and line.id between item.line_id and item.line_id
+        order by line.id
+        limit 1
+    ) as line
     where not call_queue_is_canceled(item, line)
 ) as call
 where ($2::text is null or call.user_id = $2) and ($3::uuid is null or call.campaign_id = $3)

@@ -19,12 +19,15 @@ select
     item.requeued_at as queued_at,
     coalesce(item.left_at, line.canceled_at) as left_at
 from unnest($2::uuid[]) as asked (id)
+-- Only the index of calls gives this order, so that is read, whenever the plan was made.
 cross join lateral (
     select *
     from call_queue as item
-    where item.company_id = $1 and item.call_id = asked.id and item.status in ('QUEUED', 'CANCELED')
-    offset 0
+    where item.company_id = $1 and item.call_id between asked.id and asked.id
+    order by item.call_id
+    limit 1
 ) as item
 cross join lateral (
     select * from call_queue_line as line where line.company_id = $1 and line.id = item.line_id offset 0
 ) as line
+where item.status in ('QUEUED', 'CANCELED')

@@ -21,5 +21,12 @@ select ceil(extract(epoch from least(
 from moment
 cross join call_queue_settings as settings
 join call_queue_user as owner on owner.company_id = $1 and owner.user_id = $2
-join call_queue_line as direct on direct.company_id = $1 and direct.id = owner.direct_line
+-- Only the primary key gives this order, so that is read, whenever the plan was made.
+cross join lateral (
+    select line.n
+    from call_queue_line as line
+    where line.company_id = $1 and line.id between owner.direct_line and owner.direct_line
+    order by line.id
+    limit 1
+) as direct
 join call_slots as slots on slots.company_id = $1

@@ -39,7 +39,11 @@ from moment
 cross join call_queue_settings as settings
 cross join unnest($2::uuid[]) with ordinality as asked (id, number)
 cross join lateral (
-    select * from call_queue as item where item.company_id = $1 and item.id = asked.id offset 0
+    select *
+    from call_queue as item
+    where item.company_id = $1 and item.id between asked.id and asked.id
+    order by item.id
+    limit 1
 ) as item
 cross join lateral (
     select * from call_queue_line as line where line.company_id = $1 and line.id = item.line_id offset 0

@@ -19,15 +19,29 @@ left join call_queue_user as owner on owner.company_id = $1 and owner.user_id = 
 left join lateral (
     select item.id
     from call_queue_line as line
-    join call_queue as item
-        on item.company_id = $1 and item.line_id = line.id and item.number = line.head and item.status = 'QUEUED'
-    where line.company_id = $1 and line.id = owner.direct_line and line.n > 0
+    cross join lateral (
+        select item.id
+        from call_queue as item
+        where item.company_id = $1 and item.line_id = line.id and item.number between line.head and line.head
+            and item.status = 'QUEUED'
+        order by item.number
+        limit 1
+    ) as item
+    where line.company_id = $1 and line.id between owner.direct_line and owner.direct_line and line.n > 0
+    order by line.id
+    limit 1
 ) as direct on true
 left join lateral (
     select item.id
     from call_queue_line as line
-    join call_queue as item
-        on item.company_id = $1 and item.line_id = line.id and item.number = line.head and item.status = 'QUEUED'
+    cross join lateral (
+        select item.id
+        from call_queue as item
+        where item.company_id = $1 and item.line_id = line.id and item.number between line.head and line.head
+            and item.status = 'QUEUED'
+        order by item.number
+        limit 1
+    ) as item
     where line.company_id = $1 and line.user_id = $2 and line.campaign_id is not null and line.is_open and line.n > 0
     order by line.finish + call_queue_step(line.weight), line.id
     limit 1

@@ -25,5 +25,12 @@ select
     chat.updated_at,
     chat.started_at,
     chat.finished_at
-from chat
-where chat.company_id = $1 and chat.id = any($2)
+from (select distinct unnest($2::uuid[]) as id) as wanted
+-- Only the primary key gives this order, so that is read, whenever the plan was made.
+cross join lateral (
+    select *
+    from chat
+    where chat.company_id = $1 and chat.id between wanted.id and wanted.id
+    order by chat.id
+    limit 1
+) as chat

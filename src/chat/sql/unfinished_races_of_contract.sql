@@ -2,7 +2,12 @@
 --
 -- $1 company
 -- $2 contract
-select distinct key
-from chat
-where company_id = $1 and contract_id = $2 and status <> 'FINISHED'
-order by key
+with
+-- In the order of the contract's own index, so that it is read, whenever the plan was made.
+unfinished as materialized (
+    select chat.key
+    from chat
+    where chat.company_id = $1 and chat.contract_id between $2 and $2 and chat.status <> 'FINISHED'
+    order by chat.contract_id, chat.inserted_at
+)
+select distinct key from unfinished order by key

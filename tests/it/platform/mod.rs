@@ -8,6 +8,7 @@ mod events;
 mod idempotency;
 mod layers;
 mod leases;
+mod plans;
 mod service;
 mod sql_roles;
 mod statements;

@@ -2,9 +2,12 @@
 //!
 //! Read from the descriptions of all checked statements (`.sqlx/`), so that none is forgotten.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
-use crate::support::cluster::TestDatabase;
+use crate::support::{
+    cluster::TestDatabase,
+    statements::{self, Statement},
+};
 
 /// Statements on companies' tables that name no company, each by a piece of its text, and why that has to be.
 const KNOWN: [(&str, &str); 26] = [
@@ -58,22 +61,6 @@ const INSERTS_IN_CTES: [&str; 6] = [
     "with held_chat as materialized",
 ];
 
-/// Every checked statement: without comments, and with single spaces.
-fn statements() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
-    let mut statements = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let description: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
-        let query = description["query"].as_str().unwrap();
-        let code = query.lines().map(|line| line.split("--").next().unwrap_or_default());
-        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
-        statements.push(words.join(" "));
-    }
-    assert!(statements.len() > 50, "only {} statements found", statements.len());
-    statements
-}
-
 /// True if the statement reads or writes this table.
 fn is_on(statement: &str, table: &str) -> bool {
     ["from", "join", "into", "update", "using", "table only"].iter().any(|verb| {
@@ -108,7 +95,7 @@ async fn every_statement_on_a_companys_table_names_the_company() {
     assert!(tables.contains(&"chat".to_owned()) && tables.contains(&"lease".to_owned()), "{tables:?}");
     tables.push("company".to_owned());
     let (mut used, mut unknown) = (BTreeSet::new(), Vec::new());
-    for statement in statements() {
+    for Statement { text: statement, .. } in statements::all() {
         if !tables.iter().any(|table| is_on(&statement, table)) {
             continue;
         }
@@ -129,7 +116,7 @@ async fn every_statement_on_a_companys_table_names_the_company() {
 #[test]
 fn the_clock_is_read_in_a_cte_of_its_own_or_as_a_value() {
     let mut wrong = Vec::new();
-    for statement in statements() {
+    for Statement { text: statement, .. } in statements::all() {
         let rest = without_moment(&statement);
         let is_inside = |begin: &str, end: &str| {
             rest.match_indices(begin).any(|(place, _)| {
@@ -150,7 +137,7 @@ fn the_clock_is_read_in_a_cte_of_its_own_or_as_a_value() {
 
 #[test]
 fn exists_selects_1() {
-    for statement in statements() {
+    for Statement { text: statement, .. } in statements::all() {
         assert!(!statement.contains("exists (select from"), "{statement}");
         assert!(!statement.contains("exists ( select from"), "{statement}");
     }
@@ -159,7 +146,9 @@ fn exists_selects_1() {
 #[test]
 fn statements_that_insert_in_a_cte_are_known() {
     let mut found = 0;
-    for statement in statements().into_iter().filter(|statement| statement.starts_with("with ")) {
+    for Statement { text: statement, .. } in
+        statements::all().into_iter().filter(|statement| statement.text.starts_with("with "))
+    {
         if !statement.contains("as ( insert into ") {
             continue;
         }

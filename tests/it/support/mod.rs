@@ -12,4 +12,5 @@ pub(crate) mod plans;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod socket;
+pub(crate) mod statements;
 pub(crate) mod widget;

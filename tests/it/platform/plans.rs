@@ -1,0 +1,124 @@
+//! No statement reads a whole company where it looks something up, also with a plan that was made when the tables were empty,
+//! as those are that a session makes once and keeps.
+//!
+//! On an empty table all indexes seem to cost the same, and the planner takes any that begins with the company.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use crate::support::{
+    cluster::TestDatabase,
+    plans,
+    statements::{self, Statement},
+};
+
+/// Statements that read by the company alone, each by an index and a piece of its text, and why that is what they ask for.
+const OF_A_COMPANY: [(&str, &str, &str); 7] = [
+    ("call_open", "'LEASE_EXPIRED' and call.pending_hang_up", "all calls that have not ended"),
+    ("call_given_up", "'LEASE_EXPIRED' and call.pending_hang_up", "all calls that must be hung up"),
+    ("active_calls_pkey", "slot", "all slots: at most as many as the company's limit"),
+    ("chat_visitor_unfinished", "unfinished as materialized", "all chats that a stream's filter may pass"),
+    ("session_provider_pkey", "from session_provider", "all providers"),
+    ("session_alert_open", "from session_alert", "all alerts that hold"),
+    ("session_coordination_open", "active_provider = asked.name", "all open sessions, counted by provider"),
+];
+
+/// Statements whose conditions skip a column of an index, each by a piece of its text, and why that is not much.
+const SKIPPING: [(&str, &str); 2] = [
+    ("not exists ( select 1 from call_queue_sample", "one row of a company, or none, is enough"),
+    ("count(*)::integer from session_provider_outcome", "of one provider and one hour, those that failed"),
+];
+
+/// The columns of every index, in order; an expression is `?`.
+async fn indexes(sql: &mut PgConnection) -> HashMap<String, Vec<String>> {
+    let query = "
+        select index.relname::text, array_agg(coalesce(attname::text, '?') order by number)
+        from pg_index
+        join pg_class as index on index.oid = indexrelid and index.relnamespace = 'switchboard'::regnamespace
+        cross join unnest(indkey) with ordinality as key (attnum, number)
+        left join pg_attribute as attribute on attribute.attrelid = indrelid and attribute.attnum = key.attnum and key.attnum > 0
+        group by index.relname";
+    let rows = sqlx::query(query).fetch_all(sql).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// How a plan reads an index: how many of its leading columns have a condition, and whether one after them has.
+#[derive(Debug)]
+struct Scan {
+    index: String,
+    leading: usize,
+    columns: usize,
+    skips: bool,
+    /// Below a limit: a page of a list.
+    is_page: bool,
+}
+
+/// The scans of indexes in a plan and below it.
+fn scans(plan: &Value, is_page: bool, indexes: &HashMap<String, Vec<String>>, found: &mut Vec<Scan>) {
+    let is_page = is_page || plan["Node Type"] == "Limit";
+    if let Some((index, columns)) = plan["Index Name"].as_str().and_then(|name| Some((name, indexes.get(name)?))) {
+        let condition = plan["Index Cond"].as_str().unwrap_or_default();
+        let has: Vec<bool> = columns.iter().map(|column| condition.contains(&format!("({column} "))).collect();
+        let leading = has.iter().take_while(|has| **has).count();
+        found.push(Scan {
+            index: index.to_owned(),
+            leading,
+            columns: columns.len(),
+            skips: has[leading..].contains(&true),
+            is_page,
+        });
+    }
+    for below in plan["Plans"].as_array().into_iter().flatten() {
+        scans(below, is_page, indexes, found);
+    }
+}
+
+/// What is wrong with the plans that a session keeps.
+async fn flaws(sql: &mut PgConnection, indexes: &HashMap<String, Vec<String>>) -> Vec<String> {
+    let mut flaws = Vec::new();
+    let is_planned =
+        |statement: &Statement| !["lock ", "truncate "].iter().any(|verb| statement.text.starts_with(verb));
+    for Statement { text: statement, arguments } in statements::all().into_iter().filter(is_planned) {
+        let prepare = format!("deallocate all; prepare one as {statement}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *sql).await.unwrap();
+        let arguments =
+            if arguments == 0 { String::new() } else { format!("({})", vec!["null"; arguments].join(", ")) };
+        let explain = format!("explain (format json) execute one{arguments}");
+        let plan: Value =
+            sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(&mut *sql).await.unwrap();
+        let mut found = Vec::new();
+        scans(&plan[0]["Plan"], false, indexes, &mut found);
+        for scan in found {
+            let is_known = if scan.skips {
+                SKIPPING.iter().any(|(piece, _)| statement.contains(piece))
+            } else {
+                scan.leading != 1
+                    || scan.columns == 1
+                    || scan.is_page
+                    || OF_A_COMPANY.iter().any(|(index, piece, _)| scan.index == *index && statement.contains(piece))
+                    // Readers of the log read a range of what has happened.
+                    || scan.index.starts_with("event_")
+            };
+            if !is_known {
+                flaws.push(format!("{scan:?}: {statement}"));
+            }
+        }
+    }
+    flaws
+}
+
+#[tokio::test]
+async fn no_kept_plan_reads_a_whole_company_to_find_something_in_it() {
+    let database = TestDatabase::create().await;
+    let mut sql = plans::session(&database.options()).await;
+    let indexes = indexes(&mut sql).await;
+    let of_batches = flaws(&mut sql, &indexes).await;
+    assert!(of_batches.is_empty(), "batches:\n{}", of_batches.join("\n"));
+    // Sessions of requests plan a statement once they have run it a few times.
+    let mut sql = PgConnection::connect_with(&database.options()).await.unwrap();
+    sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&mut sql).await.unwrap();
+    let of_requests = flaws(&mut sql, &indexes).await;
+    assert!(of_requests.is_empty(), "requests:\n{}", of_requests.join("\n"));
+}
