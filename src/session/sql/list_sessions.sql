@@ -13,6 +13,8 @@ select session.company_id, session.session_id, session.active_provider, session.
 from session_coordination as session
 cross join (select switchboard.now() as now) as moment
 where session.company_id = $1
+    -- Always true: the condition of the list's index, which no lookup of a session may read.
+    and session.created_at > '-infinity'
     and ($2::boolean is null or (session.ended_at is null) = $2)
     and ($3::text is null or session.active_provider = $3)
     and (session.created_at, session.session_id) < (coalesce($4::timestamptz, 'infinity'), coalesce($5, ''))

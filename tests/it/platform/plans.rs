@@ -76,15 +76,17 @@ fn scans(plan: &Value, is_page: bool, indexes: &HashMap<String, Vec<String>>, fo
 }
 
 /// What is wrong with the plans that a session keeps.
-async fn flaws(sql: &mut PgConnection, indexes: &HashMap<String, Vec<String>>) -> Vec<String> {
+async fn flaws(
+    sql: &mut PgConnection,
+    indexes: &HashMap<String, Vec<String>>,
+    statements: &[Statement],
+) -> Vec<String> {
     let mut flaws = Vec::new();
-    let is_planned =
-        |statement: &Statement| !["lock ", "truncate "].iter().any(|verb| statement.text.starts_with(verb));
-    for Statement { text: statement, arguments } in statements::all().into_iter().filter(is_planned) {
+    for Statement { text: statement, arguments } in statements {
         let prepare = format!("deallocate all; prepare one as {statement}");
         sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *sql).await.unwrap();
         let arguments =
-            if arguments == 0 { String::new() } else { format!("({})", vec!["null"; arguments].join(", ")) };
+            if *arguments == 0 { String::new() } else { format!("({})", vec!["null"; *arguments].join(", ")) };
         let explain = format!("explain (format json) execute one{arguments}");
         let plan: Value =
             sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(&mut *sql).await.unwrap();
@@ -109,16 +111,39 @@ async fn flaws(sql: &mut PgConnection, indexes: &HashMap<String, Vec<String>>) -
     flaws
 }
 
+/// A lookup by the primary key, of every table that has companies: what foreign keys and functions do.
+const LOOKUPS: &str = "
+    select format('select 1 from only %s where %s', conrelid::regclass, string_agg(format('%I = $%s', attname, number), ' and ')),
+        count(*)::integer
+    from pg_constraint
+    cross join unnest(conkey) with ordinality as key (attnum, number)
+    join pg_attribute as attribute on attribute.attrelid = conrelid and attribute.attnum = key.attnum
+    where contype = 'p' and connamespace = 'switchboard'::regnamespace
+    group by conrelid
+    having bool_or(attname = 'company_id') and conrelid <> 'event'::regclass";
+
+/// Every statement that is planned, and the lookups.
+async fn statements(sql: &mut PgConnection) -> Vec<Statement> {
+    let is_planned =
+        |statement: &Statement| !["lock ", "truncate "].iter().any(|verb| statement.text.starts_with(verb));
+    let mut statements: Vec<Statement> = statements::all().into_iter().filter(is_planned).collect();
+    for row in sqlx::query(LOOKUPS).fetch_all(sql).await.unwrap() {
+        statements.push(Statement { text: row.get(0), arguments: usize::try_from(row.get::<i32, _>(1)).unwrap() });
+    }
+    statements
+}
+
 #[tokio::test]
 async fn no_kept_plan_reads_a_whole_company_to_find_something_in_it() {
     let database = TestDatabase::create().await;
-    let mut sql = plans::session(&database.options()).await;
-    let indexes = indexes(&mut sql).await;
-    let of_batches = flaws(&mut sql, &indexes).await;
-    assert!(of_batches.is_empty(), "batches:\n{}", of_batches.join("\n"));
+    let of_batches = plans::session(&database.options()).await;
     // Sessions of requests plan a statement once they have run it a few times.
-    let mut sql = PgConnection::connect_with(&database.options()).await.unwrap();
-    sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&mut sql).await.unwrap();
-    let of_requests = flaws(&mut sql, &indexes).await;
-    assert!(of_requests.is_empty(), "requests:\n{}", of_requests.join("\n"));
+    let mut of_requests = PgConnection::connect_with(&database.options()).await.unwrap();
+    sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&mut of_requests).await.unwrap();
+    let indexes = indexes(&mut of_requests).await;
+    let statements = statements(&mut of_requests).await;
+    for (whose, mut sql) in [("batches", of_batches), ("requests", of_requests)] {
+        let flaws = flaws(&mut sql, &indexes, &statements).await;
+        assert!(flaws.is_empty(), "{whose}:\n{}", flaws.join("\n"));
+    }
 }
