@@ -19,7 +19,7 @@ use super::{
 use crate::platform::{
     auth::{Principal, Role},
     error::{Error, Result},
-    event::{self, Event, Interest, Subject, hub::Scope},
+    event::{Event, Interest, Subject, hub::Scope},
     graphql::{audience::Audience, source::ShownFeed},
     subscription::{ChangeOperation, Feed, Listing, Loaded, Newest, Versioned, project},
 };
@@ -258,8 +258,6 @@ impl Feed for WidgetFeed {
                     Some(website_id) => {
                         let names = [Some(&principal.subject), principal.earlier.as_ref()];
                         let names: Vec<String> = names.into_iter().flatten().cloned().collect();
-                        // A plan made on an empty table must not scan it when it has grown.
-                        event::prefer_indexes(connection).await?;
                         match sql::newest_started_chat_of_visitor(connection, company_id, &names, website_id).await? {
                             // A widget that waits for an answer names the contract: to it an earlier chat is nothing.
                             None if self.0.filter.contract_id.is_none() => {

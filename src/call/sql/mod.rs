@@ -27,7 +27,10 @@ pub(super) use update::update_calls;
 
 use crate::{
     call_queue,
-    platform::error::{Error, Result},
+    platform::{
+        db::fetch_by_values,
+        error::{Error, Result},
+    },
 };
 
 /// The database's time; after a lock, so that it is not older than what was waited for.
@@ -102,7 +105,7 @@ pub(super) async fn list(
         before,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    let mut calls = calls.fetch_all(connection).await?;
+    let mut calls = fetch_by_values(connection, calls).await?;
     let missing = undispatched.into_iter().filter(|call| calls.iter().all(|row| row.id != call.id));
     let missing: Vec<CallRecord> = missing.collect();
     calls.extend(missing);

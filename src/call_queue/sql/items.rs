@@ -14,7 +14,7 @@ use crate::{
         item::{QueueBlock, QueueStatus},
         slots,
     },
-    platform::error::Result,
+    platform::{db::fetch_by_values, error::Result},
 };
 
 /// An item as the call that it stands for.
@@ -73,7 +73,7 @@ pub(crate) async fn undispatched_calls(
         before,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    Ok(found.fetch_all(connection).await?.into_iter().map(slots::undispatched).collect())
+    Ok(fetch_by_values(connection, found).await?.into_iter().map(slots::undispatched).collect())
 }
 
 /// The call of an item. Takes no lock.

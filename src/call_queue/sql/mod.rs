@@ -13,6 +13,7 @@ use crate::{
     call::{CallRecord, rules::CallType},
     platform::{
         clock,
+        db::fetch_by_values,
         error::{Error, Result},
     },
 };
@@ -314,9 +315,8 @@ pub(super) async fn list_items(
 ) -> Result<Vec<Uuid>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let call_type = call_type.map(type_name);
-    let found =
-        sqlx::query_file_scalar!("src/call_queue/sql/list_items.sql", company_id, user_id, call_type, after, limit);
-    Ok(found.fetch_all(connection).await?)
+    let found = sqlx::query_file!("src/call_queue/sql/list_items.sql", company_id, user_id, call_type, after, limit);
+    Ok(fetch_by_values(connection, found).await?.into_iter().map(|item| item.id).collect())
 }
 
 /// A line, and how many items of it wait and have slots.
@@ -368,7 +368,7 @@ pub(super) async fn list_users(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = sqlx::query_file!("src/call_queue/sql/list_users.sql", company_id, queued, user_id, limit);
     let mut users = Vec::new();
-    for row in found.fetch_all(connection).await? {
+    for row in fetch_by_values(connection, found).await? {
         let status = Status {
             user_limit: row.user_limit,
             active_direct: row.active_direct,

@@ -17,6 +17,7 @@ use super::{
     rules::{ChatStatus, CloseReason, RaceState},
 };
 use crate::platform::{
+    db::fetch_by_values,
     error::{Error, Result},
     event::Cursor,
     graphql::page::Place,
@@ -130,7 +131,7 @@ pub(super) async fn list_chats(
         after.map(|place| place.id),
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    Ok(chats.fetch_all(connection).await?)
+    fetch_by_values(connection, chats).await
 }
 
 /// The started chat of a visitor's newest race that is not over, if that race has been won.
@@ -244,7 +245,7 @@ pub(super) async fn listed_chats(
         own.agent_id,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    let rows = rows.fetch_all(connection).await?;
+    let rows = fetch_by_values(connection, rows).await?;
     Ok(rows.into_iter().map(|row| (row.id, row.version)).collect())
 }
 

@@ -6,12 +6,14 @@
 //! [`pool`](mod@pool).
 
 pub mod embedded;
+mod plans;
 pub mod pool;
 
 use std::{path::Path, time::Duration};
 
 use sqlx::{ConnectOptions as _, Connection as _, migrate::MigrateError, postgres::PgConnectOptions};
 
+pub use plans::{BATCH_SESSION, REQUEST_SESSION, fetch_by_values};
 pub use pool::{Pools, pool};
 
 use crate::platform::{
@@ -19,30 +21,6 @@ use crate::platform::{
     error::{Code, Error, Result},
     event, sql_role,
 };
-
-/// How sessions that run batches plan. A batch's statements look rows up by keys, for any number of rows, so one plan fits
-/// every call: planning again would cost more than most of them take to run. The plan is made when the tables may still be
-/// empty, and kept: it must look rows up by index, never scan what looked small then. What a statement was given is joined
-/// by hash, so that a batch of many calls does not take the square of its size.
-///
-/// Settings alone are not enough: of two tables that both look empty the planner may read either first. So such statements
-/// look rows up in lateral subqueries that cannot be merged (`offset 0`, or a row lock), and change rows by `ctid`. A test
-/// reads their plans.
-pub const BATCH_SESSION: [(&str, &str); 5] = [
-    ("plan_cache_mode", GENERIC_PLANS),
-    ("enable_bitmapscan", "off"),
-    ("enable_seqscan", "off"),
-    ("enable_mergejoin", "off"),
-    ("enable_material", "off"),
-];
-
-const GENERIC_PLANS: &str = "force_generic_plan";
-
-/// [`BATCH_SESSION`]; without `generic_plans` the planner may plan each call by its values. A distributed Postgres needs
-/// them: it finds the node of a company by the value.
-fn batch_session(generic_plans: bool) -> [(&'static str, &'static str); 5] {
-    BATCH_SESSION.map(|(name, value)| (name, if value == GENERIC_PLANS && !generic_plans { "auto" } else { value }))
-}
 
 /// Options that every connection of this server has, on top of where the database is.
 pub fn connection_options(base: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {

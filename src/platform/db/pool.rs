@@ -26,7 +26,7 @@ use sqlx::{
 };
 use tokio::sync::Semaphore;
 
-use super::batch_session;
+use super::plans;
 use crate::platform::{
     batch::ReaderGate,
     config::DatabaseSettings,
@@ -81,14 +81,14 @@ impl Pools {
     pub fn new(options: &PgConnectOptions, settings: &DatabaseSettings) -> Self {
         let batches = settings.database_connections / 2;
         let requests = settings.database_connections - batches;
-        let batch_options = options.clone().options(batch_session(settings.generic_plans));
+        let batch_options = plans::of_batches(options, settings.generic_plans);
         let ms = |limit: Duration, setting: Duration| limit.min(setting).as_millis().to_string();
         let timer_options = batch_options.clone().options([
             ("statement_timeout", ms(TIMER_STATEMENT_TIME, settings.statement_timeout)),
             ("lock_timeout", ms(TIMER_LOCK_TIME, settings.lock_timeout)),
         ]);
         Self {
-            requests: pool(options.clone(), settings, requests),
+            requests: pool(plans::of_requests(options, settings.generic_plans), settings, requests),
             batches: pool(batch_options, settings, batches),
             timers: pool(timer_options, settings, TIMER_CONNECTIONS),
             waiting: half_of(batches),

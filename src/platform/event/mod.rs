@@ -77,7 +77,7 @@ pub use position::{Incarnation, LogName, Mark, Position};
 pub use render_cache::RenderCache;
 pub use resume::{LogRange, Resumed, resume_subject};
 pub use scope::{RangeScope, scope_key};
-pub use sql::{RangePage, append, history, hold_log, plan_as_usual, position_now, prefer_indexes, read_range};
+pub use sql::{RangePage, append, history, hold_log, position_now, read_range};
 pub use unreadable::is_unreadable;
 
 use crate::platform::error::Result;

@@ -165,11 +165,8 @@ impl Reader {
     async fn connect(&mut self) -> Result<PgConnection> {
         // The planner's statistics never cover the newest rows, so it could choose a sequential scan. The index on xid
         // is always the right choice, and one generic plan serves every read.
-        let options = self.options.clone().options([
-            ("enable_seqscan", "off"),
-            ("jit", "off"),
-            ("plan_cache_mode", "force_generic_plan"),
-        ]);
+        let options =
+            self.options.clone().options([("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")]);
         let mut connection = options.connect().await?;
         if sql::drop_foreign_log(&mut connection).await? {
             tracing::warn!("the event log came from another cluster and was dropped; it begins anew");

@@ -134,7 +134,6 @@ impl<F: Feed> Driver<F> {
         until: &Position,
         limit: usize,
     ) -> Result<Option<(Vec<Event>, bool)>> {
-        event::prefer_indexes(connection).await?;
         let range = self.range(&so_far.since, until);
         let mut bound = match (so_far.resumes_at, &range.scope) {
             (Some(_), _) => Some(self.sources.replay_limit),
@@ -144,10 +143,7 @@ impl<F: Feed> Driver<F> {
         loop {
             match event::read_range(connection, &range, so_far.last.as_ref(), limit, bound).await? {
                 RangePage::Events(events) => return Ok(Some((events, bound.is_none()))),
-                RangePage::TooLong if so_far.resumes_at.is_some() => {
-                    event::plan_as_usual(connection).await?;
-                    return Ok(None);
-                }
+                RangePage::TooLong if so_far.resumes_at.is_some() => return Ok(None),
                 RangePage::TooLong => bound = None,
             }
         }

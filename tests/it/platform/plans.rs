@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use crate::support::{
     cluster::TestDatabase,
@@ -137,9 +137,7 @@ async fn statements(sql: &mut PgConnection) -> Vec<Statement> {
 async fn no_kept_plan_reads_a_whole_company_to_find_something_in_it() {
     let database = TestDatabase::create().await;
     let of_batches = plans::session(&database.options()).await;
-    // Sessions of requests plan a statement once they have run it a few times.
-    let mut of_requests = PgConnection::connect_with(&database.options()).await.unwrap();
-    sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&mut of_requests).await.unwrap();
+    let mut of_requests = plans::session_of_requests(&database.options()).await;
     let indexes = indexes(&mut of_requests).await;
     let statements = statements(&mut of_requests).await;
     for (whose, mut sql) in [("batches", of_batches), ("requests", of_requests)] {

@@ -3,11 +3,16 @@
 use std::{fs, path::Path};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
-use switchboard::platform::db::BATCH_SESSION;
+use switchboard::platform::db::{BATCH_SESSION, REQUEST_SESSION};
 
 /// A session that plans as those of batches and timers do.
 pub(crate) async fn session(database: &PgConnectOptions) -> PgConnection {
     PgConnection::connect_with(&database.clone().options(BATCH_SESSION)).await.unwrap()
+}
+
+/// A session that plans as those of requests do.
+pub(crate) async fn session_of_requests(database: &PgConnectOptions) -> PgConnection {
+    PgConnection::connect_with(&database.clone().options(REQUEST_SESSION)).await.unwrap()
 }
 
 /// The plan that the session keeps for the statement of this file.

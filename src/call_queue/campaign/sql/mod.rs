@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{CampaignRecord, CampaignStatus, NewContact};
-use crate::platform::error::Result;
+use crate::platform::{db::fetch_by_values, error::Result};
 
 /// One campaign. Takes no lock.
 pub(super) async fn find(connection: &mut PgConnection, company_id: Uuid, id: Uuid) -> Result<Option<CampaignRecord>> {
@@ -136,5 +136,5 @@ pub(super) async fn list(
         before,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    Ok(found.fetch_all(connection).await?)
+    fetch_by_values(connection, found).await
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{AgentRecord, ContractFilter, ContractRecord, ContractStatus, NewContract, list::OwnContracts};
-use crate::platform::{clock, error::Result};
+use crate::platform::{clock, db::fetch_by_values, error::Result};
 
 /// The company and the website of each of these contracts, by the contract's id. They may be of any company, because a
 /// caller without a token belongs to none.
@@ -82,7 +82,7 @@ pub(in crate::chat) async fn list(
         own.visitor,
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    Ok(contracts.fetch_all(connection).await?)
+    fetch_by_values(connection, contracts).await
 }
 
 /// Locks these contracts `for key share` until the transaction ends, in ascending order. Callers lock races after this.

@@ -124,19 +124,6 @@ pub async fn hold_log(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Makes the transaction's next statements use indexes, whatever the planner knows of a day of the log. For statements of
-/// this module: others are planned by their parameters, after [`plan_as_usual`].
-pub async fn prefer_indexes(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query_file!("src/platform/event/sql/prefer_indexes.sql").fetch_one(connection).await?;
-    Ok(())
-}
-
-/// Ends what [`prefer_indexes`] began.
-pub async fn plan_as_usual(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query_file!("src/platform/event/sql/plan_as_usual.sql").fetch_one(connection).await?;
-    Ok(())
-}
-
 /// One page of a range.
 #[derive(Debug)]
 pub enum RangePage {
@@ -179,8 +166,8 @@ impl From<RangeRow> for EventRow {
 }
 
 /// The first `limit` events of `range` after `last`. The caller checks in the same transaction that the log still holds
-/// the range, and has called [`prefer_indexes`]. With a `bound`, a longer range is [`RangePage::TooLong`]. Without one, a
-/// range of a whole company is read in the order of the primary key, past events that are not of the range.
+/// the range. With a `bound`, a longer range is [`RangePage::TooLong`]. Without one, a range of a whole company is read in
+/// the order of the primary key, past events that are not of the range.
 pub async fn read_range(
     connection: &mut PgConnection,
     range: &LogRange,
