@@ -1,5 +1,6 @@
 //! Coordination of opposite calls: pairs of `coordinateChatCall` and `completeChatCall` that meet nobody, beside the same
-//! statements by `pgbench`; and hand-overs of one line to 2, 10 and 100 callers that wait.
+//! statements by `pgbench`; hand-overs of one line to 2, 10 and 100 callers that wait; and how soon after a release the
+//! call that waited for it is granted the line, on the same server and on another one.
 
 use std::{
     collections::BTreeMap,
@@ -46,6 +47,7 @@ pub(crate) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
     }
     pairs(arguments, stage, &servers).await?;
     hand_overs(arguments, stage, &servers).await?;
+    grants(arguments, stage, &servers).await?;
     for (_, server) in servers {
         server.stop().await?;
     }
@@ -253,6 +255,61 @@ async fn hand_over(caller: &Caller, server: &Server, database: &mut PgConnection
         task.await??;
     }
     Ok(began.elapsed() / u32::try_from(waiters)?)
+}
+
+/// Lets a call wait for a line, and releases the line: the time from the answer to the release to the answer to the call.
+async fn grant(
+    caller: &Caller,
+    releasing: &mut Client,
+    mut waiting: Client,
+    database: &mut PgConnection,
+) -> Result<(Duration, Client)> {
+    let chat = format!("released-{}", Uuid::new_v4());
+    let held = caller.coordinate(releasing, "START_CHAT", &chat).await?;
+    let waiter = {
+        let (caller, chat) = (caller.clone(), chat.clone());
+        tokio::spawn(async move {
+            let grant = caller.coordinate(&mut waiting, "END_CHAT", &chat).await?;
+            let granted = Instant::now();
+            caller.complete(&mut waiting, &grant).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((granted, waiting))
+        })
+    };
+    until_waiting(database, &chat, 1).await?;
+    caller.complete(releasing, &held).await?;
+    let released = Instant::now();
+    let (granted, waiting) = waiter.await??;
+    Ok((granted.saturating_duration_since(released), waiting))
+}
+
+/// How soon a waiting call is granted a line that is released through its own server, and through another one.
+async fn grants(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)]) -> Result<()> {
+    let title = "From the answer to a release to the answer to the call that waited for it";
+    let caller = Caller::new(stage);
+    let columns = ["", "one server: p50 / p99 ms (aim 5)", "two servers: p50 / p99 ms (aim 15)"];
+    let mut table = Table::new(title, &columns);
+    for (build, server) in servers {
+        eprintln!("load: {title}: {}", build.name);
+        let another = build.serve().await?;
+        let mut database = build.database.connect().await?;
+        let mut row = vec![build.name.to_owned()];
+        for waiting_at in [server, &another] {
+            let mut releasing = Client::connect(server.address).await?;
+            let mut waiting = Client::connect(waiting_at.address).await?;
+            let (began, mut times) = (Instant::now(), Vec::new());
+            while times.len() < 20 || began.elapsed() < arguments.turn() * u32::try_from(arguments.rounds)? {
+                let time;
+                (time, waiting) = grant(&caller, &mut releasing, waiting, &mut database).await?;
+                times.push(time);
+            }
+            let run = Run::new(times, began.elapsed(), None);
+            row.push(format!("{} / {}", ms(run.p50), ms(run.p99)));
+        }
+        table.row(row);
+        another.stop().await?;
+    }
+    table.print();
+    Ok(())
 }
 
 async fn hand_overs(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server)]) -> Result<()> {
