@@ -8,12 +8,14 @@ use tokio::{
     io,
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::timeout,
 };
 
 use super::{agent_of, create_chat, end, new_visitor, start, write};
 use crate::support::{
     app::{Node, TestApp},
     client::Client,
+    event_path::PATIENCE,
     widget::{IN_CHAT, MESSAGES, Tab, WAITING, new_id},
 };
 
@@ -35,6 +37,26 @@ async fn heard(tab: &mut Tab, last: &str) -> Vec<String> {
     texts
 }
 
+/// The place that is kept for the only stream.
+async fn place(app: &TestApp) -> String {
+    sqlx::query_scalar("select cursor from stream_bookmark").fetch_one(&mut app.sql().await).await.unwrap()
+}
+
+/// Reads until the server has written down what has arrived: the place, which was `before`, has moved, and rests. Where it
+/// is now.
+async fn until_written(app: &TestApp, tab: &mut Tab, before: &str) -> String {
+    let moves = async {
+        loop {
+            let seen = place(app).await;
+            tab.rest().await;
+            if seen != before && seen == place(app).await {
+                return seen;
+            }
+        }
+    };
+    timeout(PATIENCE, moves).await.expect("a place is written a moment after it was reached")
+}
+
 #[tokio::test]
 async fn messages_that_were_written_while_a_socket_was_away_come_when_it_is_back() {
     let app = TestApp::new().await;
@@ -48,14 +70,14 @@ async fn messages_that_were_written_while_a_socket_was_away_come_when_it_is_back
     tab.settle().await;
     let mut written = 0;
     let mut all = Vec::new();
+    let mut kept = place(&app).await;
     for round in 0..4 {
         for _ in 0..2 {
             written += 1;
             write(&node, &agent, &chat, &format!("message {written}")).await;
         }
         all.extend(heard(&mut tab, &format!("message {written}")).await);
-        // The place is written a moment later.
-        tab.rest().await;
+        kept = until_written(&app, &mut tab, &kept).await;
         drop(tab);
         for _ in 0..3 {
             written += 1;
@@ -68,6 +90,7 @@ async fn messages_that_were_written_while_a_socket_was_away_come_when_it_is_back
         tab = Tab::open(&node).await;
         tab.subscribe(&id, MESSAGES, variables.clone()).await;
         all.extend(heard(&mut tab, &format!("message {written}")).await);
+        kept = until_written(&app, &mut tab, &kept).await;
     }
     let expected: Vec<String> = (1..=written).map(|number| format!("message {number}")).collect();
     assert_eq!(all, expected);
@@ -110,9 +133,10 @@ async fn what_was_written_to_a_connection_that_was_dead_comes_when_the_socket_is
     let mut tab = Tab::open(&Client::new(road(node.address, dies.subscribe()).await)).await;
     tab.subscribe(&id, MESSAGES, variables.clone()).await;
     tab.settle().await;
+    let before = place(&app).await;
     write(&node, &agent, &chat, "heard").await;
     assert_eq!(heard(&mut tab, "heard").await, ["heard"]);
-    tab.rest().await;
+    until_written(&app, &mut tab, &before).await;
     dies.send_replace(true);
     // The server's kernel takes them, and nobody ever gets them.
     write(&node, &agent, &chat, "lost").await;
