@@ -31,17 +31,24 @@ const SKIPPING: [(&str, &str); 2] = [
     ("count(*)::integer from session_provider_outcome", "of one provider and one hour, those that failed"),
 ];
 
-/// The columns of every index, in order; an expression is `?`.
-async fn indexes(sql: &mut PgConnection) -> HashMap<String, Vec<String>> {
+/// The columns of every index, in order; an expression is `?`. And those of every table's primary key.
+struct Indexes {
+    columns: HashMap<String, Vec<String>>,
+    keys: HashMap<String, Vec<String>>,
+}
+
+async fn indexes(sql: &mut PgConnection) -> Indexes {
     let query = "
-        select index.relname::text, array_agg(coalesce(attname::text, '?') order by number)
+        select index.relname::text, array_agg(coalesce(attname::text, '?') order by number), indisprimary,
+            indrelid::regclass::text
         from pg_index
         join pg_class as index on index.oid = indexrelid and index.relnamespace = 'switchboard'::regnamespace
         cross join unnest(indkey) with ordinality as key (attnum, number)
         left join pg_attribute as attribute on attribute.attrelid = indrelid and attribute.attnum = key.attnum and key.attnum > 0
-        group by index.relname";
+        group by index.relname, indisprimary, indrelid";
     let rows = sqlx::query(query).fetch_all(sql).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    let keys = rows.iter().filter(|row| row.get(2)).map(|row| (row.get(3), row.get(1))).collect();
+    Indexes { columns: rows.iter().map(|row| (row.get(0), row.get(1))).collect(), keys }
 }
 
 /// How a plan reads an index: how many of its leading columns have a condition, and whether one after them has.
@@ -53,12 +60,18 @@ struct Scan {
     skips: bool,
     /// Below a limit: a page of a list.
     is_page: bool,
+    /// A column of the table's primary key is compared row by row, and not looked up.
+    filters_key: bool,
 }
 
 /// The scans of indexes in a plan and below it.
-fn scans(plan: &Value, is_page: bool, indexes: &HashMap<String, Vec<String>>, found: &mut Vec<Scan>) {
+fn scans(plan: &Value, is_page: bool, indexes: &Indexes, found: &mut Vec<Scan>) {
     let is_page = is_page || plan["Node Type"] == "Limit";
-    if let Some((index, columns)) = plan["Index Name"].as_str().and_then(|name| Some((name, indexes.get(name)?))) {
+    if let Some((index, columns)) =
+        plan["Index Name"].as_str().and_then(|name| Some((name, indexes.columns.get(name)?)))
+    {
+        let filter = plan["Filter"].as_str().unwrap_or_default();
+        let key = plan["Relation Name"].as_str().and_then(|table| indexes.keys.get(table));
         let condition = plan["Index Cond"].as_str().unwrap_or_default();
         let has: Vec<bool> = columns.iter().map(|column| condition.contains(&format!("({column} "))).collect();
         let leading = has.iter().take_while(|has| **has).count();
@@ -68,6 +81,7 @@ fn scans(plan: &Value, is_page: bool, indexes: &HashMap<String, Vec<String>>, fo
             columns: columns.len(),
             skips: has[leading..].contains(&true),
             is_page,
+            filters_key: key.is_some_and(|key| key.iter().any(|column| filter.contains(&format!("({column} = ")))),
         });
     }
     for below in plan["Plans"].as_array().into_iter().flatten() {
@@ -76,11 +90,7 @@ fn scans(plan: &Value, is_page: bool, indexes: &HashMap<String, Vec<String>>, fo
 }
 
 /// What is wrong with the plans that a session keeps.
-async fn flaws(
-    sql: &mut PgConnection,
-    indexes: &HashMap<String, Vec<String>>,
-    statements: &[Statement],
-) -> Vec<String> {
+async fn flaws(sql: &mut PgConnection, indexes: &Indexes, statements: &[Statement]) -> Vec<String> {
     let mut flaws = Vec::new();
     for Statement { text: statement, arguments } in statements {
         let prepare = format!("deallocate all; prepare one as {statement}");
@@ -96,7 +106,8 @@ async fn flaws(
             let is_known = if scan.skips {
                 SKIPPING.iter().any(|(piece, _)| statement.contains(piece))
             } else {
-                scan.leading != 1
+                // Of a lookup that no statement does, its foreign keys are enough.
+                (!scan.filters_key || statement.starts_with("select 1 from only")) && scan.leading != 1
                     || scan.columns == 1
                     || scan.is_page
                     || OF_A_COMPANY.iter().any(|(index, piece, _)| scan.index == *index && statement.contains(piece))

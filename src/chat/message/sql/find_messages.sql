@@ -21,7 +21,9 @@ from unnest($3::uuid[]) as wanted (id)
 cross join lateral (
     select *
     from chat_message as message
-    where message.company_id = $1 and message.chat_id = $2 and message.id = wanted.id
-    offset 0
+    where message.company_id = $1 and message.chat_id = $2 and message.id between wanted.id and wanted.id
+    -- Only the primary key gives this order, so that is read, whenever the plan was made.
+    order by message.id
+    limit 1
 ) as message
 join chat on chat.company_id = $1 and chat.id = $2

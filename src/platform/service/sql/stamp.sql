@@ -45,7 +45,8 @@ found_timer as materialized (
     cross join lateral (
         select timer.ctid as tid
         from timer
-        where timer.due_at <= resumed.now and timer.subject_type = people.subject_type
+        -- The last condition is that of the index.
+        where timer.due_at <= resumed.now and timer.due_at < 'infinity' and timer.subject_type = people.subject_type
             and timer.purpose = people.purpose
         for update skip locked
     ) as timer

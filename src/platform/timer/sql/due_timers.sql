@@ -40,6 +40,8 @@ left join (
         from timer
         where timer.subject_type = handled.subject_type and timer.purpose = handled.purpose
             and timer.due_at <= (select now from moment)
+            -- Always true: the condition of the index, which no lookup of a timer may read.
+            and timer.due_at < 'infinity'
             and (timer.due_at, timer.company_id, timer.subject_id collate "C")
                 > (handled.after_due_at, handled.after_company_id, handled.after_subject_id collate "C")
         order by timer.due_at, timer.company_id, timer.subject_id collate "C"

@@ -17,6 +17,8 @@ select
             from timer
             where timer.subject_type = handled.subject_type and timer.purpose = handled.purpose
                 and timer.due_at > $3::timestamptz
+                -- Always true: the condition of the index, which no lookup of a timer may read.
+                and timer.due_at < 'infinity'
             order by timer.due_at
             limit 1
         ) as next
