@@ -297,7 +297,7 @@ async fn grants(arguments: &Arguments, stage: &Stage, servers: &[(&Build, Server
             let mut releasing = Client::connect(server.address).await?;
             let mut waiting = Client::connect(waiting_at.address).await?;
             let (began, mut times) = (Instant::now(), Vec::new());
-            while times.len() < 20 || began.elapsed() < arguments.turn() * u32::try_from(arguments.rounds)? {
+            while times.len() < 20 || began.elapsed() < arguments.turn() * arguments.rounds {
                 let time;
                 (time, waiting) = grant(&caller, &mut releasing, waiting, &mut database).await?;
                 times.push(time);
