@@ -273,6 +273,11 @@ impl Event {
         [payload, previous].into_iter().filter_map(move |record| record.get(field)?.as_str())
     }
 
+    /// True if its record has no `field` at all: another build wrote it, and it may concern anybody who chose by that field.
+    fn lacks(&self, field: &str) -> bool {
+        self.fields().0.get(field).is_none()
+    }
+
     fn fields(&self) -> &(Value, Value) {
         self.fields.get_or_init(|| {
             let parse = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);

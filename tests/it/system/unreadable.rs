@@ -1,6 +1,6 @@
 //! Events that this build cannot decode are counted and named, so that an operator hears of them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
@@ -26,8 +26,10 @@ async fn an_event_that_cannot_be_decoded_is_counted_and_named_once_in_the_log() 
     let race = server.client.data(&eve, CREATE_RACE, race_input(Uuid::new_v4())).await;
     let chat = race["race"]["chats"][0]["id"].as_str().unwrap().to_owned();
     let known = stream.until(|event| event["record"]["id"] == json!(chat)).await;
+    let mut own = server.client.subscribe(&eve, CHAT_STATUS, json!({})).await;
+    own.ready().await;
     assert_eq!(unreadable(&server).await, 0);
-    // As a newer build would write it: with a record that this one does not know.
+    // As a newer build would write it: with a record that this one does not know. Nor does it say whom it concerns.
     let strange =
         "with touched as (update chat set version = version + 1 where id = $1 returning company_id, id, version)
         insert into event (company_id, subject_type, subject_id, version, type, payload)
@@ -36,6 +38,11 @@ async fn an_event_that_cannot_be_decoded_is_counted_and_named_once_in_the_log() 
     sqlx::query(strange).bind(id).execute(&mut app.sql().await).await.unwrap();
     let state = stream.until(|event| event["operation"] == "READY").await;
     assert_eq!(state.last().unwrap()["resync"], true, "{state:?}");
+    // A visitor's stream, which reads what concerns that visitor only, cannot rule it out.
+    let state = own.until(|event| event["operation"] == "READY").await;
+    assert_eq!(state.last().unwrap()["resync"], true, "{state:?}");
+    let version = |state: &[Value]| state.iter().find_map(|event| event["record"]["version"].as_i64());
+    assert_eq!(version(&state), Some(2), "{state:?}");
     let counted = async {
         while unreadable(&server).await == 0 {
             sleep(Duration::from_millis(20)).await;
@@ -45,9 +52,12 @@ async fn an_event_that_cannot_be_decoded_is_counted_and_named_once_in_the_log() 
     // Another stream meets it too: counted again, but not said again.
     let before = unreadable(&server).await;
     let cursor = known.last().unwrap()["cursor"].clone();
-    let mut other = server.client.subscribe(&service(), CHAT_STATUS, json!({ "after": cursor })).await;
+    let mut other = server.client.subscribe(&service(), CHAT_STATUS, json!({ "after": &cursor })).await;
     other.ready().await;
     assert!(unreadable(&server).await > before);
+    let mut own = server.client.subscribe(&eve, CHAT_STATUS, json!({ "after": cursor })).await;
+    let state = own.until(|event| event["operation"] == "READY").await;
+    assert_eq!((&state.last().unwrap()["resync"], version(&state)), (&json!(true), Some(2)), "{state:?}");
     let said: Vec<String> = server.said().into_iter().filter(|line| line.contains("cannot be decoded")).collect();
     assert!(said.len() == 1 && said[0].contains(&chat) && said[0].contains("ChatFolded"), "{said:?}");
 }

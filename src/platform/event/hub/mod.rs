@@ -162,10 +162,11 @@ impl TypeRoutes {
     /// The recipients that get `event`; one that has several interests in it comes several times.
     fn interested<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (&'a u64, &'a Recipient)> {
         let by_subject = self.by_subject.get(&event.subject_id).into_iter().flatten();
-        let by_field = self
-            .by_field
-            .iter()
-            .flat_map(move |(field, values)| event.values_of(field).filter_map(|value| values.get(value)).flatten());
+        let by_field = self.by_field.iter().flat_map(move |(field, values)| {
+            let chosen = event.values_of(field).filter_map(|value| values.get(value)).flatten();
+            let all = values.values().filter(|_| event.lacks(field)).flatten();
+            chosen.chain(all)
+        });
         self.all.iter().chain(by_subject).chain(by_field)
     }
 
