@@ -29,14 +29,7 @@ cross join lateral (
 left join lateral (
     select item.id, item.queued_at
     from call_queue_line as line
-    cross join lateral (
-        select item.id, item.queued_at
-        from call_queue as item
-        where item.company_id = $1 and item.line_id = line.id and item.number between line.head and line.head
-            and item.status = 'QUEUED'
-        order by item.number
-        limit 1
-    ) as item
+    cross join lateral call_queue_head($1, line.id, line.head) as item
     where line.company_id = $1 and line.id between owner.direct_line and owner.direct_line and line.n > 0
     order by line.id
     limit 1
@@ -44,14 +37,7 @@ left join lateral (
 left join lateral (
     select item.id, item.queued_at
     from call_queue_line as line
-    cross join lateral (
-        select item.id, item.queued_at
-        from call_queue as item
-        where item.company_id = $1 and item.line_id = line.id and item.number between line.head and line.head
-            and item.status = 'QUEUED'
-        order by item.number
-        limit 1
-    ) as item
+    cross join lateral call_queue_head($1, line.id, line.head) as item
     where line.company_id = $1 and line.user_id = owner.user_id and line.campaign_id is not null and line.is_open
         and line.n > 0
     order by line.finish + call_queue_step(line.weight), line.id

@@ -19,14 +19,7 @@ left join call_queue_user as owner on owner.company_id = $1 and owner.user_id = 
 left join lateral (
     select item.id
     from call_queue_line as line
-    cross join lateral (
-        select item.id
-        from call_queue as item
-        where item.company_id = $1 and item.line_id = line.id and item.number between line.head and line.head
-            and item.status = 'QUEUED'
-        order by item.number
-        limit 1
-    ) as item
+    cross join lateral call_queue_head($1, line.id, line.head) as item
     where line.company_id = $1 and line.id between owner.direct_line and owner.direct_line and line.n > 0
     order by line.id
     limit 1
@@ -34,14 +27,7 @@ left join lateral (
 left join lateral (
     select item.id
     from call_queue_line as line
-    cross join lateral (
-        select item.id
-        from call_queue as item
-        where item.company_id = $1 and item.line_id = line.id and item.number between line.head and line.head
-            and item.status = 'QUEUED'
-        order by item.number
-        limit 1
-    ) as item
+    cross join lateral call_queue_head($1, line.id, line.head) as item
     where line.company_id = $1 and line.user_id = $2 and line.campaign_id is not null and line.is_open and line.n > 0
     order by line.finish + call_queue_step(line.weight), line.id
     limit 1

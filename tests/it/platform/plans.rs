@@ -64,6 +64,23 @@ struct Scan {
     filters_key: bool,
 }
 
+impl Scan {
+    /// True if it looks rows up, or reads what the statement asks for.
+    fn is_fine(&self, statement: &str) -> bool {
+        if self.skips {
+            return SKIPPING.iter().any(|(piece, _)| statement.contains(piece));
+        }
+        // Of a lookup that no statement does, its foreign keys are enough.
+        let is_lookup = self.leading != 1 && (!self.filters_key || statement.starts_with("select 1 from only"));
+        is_lookup
+            || self.columns == 1
+            || self.is_page
+            || OF_A_COMPANY.iter().any(|(index, piece, _)| self.index == *index && statement.contains(piece))
+            // Readers of the log read a range of what has happened.
+            || self.index.starts_with("event_")
+    }
+}
+
 /// The scans of indexes in a plan and below it.
 fn scans(plan: &Value, is_page: bool, indexes: &Indexes, found: &mut Vec<Scan>) {
     let is_page = is_page || plan["Node Type"] == "Limit";
@@ -103,18 +120,7 @@ async fn flaws(sql: &mut PgConnection, indexes: &Indexes, statements: &[Statemen
         let mut found = Vec::new();
         scans(&plan[0]["Plan"], false, indexes, &mut found);
         for scan in found {
-            let is_known = if scan.skips {
-                SKIPPING.iter().any(|(piece, _)| statement.contains(piece))
-            } else {
-                // Of a lookup that no statement does, its foreign keys are enough.
-                (!scan.filters_key || statement.starts_with("select 1 from only")) && scan.leading != 1
-                    || scan.columns == 1
-                    || scan.is_page
-                    || OF_A_COMPANY.iter().any(|(index, piece, _)| scan.index == *index && statement.contains(piece))
-                    // Readers of the log read a range of what has happened.
-                    || scan.index.starts_with("event_")
-            };
-            if !is_known {
+            if !scan.is_fine(statement) {
                 flaws.push(format!("{scan:?}: {statement}"));
             }
         }

@@ -164,8 +164,8 @@ impl TypeRoutes {
         let by_subject = self.by_subject.get(&event.subject_id).into_iter().flatten();
         let by_field = self.by_field.iter().flat_map(move |(field, values)| {
             let chosen = event.values_of(field).filter_map(|value| values.get(value)).flatten();
-            let all = values.values().filter(|_| event.lacks(field)).flatten();
-            chosen.chain(all)
+            let all = event.lacks(field).then(|| values.values().flatten());
+            chosen.chain(all.into_iter().flatten())
         });
         self.all.iter().chain(by_subject).chain(by_field)
     }
