@@ -38,6 +38,8 @@ impl Verb for Renew {
                 locked.write(unit, CALL_RENEWED, Some(&self.actor)).await?;
             }
         }
+        // Their calls are not locked, so they may end, or dialers may be asked about them, at this moment.
+        sql::hold_slots(unit.connection(), self.company_id, &self.ids).await?;
         let now = call_sql::now(unit.connection()).await?;
         let renewed = sql::renew(unit.connection(), self.company_id, &self.ids, now).await?;
         if !renewed.is_empty() {

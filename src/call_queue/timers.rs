@@ -82,8 +82,12 @@ impl Handler for LeaseTimer {
         let (calls, others) = LockedCall::try_lock(unit, company_id, &due).await?;
         let mut has_skipped = !others.is_empty();
         let mut is_freed = false;
+        // Renewing needs the call's lock only where it was asked about; so it may have happened meanwhile, and does not from
+        // here on.
+        let locked: Vec<Uuid> = calls.iter().map(|call| call.call.id).collect();
+        let held = sql::hold_slots(unit.connection(), company_id, &locked).await?;
         for call in calls {
-            let Some(slot) = silent.iter().find(|slot| slot.call_id == call.call.id) else { continue };
+            let Some(slot) = held.iter().find(|slot| slot.call_id == call.call.id) else { continue };
             is_freed |= judge(unit, call, slot, now).await?;
         }
         let left = sql::silent_slots(unit.connection(), company_id).await?;
@@ -97,13 +101,10 @@ impl Handler for LeaseTimer {
 }
 
 /// Asks about a silent call, or ends it if that was done for the length of a lease. True if it was ended. The slots are
-/// locked, then the call: what renewed it since the list was read is seen in the list that is read afterwards.
+/// locked, then the call, then its slot.
 async fn judge(unit: &mut Unit<'_>, mut call: LockedCall, slot: &sql::SilentSlot, now: OffsetDateTime) -> Result<bool> {
     let company_id = call.call.company_id;
-    // Renewing needs the call's lock only where it was asked about; so it may have happened meanwhile.
-    let fresh = sql::silent_slots(unit.connection(), company_id).await?;
-    let is_renewed = fresh.iter().all(|fresh| fresh.call_id != slot.call_id || fresh.due_at > now);
-    if is_renewed {
+    if slot.due_at > now {
         if call.call.asked && slot.asked_at.is_none() {
             call.call.asked = false;
             call.write(unit, CALL_RENEWED, None).await?;

@@ -167,7 +167,7 @@ pub(super) async fn status(connection: &mut PgConnection, company_id: Uuid, user
     Ok(found.fetch_one(connection).await?)
 }
 
-/// Renews slots; returns those that are there.
+/// Renews slots; returns those that are there. They are held, or their calls are locked.
 pub(super) async fn renew(
     connection: &mut PgConnection,
     company_id: Uuid,
@@ -198,6 +198,17 @@ pub(super) struct SilentSlot {
 /// The slots of a company. They are locked.
 pub(super) async fn silent_slots(connection: &mut PgConnection, company_id: Uuid) -> Result<Vec<SilentSlot>> {
     let slots = sqlx::query_file_as!(SilentSlot, "src/call_queue/sql/silent_slots.sql", company_id);
+    Ok(slots.fetch_all(connection).await?)
+}
+
+/// Locks those of some calls' slots that are there: until the transaction ends nobody renews them. After the locks of the
+/// slots as a whole and of calls.
+pub(super) async fn hold_slots(
+    connection: &mut PgConnection,
+    company_id: Uuid,
+    call_ids: &[Uuid],
+) -> Result<Vec<SilentSlot>> {
+    let slots = sqlx::query_file_as!(SilentSlot, "src/call_queue/sql/hold_slots.sql", company_id, call_ids);
     Ok(slots.fetch_all(connection).await?)
 }
 

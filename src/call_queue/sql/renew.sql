@@ -1,5 +1,8 @@
 -- Renews slots. Locks their rows in order.
 --
+-- A row that somebody else changed after this statement took its snapshot and before it took the lock is not written. So
+-- either the slots are held, or their calls are locked: then it was renewed by somebody else.
+--
 -- $1 company
 -- $2 calls
 -- $3 now

@@ -9,6 +9,11 @@
 //! (`offset 0`, a limit, or a row lock), in the order of the one index that is meant, and change rows by `ctid`. A test
 //! reads the plans of all statements.
 //!
+//! By its `ctid` a row is found only in the version that the statement's snapshot shows. One that was changed between the
+//! snapshot and the row's lock is locked in its new version and then not written, without an error. So whoever writes by
+//! `ctid` holds a lock since an earlier statement that everybody takes who changes the row, or locks the row on the premise
+//! of what was read (a revision), or goes by the rows that were written.
+//!
 //! A list whose filters may be left out is different: the index it needs depends on which of them are given. It asks for a
 //! plan of its own, see [`fetch_by_values`].
 

@@ -2,8 +2,13 @@
 
 use serde_json::json;
 
-use super::{BEGIN, HANG_UPS, RENEW, call, call_of, direct, initiate, item, item_of};
-use crate::support::app::{TestApp, service};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::{BEGIN, CONCURRENCY, HANG_UPS, RENEW, call, call_of, direct, end, initiate, item, item_of};
+use crate::support::{
+    app::{TestApp, service},
+    locks,
+};
 
 #[tokio::test]
 async fn a_silent_slot_is_asked_about_and_after_one_more_lease_freed() {
@@ -90,4 +95,46 @@ async fn without_a_dialer_an_item_is_tried_again_and_not_lost() {
     app.advance(183).await;
     node.app.waker.wake();
     assert_eq!(calls.event().await["record"]["id"], again["callId"]);
+}
+
+/// Does something while a transaction has changed all slots, as `renewCalls` and the timer of leases do.
+async fn beside<T>(sql: &mut PgConnection, change: &'static str, call: impl Future<Output = T>) -> T {
+    let mut transaction = sql.begin().await.unwrap();
+    let update = format!("update switchboard.active_calls set {change}");
+    sqlx::query(AssertSqlSafe(update)).execute(&mut *transaction).await.unwrap();
+    let commit = async {
+        locks::until_waiting(&mut transaction, 1).await;
+        transaction.commit().await.unwrap();
+    };
+    tokio::join!(call, commit).0
+}
+
+#[tokio::test]
+async fn a_slot_that_is_renewed_while_its_call_ends_is_free_afterwards() {
+    let app = TestApp::new().await;
+    let (node, token) = (app.node().await, service());
+    let id = call_of(&initiate(&node, &token, direct("user")).await);
+    let ended = beside(&mut app.sql().await, "heard_at = switchboard.now()", end(&node, &token, &id)).await;
+    assert_eq!(ended["outcome"], "APPLIED");
+    let left: i64 = sqlx::query_scalar("select count(*) from switchboard.active_calls")
+        .fetch_one(&mut app.sql().await)
+        .await
+        .unwrap();
+    let concurrency = node.data(&token, CONCURRENCY, json!({ "user": "user" })).await;
+    assert_eq!((left, &concurrency["active"]), (0, &json!(0)));
+}
+
+#[tokio::test]
+async fn a_slot_that_is_renewed_while_dialers_are_asked_about_it_is_renewed() {
+    let app = TestApp::new().await;
+    let (node, token) = (app.node().await, service());
+    let id = call_of(&initiate(&node, &token, direct("user")).await);
+    let renew = node.data(&token, RENEW, json!({ "ids": [id] }));
+    let renewed = beside(&mut app.sql().await, "asked_at = switchboard.now()", renew).await;
+    assert_eq!(renewed["renewed"], json!([id]));
+    let asked: i64 = sqlx::query_scalar("select count(*) from switchboard.active_calls where asked_at is not null")
+        .fetch_one(&mut app.sql().await)
+        .await
+        .unwrap();
+    assert_eq!(asked, 0);
 }

@@ -14,10 +14,15 @@ use crate::support::{
     statements::{self, Statement},
 };
 
-/// Statements that read by the company alone, each by an index and a piece of its text, and why that is what they ask for.
-const OF_A_COMPANY: [(&str, &str, &str); 7] = [
+/// Statements that read by the company alone, each by the end of an index's name and a piece of its text, and why that is what
+/// they ask for.
+const OF_A_COMPANY: [(&str, &str, &str); 11] = [
     ("call_open", "'LEASE_EXPIRED' and call.pending_hang_up", "all calls that have not ended"),
     ("call_given_up", "'LEASE_EXPIRED' and call.pending_hang_up", "all calls that must be hung up"),
+    ("chat_newest", "order by chat.inserted_at desc", "a list, which is planned for what it is asked"),
+    ("contract_agent", "order by contract.inserted_at", "a list, which is planned for what it is asked"),
+    ("call_queue_user_queued", "order by owner.queued desc", "a list, which is planned for what it is asked"),
+    ("_xid_occurred_at_idx", "pg_current_snapshot()", "of all companies, what is new since the reader's position"),
     ("active_calls_pkey", "slot", "all slots: at most as many as the company's limit"),
     ("chat_visitor_unfinished", "unfinished as materialized", "all chats that a stream's filter may pass"),
     ("session_provider_pkey", "from session_provider", "all providers"),
@@ -75,15 +80,18 @@ impl Scan {
         is_lookup
             || self.columns == 1
             || self.is_page
-            || OF_A_COMPANY.iter().any(|(index, piece, _)| self.index == *index && statement.contains(piece))
-            // Readers of the log read a range of what has happened.
-            || self.index.starts_with("event_")
+            || OF_A_COMPANY.iter().any(|(index, piece, _)| self.index.ends_with(index) && statement.contains(piece))
     }
 }
 
 /// The scans of indexes in a plan and below it.
 fn scans(plan: &Value, is_page: bool, indexes: &Indexes, found: &mut Vec<Scan>) {
-    let is_page = is_page || plan["Node Type"] == "Limit";
+    // What is sorted or counted below a limit is read whole.
+    let is_page = match plan["Node Type"].as_str() {
+        Some("Limit") => true,
+        Some("Sort" | "Aggregate" | "Hash" | "WindowAgg") => false,
+        _ => is_page,
+    };
     if let Some((index, columns)) =
         plan["Index Name"].as_str().and_then(|name| Some((name, indexes.columns.get(name)?)))
     {
@@ -137,7 +145,7 @@ const LOOKUPS: &str = "
     join pg_attribute as attribute on attribute.attrelid = conrelid and attribute.attnum = key.attnum
     where contype = 'p' and connamespace = 'switchboard'::regnamespace
     group by conrelid
-    having bool_or(attname = 'company_id') and conrelid <> 'event'::regclass";
+    having bool_or(attname = 'company_id') and conrelid::regclass::text not like 'event%'";
 
 /// Every statement that is planned, and the lookups.
 async fn statements(sql: &mut PgConnection) -> Vec<Statement> {

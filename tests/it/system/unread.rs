@@ -170,7 +170,8 @@ async fn a_visitor_that_resumes_a_hundred_times_reads_its_own_events() {
     // The company's day goes on without it.
     let others = format!(
         "insert into event (company_id, subject_type, subject_id, version, type, payload, scopes)
-         select '{}', 'chat', 'other ' || n, 1, 'ChatOffered', '{{}}', array[n, n % 1000]
+         select '{}', 'chat', 'other ' || n, 1, 'ChatOffered', jsonb_build_object('visitor', 'other ' || n),
+             array[n, n % 1000]
          from generate_series(1, {OTHERS}) as n",
         demo::COMPANY_ID
     );

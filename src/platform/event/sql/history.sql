@@ -8,7 +8,7 @@
 --   $7 most                bigint
 select
     company_id as "company_id!",
-    subject_type as "subject_type!",
+    event.subject_type as "subject_type!",
     subject_id as "subject_id!",
     version as "version!",
     type as "event_type!",
@@ -17,8 +17,15 @@ select
     previous::text as "previous?",
     occurred_at as "occurred_at!",
     xid::text::bigint as "xid!"
-from event
-where company_id = $1 and subject_type = any($2) and subject_id = $3
-    and ($4::timestamptz is null or (occurred_at, subject_type, version) > ($4, $5, $6))
-order by occurred_at, subject_type, version
+from unnest($2::text[]) as wanted (subject_type)
+cross join lateral (
+    select company_id, event.subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid
+    from event
+    where company_id = $1 and event.subject_type = wanted.subject_type and subject_id = $3
+    -- Only the primary key gives this order, so that is read, whenever the plan was made.
+    order by version
+    offset 0
+) as event
+where $4::timestamptz is null or (occurred_at, event.subject_type, version) > ($4, $5, $6)
+order by occurred_at, event.subject_type, version
 limit $7;

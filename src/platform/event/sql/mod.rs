@@ -14,9 +14,8 @@ use super::{
 };
 use crate::platform::error::{Error, Result};
 
-/// A narrow range is read by the company's newest events where these are fewer, and by its scopes otherwise.
-const NEAR: i64 = 1_000;
-/// After this many transactions of the whole database the company's newest events are not even counted.
+/// After this many transactions of the whole database a company's newest events are not even counted: a narrow range is
+/// read by its scopes.
 const NEAR_TRANSACTIONS: u64 = 50_000;
 /// No bound on a range: more events than a log holds.
 const LONGEST_RANGE: usize = usize::MAX >> 2;
@@ -240,7 +239,7 @@ pub async fn read_range(
                 &in_types as &[&str],
                 &in_ids as &[&str],
                 keys,
-                if is_far { 0 } else { NEAR },
+                is_far,
             )
             .fetch_all(connection)
             .await?

@@ -1,6 +1,6 @@
 -- Reads one page of the events between two positions that concern some subjects or scope keys, by (subject type, subject,
 -- version). Takes no lock.
--- Where the company has few events since the first position, these are read and narrowed. Otherwise the events of the
+-- Where the company has fewer than 1,000 events since the first position, these are read and narrowed. Otherwise the events of the
 -- subjects and of the keys are looked up, however old, and those of the range are kept: a scope has few.
 --   $1  company_id         uuid
 --   $2  subject_types      text[]
@@ -16,29 +16,32 @@
 --   $12 in_types           text[]  subjects: their types
 --   $13 in_ids             text[]  subjects: their ids
 --   $14 keys               bigint[]
---   $15 near               bigint  how many of the company's events are few; 0 if it is known that they are not
+--   $15 is_far             bool    it is known that the company may have many events since the first position
 with
-newer as (
-    -- Not ordered: the planner could sort all of them for that.
-    select event.xid
-    from event
-    where company_id = $1 and xid > $3::text::xid8
-    limit $15
-),
 distance as materialized (
-    select count(*) < $15 as is_near from newer
+    select case when $15 then false else event_is_near($1, $3::text::xid8) end as is_near
+),
+near_newer as (
+    select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid, scopes
+    from event_newer($1, $3::text::xid8, $6::text[]::xid8[], $2, 1000)
+    where (select is_near from distance)
+),
+-- Only event_company_xid gives the order of xid, so that is read, whenever the plan was made: the primary key would read the
+-- whole day. "offset 0" is a fence, here and below: no other condition may choose the index.
+near_pending as (
+    select found.*
+    from unnest($4::text[]::xid8[]) as pending (xid)
+    cross join lateral (
+        select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, event.xid, scopes
+        from event
+        where company_id = $1 and event.xid between pending.xid and pending.xid and (select is_near from distance)
+        order by event.xid
+        offset 0
+    ) as found
 ),
 near as (
-    -- By event_company_xid. "offset 0" is a fence, as below: whatever the statistics, each branch is read by the index that
-    -- it names.
     select event.*
-    from (
-        select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid, scopes
-        from event
-        where company_id = $1 and (xid > $3::text::xid8 or xid = any($4::text[]::xid8[]))
-            and (select is_near from distance)
-        offset 0
-    ) as event
+    from (select * from near_newer union all select * from near_pending) as event
     where event.scopes is null or event.scopes && $14::bigint[]
         or exists (
             select 1
@@ -46,8 +49,8 @@ near as (
             where wanted.subject_type = event.subject_type and wanted.subject_id = event.subject_id
         )
 ),
+-- Only the primary key gives the order of versions.
 of_subjects as (
-    -- By the primary key.
     select found.*
     from unnest($12::text[], $13::text[]) as wanted (subject_type, subject_id)
     cross join lateral (
@@ -57,6 +60,7 @@ of_subjects as (
             and event.subject_type = wanted.subject_type
             and event.subject_id = wanted.subject_id
             and not (select is_near from distance)
+        order by version
         offset 0
     ) as found
 ),
@@ -73,14 +77,25 @@ of_keys as (
     ) as found
     where found.company_id = $1
 ),
+-- By event_unscoped: written without keys, so that every stream of the company considers them; normally none.
 of_no_keys as (
-    -- By event_unscoped: written without keys, so that every stream of the company considers them.
     select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid, scopes
     from event
-    where company_id = $1 and scopes is null
-        and (xid > $3::text::xid8 or xid = any($4::text[]::xid8[]))
-        and not (select is_near from distance)
+    where company_id = $1 and scopes is null and xid > $3::text::xid8 and not (select is_near from distance)
+    order by xid
     offset 0
+),
+of_no_keys_pending as (
+    select found.*
+    from unnest($4::text[]::xid8[]) as pending (xid)
+    cross join lateral (
+        select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, event.xid, scopes
+        from event
+        where company_id = $1 and scopes is null and event.xid between pending.xid and pending.xid
+            and not (select is_near from distance)
+        order by event.xid
+        offset 0
+    ) as found
 ),
 found as (
     select * from near
@@ -90,6 +105,8 @@ found as (
     select * from of_keys
     union all
     select * from of_no_keys
+    union all
+    select * from of_no_keys_pending
 ),
 bounded as (
     -- One event may be found by its subject and by several keys.

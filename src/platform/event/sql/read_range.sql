@@ -12,19 +12,32 @@
 --   $9  last_version       int
 --   $10 most               bigint  size of the page
 --   $11 bound              bigint  most events of the range
-with missed as (
-    -- Not contained in the first position. "offset 0" is a fence: without statistics the planner would prefer the
-    -- primary key, which reads the whole day.
+with
+-- Only event_company_xid gives the order of xid, so that is read, whenever the plan was made: the primary key would read the
+-- whole day. "offset 0" is a fence: no other condition may choose the index.
+of_pending as (
+    select found.*
+    from unnest($4::text[]::xid8[]) as pending (xid)
+    cross join lateral (
+        select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, event.xid
+        from event
+        where company_id = $1 and event.xid between pending.xid and pending.xid
+        order by event.xid
+        offset 0
+    ) as found
+    where found.subject_type = any($2)
+),
+missed as (
+    select * from of_pending
+    union all
     select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid
-    from event
-    where company_id = $1 and (xid > $3::text::xid8 or xid = any($4::text[]::xid8[]))
-    offset 0
+    from event_newer($1, $3::text::xid8, $6::text[]::xid8[], $2, $11::bigint + 1)
 ),
 bounded as (
-    -- The upper position stands outside the fence: inside, a plan made while the day is empty would search by it.
-    select company_id, subject_type, subject_id, version, type, actor, payload, previous, occurred_at, xid
+    -- If some of the newer ones are beyond the second position, none before it was left out.
+    select *
     from missed
-    where xid <= $5::text::xid8 and xid <> all($6::text[]::xid8[]) and subject_type = any($2)
+    where xid <= $5::text::xid8 and xid <> all($6::text[]::xid8[])
     limit $11::bigint + 1
 ),
 page as (

@@ -222,15 +222,17 @@ impl Field<'_> {
         for _ in 0..2_000 {
             let running = self.running(0, 100).await;
             futures_util::future::join_all(running.iter().map(|call| self.end(client, *call, "COMPLETED"))).await;
-            let (numbered, retries): (i64, i64) = sqlx::query_as(
-                "select coalesce(sum(n), 0)::bigint, coalesce(sum(retries), 0)::bigint
+            // Of one moment: a retry may come due between two reads.
+            let (active, numbered, retries): (i64, i64, i64) = sqlx::query_as(
+                "select (select count(*) from switchboard.active_calls where company_id = $1),
+                    coalesce(sum(n), 0)::bigint, coalesce(sum(retries), 0)::bigint
                  from switchboard.call_queue_line where company_id = $1",
             )
             .bind(self.company)
             .fetch_one(self.sql)
             .await
             .unwrap();
-            if running.is_empty() && numbered == 0 {
+            if active == 0 && numbered == 0 {
                 if retries == 0 {
                     return;
                 }

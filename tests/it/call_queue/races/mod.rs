@@ -44,19 +44,21 @@ const STEPS: usize = 6;
 const SECONDS: u64 = 25;
 /// Between two kills.
 const LIFE: Duration = Duration::from_secs(3);
-const FLAGS: [&str; 4] = ["--slot-lease", "90s", "--queue-aging", "2s"];
-const RULES: Rules = Rules { user_calls: 2, system_calls: 10, aging: time::Duration::seconds(2) };
+const FLAGS: [&str; 4] = ["--slot-lease", "90s", "--queue-aging", "10s"];
+const RULES: Rules = Rules { user_calls: 2, system_calls: 10, aging: time::Duration::seconds(10) };
 
 /// What must hold of a company after every commit: counters are what they count.
 const CONSISTENT: &str = "
-    select 'slots of ' || company_id from switchboard.call_slots as slots
+    select 'slots of ' || company_id || ': ' || to_jsonb(slots)::text || (
+        select coalesce(jsonb_agg(slot), '[]')::text from switchboard.active_calls as slot where slot.company_id = slots.company_id)
+    from switchboard.call_slots as slots
     where company_id = $1 and (
         active <> (select count(*) from switchboard.active_calls where company_id = slots.company_id)
         or users <> (select count(*) from switchboard.call_queue_user where company_id = slots.company_id and is_busy)
         or (active < coalesce(system_limit, 10) and exists (
             select 1 from switchboard.call_queue_user where company_id = slots.company_id and may_dispatch)))
     union all
-    select 'user ' || user_id || ' of ' || owner.company_id
+    select 'user ' || to_jsonb(owner)::text || ' with lines ' || to_jsonb(line)::text
     from switchboard.call_queue_user as owner
     join lateral (
         select coalesce(sum(n) filter (where is_open), 0) as waiting,
@@ -72,7 +74,7 @@ const CONSISTENT: &str = "
         or is_waiting <> (waiting > 0)
         or may_dispatch <> (waiting > 0 and active_direct + active_campaign < coalesce(call_limit, 2)))
     union all
-    select 'line ' || line.id
+    select 'line ' || to_jsonb(line)::text
     from switchboard.call_queue_line as line
     where company_id = $1 and (n <> (select count(*) from switchboard.call_queue as item
             where item.company_id = line.company_id and item.line_id = line.id and status = 'QUEUED'
@@ -101,6 +103,11 @@ const ENDED: &str = "
 
 async fn none_broken(sql: &PgPool, query: &'static str, company: Uuid) {
     let broken: Vec<String> = sqlx::query_scalar(query).bind(company).fetch_all(sql).await.unwrap();
+    if !broken.is_empty() {
+        for happened in recorder::history(sql, company).await {
+            println!("{happened:?}");
+        }
+    }
     assert_eq!(broken, Vec::<String>::new());
 }
 
@@ -114,10 +121,13 @@ struct Arena {
 }
 
 impl Arena {
-    /// Moves the clock past the next retries, and has timers looked at.
-    async fn later(&self) {
+    /// Moves the clock past the next retries, and has timers looked at. No transaction of the company's queue sees it move.
+    async fn later(&self, company: Uuid) {
         let seconds = self.moved.fetch_add(61, Ordering::SeqCst) + 61;
+        let mut transaction = self.sql.begin().await.unwrap();
+        sqlx::query("select switchboard.call_slots_lock($1)").bind(company).execute(&mut *transaction).await.unwrap();
         self.app.advance(seconds).await;
+        transaction.commit().await.unwrap();
         self.node.app.waker.wake();
     }
 
@@ -161,13 +171,13 @@ impl Arena {
                 none_broken(&self.sql, CONSISTENT, company).await;
                 // Each move of the clock makes every session plan its statements anew.
                 if dice.below(8) == 0 {
-                    self.later().await;
+                    self.later(company).await;
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
         tokio::join!(clients, looks);
-        field.drain(&self.node, async || self.later().await).await;
+        field.drain(&self.node, async || self.later(company).await).await;
         self.check(&field).await
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::recorder::Happened;
 
 /// The times of the recorder are a little later than those by which the queue decides.
-const BLUR: Duration = Duration::milliseconds(500);
+const BLUR: Duration = Duration::seconds(3);
 
 /// What a queue starts with.
 #[derive(Debug, Clone, Copy)]

@@ -60,6 +60,7 @@ async fn the_reader_looks_events_up_by_transaction() {
         let arguments = format!("('{company}', '{{thing}}', {since}, {last}, 1000, 10000)");
         let resumed = plan(connection, resume, &arguments).await;
         assert_uses_only(&resumed, &format!("{partition}_company_id_xid_idx"));
+        assert!(resumed.contains("Function Scan on event_newer"), "{resumed}");
 
         // A long range is read in the order of its pages.
         let long = include_str!("../../../../src/platform/event/sql/read_range_by_key.sql");
@@ -126,17 +127,62 @@ async fn a_narrow_stream_reads_the_events_of_its_scope() {
     execute(connection, "set enable_seqscan = off; set jit = off").await;
     let narrow = include_str!("../../../../src/platform/event/sql/read_narrow_range.sql");
     let company = "00000000-0000-0000-0000-000000000001";
-    for (since, index) in [(0, "scopes_idx"), (ROWS - 20, "company_id_xid_idx")] {
+    for (since, read) in [(0, format!("{partition}_scopes_idx")), (ROWS - 20, "event_newer".to_owned())] {
         let range = format!("'{since}', '{{}}', '{ROWS}', '{{}}', null, null, null, 1000, 10000");
-        let arguments = format!("('{company}', '{{thing}}', {range}, '{{thing}}', '{{77}}', '{{4711}}', 1000)");
+        let arguments = format!("('{company}', '{{thing}}', {range}, '{{thing}}', '{{77}}', '{{4711}}', false)");
         let plan = plan(connection, narrow, &arguments).await;
         assert!(!plan.contains("Seq Scan"), "{plan}");
         let mut ran: Vec<&str> = plan.lines().filter(|line| !line.contains("never executed")).collect();
-        assert!(ran.iter().any(|line| line.contains(&format!("{partition}_{index}"))), "{since}: {plan}");
+        assert!(ran.iter().any(|line| line.contains(&read)), "{since}: {plan}");
         // 10 events of the key and 100 of the subject, or the newest 20. (Entries of an index without statistics are cheap.)
         ran.retain(|line| !line.contains("Bitmap Index Scan"));
         let most =
             ran.iter().filter_map(|line| line.split("rows=").last()?.split(' ').next()?.parse::<u32>().ok()).max();
         assert!(most <= Some(1_000), "{most:?}: {plan}");
+    }
+}
+
+/// Functions plan for themselves: how many pages of the log a call reads tells whether it read more than it returned.
+async fn pages(connection: &mut PgConnection, call: &str) -> i64 {
+    let explain = format!("explain (analyze, buffers, timing off, format json) select {call}");
+    // The first call plans, and reads the catalog for that.
+    let mut hit = 0;
+    for _ in 0..2 {
+        let plan: serde_json::Value = sqlx::query_scalar(AssertSqlSafe(explain.as_str()))
+            .persistent(false)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        let pages = |field: &str| plan[0]["Plan"][field].as_i64().unwrap();
+        hit = pages("Shared Hit Blocks") + pages("Shared Read Blocks");
+    }
+    hit
+}
+
+#[tokio::test]
+async fn what_is_newer_is_read_no_further_than_asked_also_with_a_plan_of_an_empty_log() {
+    let mut world = World::new(&[]).await;
+    let connection = &mut world.writer;
+    let company = "00000000-0000-0000-0000-000000000001";
+    let newer = |since: i32, most: i32| {
+        format!("count(*) from event_newer('{company}', '{since}'::text::xid8, '{{}}', '{{thing}}', {most})")
+    };
+    let near = |since: i32| format!("event_is_near('{company}', '{since}'::text::xid8)");
+    for call in [newer(0, 10), near(0)] {
+        execute(connection, &format!("select {call}")).await;
+    }
+    execute(
+        connection,
+        &format!(
+            "insert into event (company_id, subject_type, subject_id, version, type, payload, occurred_at, xid)
+             select '{company}', 'thing', n::text, 1, 'Filled', '{{}}', clock_timestamp(), n::text::xid8
+             from generate_series(1, {ROWS}) as n"
+        ),
+    )
+    .await;
+    // A thousand rows are on some 30 pages, of some 2,000.
+    for call in [newer(0, 10), newer(ROWS - 10, 1_000), near(0), near(ROWS - 10)] {
+        let pages = pages(connection, &call).await;
+        assert!(pages < 100, "{call}: {pages} pages");
     }
 }
