@@ -33,6 +33,10 @@ const USERS: u32 = 10;
 const BEAT: Duration = Duration::from_secs(15);
 /// Connections that carry heartbeats while something else is measured.
 const BEATING: usize = 64;
+/// Connections that choose and recover meanwhile.
+const CHOOSING: usize = 8;
+/// How many choices or recoveries come a second beside heartbeats that come at their pace.
+const CHOICES: f64 = 100.0;
 /// Calls of each SQL function.
 const CALLS: usize = 2_000;
 const TICK: Duration = Duration::from_millis(10);
@@ -150,15 +154,20 @@ async fn table(database: &Database) -> Result<(i64, i64, Option<f64>)> {
     Ok(sqlx::query_as(state).fetch_one(&mut database.connect().await?).await?)
 }
 
+/// Heartbeats a second, if each participant is heard as often as it should be.
+fn pace() -> f64 {
+    f64::from(SESSIONS * USERS) / BEAT.as_secs_f64()
+}
+
 /// 100,000 participants, each every 15 s.
 async fn steady(arguments: &Arguments, build: &Build, server: &Server, beats: &Requests) -> Result<()> {
-    let rate = f64::from(SESSIONS * USERS) / BEAT.as_secs_f64();
+    let rate = pace();
     let limit = Duration::from_secs(arguments.steady.into());
     eprintln!("load: sessions: {rate:.0} heartbeats/s for {} s", arguments.steady);
     let postgres = PostgresCpu::of(&build.database).await?;
     let before = table(&build.database).await?;
     let (began, started) = (postgres.now()?, Instant::now());
-    let (latencies, took, cpu) = watched(server, paced(server, rate, limit, beats)).await?;
+    let (latencies, took, cpu) = watched(server, paced(server, BEATING, rate, limit, beats)).await?;
     let postgres = postgres.now()?.saturating_sub(began);
     let latencies = latencies?;
     let sent = latencies.len();
@@ -194,10 +203,16 @@ async fn steady(arguments: &Arguments, build: &Build, server: &Server, beats: &R
 }
 
 /// Sends so many requests a second, each at its time.
-async fn paced(server: &Server, rate: f64, limit: Duration, requests: &Requests) -> Result<Vec<Duration>> {
+async fn paced(
+    server: &Server,
+    connections: usize,
+    rate: f64,
+    limit: Duration,
+    requests: &Requests,
+) -> Result<Vec<Duration>> {
     let (start, next) = (Instant::now(), Arc::new(AtomicU32::new(0)));
     let mut tasks = Vec::new();
-    for _ in 0..BEATING {
+    for _ in 0..connections {
         let (mut client, requests, next) =
             (Client::connect(server.address).await?, Arc::clone(requests), Arc::clone(&next));
         tasks.push(tokio::spawn(async move {
@@ -223,7 +238,7 @@ async fn paced(server: &Server, rate: f64, limit: Duration, requests: &Requests)
     Ok(latencies)
 }
 
-/// Choice and recovery, while heartbeats come as fast as they are answered.
+/// Choice and recovery, while heartbeats come at their pace, and while they come as fast as they are answered.
 async fn beside(arguments: &Arguments, stage: &Stage, server: &Server, beats: &Requests) -> Result<()> {
     let token = || stage.token.clone();
     let (joiner, chooser, reporter) = (token(), token(), token());
@@ -266,19 +281,28 @@ async fn beside(arguments: &Arguments, stage: &Stage, server: &Server, beats: &R
     ];
     let mut table = Table::new(
         "Choice and recovery beside heartbeats of 64 connections",
-        &["", "requests/s", "p50 / p99 ms", "heartbeats/s"],
+        &["", "heartbeats/s", "requests/s", "p50 / p99 ms"],
     );
+    let limit = arguments.turn();
     for (name, requests) in contenders {
         eprintln!("load: sessions: {name}");
-        let limit = arguments.turn();
-        let (own, beats) = tokio::join!(drive(server, 8, limit, &requests), drive(server, BEATING, limit, beats));
-        let (own, beats) = (own?, beats?);
-        table.row([
-            name.to_owned(),
-            format!("{:.0}", own.rate),
-            format!("{} / {}", ms(own.p50), ms(own.p99)),
-            format!("{:.0}", beats.rate),
-        ]);
+        let started = Instant::now();
+        let (own, beating) = tokio::join!(
+            paced(server, CHOOSING, CHOICES, limit, &requests),
+            paced(server, BEATING, pace(), limit, beats)
+        );
+        let (own, beating) = (Run::new(own?, started.elapsed(), None), Run::new(beating?, started.elapsed(), None));
+        let (own_most, beating_most) =
+            tokio::join!(drive(server, CHOOSING, limit, &requests), drive(server, BEATING, limit, beats));
+        for (pace, own, beating) in [("at their pace", own, beating), ("as fast as answered", own_most?, beating_most?)]
+        {
+            table.row([
+                format!("{name}; both {pace}"),
+                format!("{:.0}", beating.rate),
+                format!("{:.0}", own.rate),
+                format!("{} / {}", ms(own.p50), ms(own.p99)),
+            ]);
+        }
     }
     table.print();
     Ok(())

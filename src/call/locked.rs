@@ -98,7 +98,8 @@ impl LockedCall {
         Ok(Some(Self::new(call, now)))
     }
 
-    /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well. Never waits.
+    /// Locks and reads those of some calls that nobody else has locked; returns the ids of the others as well, as far as they
+    /// are there. Never waits.
     pub(crate) async fn try_lock(
         unit: &mut Unit<'_>,
         company_id: Uuid,
@@ -106,15 +107,13 @@ impl LockedCall {
     ) -> Result<(Vec<Self>, HashSet<Uuid>)> {
         let locked = sql::try_lock_calls(unit.connection(), company_id, ids).await?;
         let now = sql::now(unit.connection()).await?;
-        let (mut held, mut others) = (Vec::new(), HashSet::new());
-        for call in sql::find_calls(unit.connection(), company_id, ids).await? {
-            if locked.contains(&call.id) {
-                held.push(Self::new(call, now));
-            } else {
-                others.insert(call.id);
-            }
-        }
-        Ok((held, others))
+        let missing: Vec<Uuid> = ids.iter().filter(|id| locked.iter().all(|call| call.id != **id)).copied().collect();
+        let others = if missing.is_empty() {
+            HashSet::new()
+        } else {
+            sql::find_calls(unit.connection(), company_id, &missing).await?.iter().map(|call| call.id).collect()
+        };
+        Ok((locked.into_iter().map(|call| Self::new(call, now)).collect(), others))
     }
 
     /// True if the record is another one than at its last event.

@@ -31,14 +31,19 @@ pub(crate) fn lines(company_id: Uuid, actor: &str) -> Lines {
     Lines { subject: Some((company_id, company_id)), caller: Some((company_id, actor.to_owned())) }
 }
 
-/// Locks the slots of a company. Holding them already is no error.
+/// Locks the slots of a company, unless this unit has locked them before.
 pub(crate) async fn lock(unit: &mut Unit<'_>, company_id: Uuid) -> Result<()> {
-    sql::lock_slots(unit.connection(), company_id).await
+    if !unit.holds(CALL_QUEUE, company_id) {
+        sql::lock_slots(unit.connection(), company_id).await?;
+        unit.note_lock(CALL_QUEUE, company_id);
+    }
+    Ok(())
 }
 
 /// Locks the slots of a company unless somebody else has them; then false.
 pub(crate) async fn try_lock(unit: &mut Unit<'_>, company_id: Uuid) -> Result<bool> {
     if sql::try_lock_slots(unit.connection(), company_id).await? {
+        unit.note_lock(CALL_QUEUE, company_id);
         return Ok(true);
     }
     // Somebody has them, or nobody ever needed any.
@@ -57,29 +62,26 @@ pub(crate) async fn take(unit: &mut Unit<'_>, call: &CallRecord, now: OffsetDate
 
 /// Gives free slots to what waits, and tells dialers. The slots are locked. The end of every verb that locks them.
 pub(crate) async fn dispatch(unit: &mut Unit<'_>, company_id: Uuid) -> Result<()> {
-    dispatch_now(unit, company_id).await?;
-    Ok(())
+    give_away(unit, company_id).await?;
+    campaign::settle(unit, company_id).await?;
+    arm(unit, company_id).await
 }
 
-/// As [`dispatch`]; returns how many calls got a slot.
-async fn dispatch_now(unit: &mut Unit<'_>, company_id: Uuid) -> Result<usize> {
+/// Gives free slots to what waits, and tells dialers; returns the calls that got one.
+async fn give_away(unit: &mut Unit<'_>, company_id: Uuid) -> Result<Vec<CallRecord>> {
     let dispatched = sql::dispatch(unit.connection(), company_id, MOST_DISPATCHED).await?;
-    if !dispatched.is_empty() {
-        for call in call_sql::find_calls(unit.connection(), company_id, &dispatched).await? {
-            let before = CallRecord { status: CallStatus::Queued, version: call.version - 1, ..call.clone() };
-            unit.changes().record(CALL_DISPATCHED, None, &call, Some(&before))?;
-            let label = if call.campaign_id.is_some() { "campaign" } else { "direct" };
-            unit.changes().count("switchboard_call_queue_dispatched_total", &[("type", label)]);
-            // What a new try waited for is the campaign's rule.
-            if let Some(queued_at) = call.queued_at.filter(|_| call.attempt == 1) {
-                let waited = (call.inserted_at - queued_at).as_seconds_f64();
-                unit.changes().observe("switchboard_call_queue_wait_seconds", &[("type", label)], waited);
-            }
+    for call in &dispatched {
+        let before = CallRecord { status: CallStatus::Queued, version: call.version - 1, ..call.clone() };
+        unit.changes().record(CALL_DISPATCHED, None, call, Some(&before))?;
+        let label = if call.campaign_id.is_some() { "campaign" } else { "direct" };
+        unit.changes().count("switchboard_call_queue_dispatched_total", &[("type", label)]);
+        // What a new try waited for is the campaign's rule.
+        if let Some(queued_at) = call.queued_at.filter(|_| call.attempt == 1) {
+            let waited = (call.inserted_at - queued_at).as_seconds_f64();
+            unit.changes().observe("switchboard_call_queue_wait_seconds", &[("type", label)], waited);
         }
     }
-    campaign::settle(unit, company_id).await?;
-    arm(unit, company_id).await?;
-    Ok(dispatched.len())
+    Ok(dispatched)
 }
 
 /// Sets the timers of a queue for what is due next. The slots are locked.
@@ -107,12 +109,15 @@ pub(crate) async fn release(unit: &mut Unit<'_>, company_id: Uuid, ended: &[&Cal
             unit.changes().count("switchboard_call_queue_retries_total", &[]);
         }
     }
-    let dispatched = dispatch_now(unit, company_id).await?;
+    let dispatched = give_away(unit, company_id).await?;
     // A slot that was freed and given away is one observation.
-    for _ in 0..dispatched.min(ended.len()) {
+    for _ in 0..dispatched.len().min(ended.len()) {
         unit.changes().observe_since("switchboard_call_queue_dispatch_seconds", &[], began);
     }
-    Ok(())
+    if ended.iter().copied().chain(&dispatched).any(|call| call.campaign_id.is_some()) {
+        campaign::settle(unit, company_id).await?;
+    }
+    arm(unit, company_id).await
 }
 
 /// Appends the first event of calls that were queued; returns them.

@@ -4,11 +4,7 @@ mod operations;
 mod transcript;
 mod update;
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -128,14 +124,14 @@ pub(super) async fn lock_call(
     Ok(locked.fetch_optional(connection).await?)
 }
 
-/// Locks those of some calls that nobody else has locked; returns their ids.
+/// Locks and reads those of some calls that nobody else has locked.
 pub(super) async fn try_lock_calls(
     connection: &mut PgConnection,
     company_id: Uuid,
     ids: &[Uuid],
-) -> Result<HashSet<Uuid>> {
-    let locked = sqlx::query_file_scalar!("src/call/sql/try_lock_calls.sql", company_id, ids);
-    Ok(locked.fetch_all(connection).await?.into_iter().collect())
+) -> Result<Vec<CallRecord>> {
+    let locked = sqlx::query_file_as!(CallRecord, "src/call/sql/try_lock_calls.sql", company_id, ids);
+    Ok(locked.fetch_all(connection).await?)
 }
 
 /// The call of a name. Takes no lock: a call keeps its name.

@@ -2,4 +2,42 @@
 --
 -- $1 company
 -- $2 most calls
-select dispatched.call_id as "call_id!" from call_dispatch($1, $2) as dispatched (call_id)
+select
+    call.company_id as "company_id!",
+    call.id as "id!",
+    call.call_control_id,
+    call.user_id as "user_id!",
+    call.agent_id as "agent_id!",
+    call.call_type as "call_type!: CallType",
+    call.campaign_id,
+    call.phone_number,
+    call.contact_id,
+    call.contact_name,
+    call.user_data,
+    call.attempt as "attempt!",
+    call.inbound as "inbound!",
+    call.status as "status!: CallStatus",
+    call.end_reason as "end_reason: EndReason",
+    call.told_reason as "told_reason: EndReason",
+    call.told_at,
+    call.untold_at,
+    call.pending_hang_up as "pending_hang_up!",
+    call.dialing as "dialing!",
+    call.dialed as "dialed!",
+    call.hanging_up as "hanging_up!",
+    call.hung_up_until,
+    call.asked as "asked!",
+    call.generation as "generation!",
+    call.version as "version!",
+    call.queued_at,
+    call.started_at,
+    call.answered_at,
+    call.ended_at,
+    call.hang_up_at,
+    call.finalize_at,
+    call.finalized_at,
+    call.abandoned as "abandoned!",
+    call.lease_expires_at,
+    call.inserted_at as "inserted_at!",
+    call.updated_at as "updated_at!"
+from call_dispatch_rows($1, $2) as call

@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use super::{CallQueueSettings, CancelOutcome, CanceledLines, NewCall, QueueUser, Status};
 use crate::{
-    call::{CallRecord, rules::CallType},
+    call::{
+        CallRecord,
+        rules::{CallStatus, CallType, EndReason},
+    },
     platform::{
         clock,
         db::fetch_by_values,
@@ -64,8 +67,9 @@ pub(super) async fn initiate_calls(
 }
 
 /// Gives free slots to what waits; returns the calls. The slots are locked.
-pub(super) async fn dispatch(connection: &mut PgConnection, company_id: Uuid, most: i32) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_file_scalar!("src/call_queue/sql/dispatch.sql", company_id, most).fetch_all(connection).await?)
+pub(super) async fn dispatch(connection: &mut PgConnection, company_id: Uuid, most: i32) -> Result<Vec<CallRecord>> {
+    let dispatched = sqlx::query_file_as!(CallRecord, "src/call_queue/sql/dispatch.sql", company_id, most);
+    Ok(dispatched.fetch_all(connection).await?)
 }
 
 /// When retries and silent slots are due, if the timers are not set for that. The slots are locked.

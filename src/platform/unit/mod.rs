@@ -92,11 +92,19 @@ pub struct Unit<'c> {
     changes: Changes,
     written: Changes,
     is_changed: bool,
+    /// Locks that it holds until its end: of what, and whose.
+    locks: Vec<(&'static str, Uuid)>,
 }
 
 impl<'c> Unit<'c> {
     fn new(connection: &'c mut PgConnection) -> Self {
-        Self { connection, changes: Changes::default(), written: Changes::default(), is_changed: false }
+        Self {
+            connection,
+            changes: Changes::default(),
+            written: Changes::default(),
+            is_changed: false,
+            locks: Vec::new(),
+        }
     }
 
     /// The connection, for the concept's statements.
@@ -112,6 +120,16 @@ impl<'c> Unit<'c> {
     /// Has the unit committed although it has no event: something was written that nobody subscribes to.
     pub fn mark_changed(&mut self) {
         self.is_changed = true;
+    }
+
+    /// Notes that this unit has taken a lock, which it keeps to its end.
+    pub(crate) fn note_lock(&mut self, of: &'static str, whose: Uuid) {
+        self.locks.push((of, whose));
+    }
+
+    /// True if this unit has taken that lock before.
+    pub(crate) fn holds(&self, of: &'static str, whose: Uuid) -> bool {
+        self.locks.contains(&(of, whose))
     }
 
     /// Notes that a statement of the concept wrote these.
