@@ -44,6 +44,9 @@ const COMPANIES: u32 = 8;
 const DISPATCHED: &str = "subscription { callDispatched { operation record { id userId } } }";
 const FEW: &str = "1 server, 8 callers";
 const PGBENCH: &str = "pgbench, the same statements";
+/// What Postgres alone can do for one company: batches as large as the server's, with no server, no wake-up, no reader.
+const LIMIT: &str = "pgbench, 64 calls a transaction, one connection";
+const BATCH: f64 = 64.0;
 /// The company that the script of `pgbench` names.
 const PEER: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_00a3);
 
@@ -79,9 +82,9 @@ pub(super) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
         Row { name: "3 servers", servers: 3, callers: CALLERS, companies: vec![one] },
         Row { name: "1 server, 8 companies", servers: 1, callers: CALLERS, companies: many },
     ];
-    prepare_peer(stage, arguments.rounds * arguments.seconds * CALLS_A_SECOND / 2).await?;
+    prepare_peer(stage, arguments.rounds * arguments.seconds * CALLS_A_SECOND * 2).await?;
     let mut results: BTreeMap<&str, Vec<Turn>> = BTreeMap::new();
-    let mut peers = Vec::new();
+    let (mut peers, mut limits) = (Vec::new(), Vec::new());
     for round in 1..=arguments.rounds {
         eprintln!("load: dispatch: round {round} of {}", arguments.rounds);
         for row in &rows {
@@ -89,8 +92,11 @@ pub(super) async fn measure(arguments: &Arguments, stage: &Stage) -> Result<()> 
         }
         let script = include_str!("../../queue_dispatch.sql");
         peers.extend(pgbench::run(stage, script, CALLERS, arguments.seconds).await?);
+        let script = include_str!("../../queue_dispatch_batch.sql");
+        let limit = pgbench::run(stage, script, 1, arguments.seconds).await?;
+        limits.extend(limit.map(|limit| Run { rate: limit.rate * BATCH, ..limit }));
     }
-    print(&rows, &results, &peers);
+    print(&rows, &results, &peers, &limits);
     Ok(())
 }
 
@@ -108,7 +114,7 @@ async fn turn(arguments: &Arguments, stage: &Stage, row: &Row) -> Result<Turn> {
     Ok(turn)
 }
 
-fn print(rows: &[Row], results: &BTreeMap<&str, Vec<Turn>>, peers: &[Run]) {
+fn print(rows: &[Row], results: &BTreeMap<&str, Vec<Turn>>, peers: &[Run], limits: &[Run]) {
     let title = "Dispatch of a full queue, 500 users with two slots each, 256 callers";
     let columns = [
         "",
@@ -129,15 +135,18 @@ fn print(rows: &[Row], results: &BTreeMap<&str, Vec<Turn>>, peers: &[Run]) {
             calls.cpu.map_or("-".to_owned(), us),
         ]);
     }
-    if let Some(run) = median(peers, |run| run.rate) {
+    for (name, runs) in [(PGBENCH, peers), (LIMIT, limits)] {
+        let Some(run) = median(runs, |run| run.rate) else { continue };
         let [rate, mean] = [format!("{:.0}", run.rate), format!("{} mean", ms(run.p50))];
-        table.row([PGBENCH.to_owned(), rate, mean, "-".to_owned(), "-".to_owned()]);
+        table.row([name.to_owned(), rate, mean, "-".to_owned(), "-".to_owned()]);
     }
     table.print();
     let rates = |name: &str| results.get(name).into_iter().flatten().map(|turn| turn.calls.rate);
     let mut ratios = Ratios::new(title, ["calls/s".to_owned()]);
     let peers = Spread::ratio(rates("1 server"), peers.iter().map(|run| run.rate));
     ratios.row("1 server, of pgbench's", &[peers], Some(Aim::AtLeast(0.5)));
+    let limits = Spread::ratio(rates("1 server"), limits.iter().map(|run| run.rate));
+    ratios.row("1 server, of what Postgres alone does in such batches", &[limits], None);
     for name in ["2 servers", "3 servers"] {
         let ratio = Spread::ratio(rates(name), rates("1 server"));
         ratios.row(&format!("{name}, of one"), &[ratio], Some(Aim::AtLeast(0.8)));
