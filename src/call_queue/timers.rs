@@ -85,9 +85,10 @@ impl Handler for LeaseTimer {
         // Renewing needs the call's lock only where it was asked about; so it may have happened meanwhile, and does not from
         // here on.
         let locked: Vec<Uuid> = calls.iter().map(|call| call.call.id).collect();
-        let held = sql::hold_slots(unit.connection(), company_id, &locked).await?;
+        sql::hold_slots(unit.connection(), company_id, &locked).await?;
+        let fresh = sql::silent_slots(unit.connection(), company_id).await?;
         for call in calls {
-            let Some(slot) = held.iter().find(|slot| slot.call_id == call.call.id) else { continue };
+            let Some(slot) = fresh.iter().find(|slot| slot.call_id == call.call.id) else { continue };
             is_freed |= judge(unit, call, slot, now).await?;
         }
         let left = sql::silent_slots(unit.connection(), company_id).await?;

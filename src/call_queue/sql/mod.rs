@@ -207,13 +207,9 @@ pub(super) async fn silent_slots(connection: &mut PgConnection, company_id: Uuid
 
 /// Locks those of some calls' slots that are there: until the transaction ends nobody renews them. After the locks of the
 /// slots as a whole and of calls.
-pub(super) async fn hold_slots(
-    connection: &mut PgConnection,
-    company_id: Uuid,
-    call_ids: &[Uuid],
-) -> Result<Vec<SilentSlot>> {
-    let slots = sqlx::query_file_as!(SilentSlot, "src/call_queue/sql/hold_slots.sql", company_id, call_ids);
-    Ok(slots.fetch_all(connection).await?)
+pub(super) async fn hold_slots(connection: &mut PgConnection, company_id: Uuid, call_ids: &[Uuid]) -> Result<()> {
+    sqlx::query_file_scalar!("src/call_queue/sql/hold_slots.sql", company_id, call_ids).fetch_all(connection).await?;
+    Ok(())
 }
 
 /// Notes that dialers are asked about a slot. The slots are locked, then the call.

@@ -1,7 +1,7 @@
 -- Reads one page of the events between two positions that concern some subjects or scope keys, by (subject type, subject,
 -- version). Takes no lock.
--- Where the company has fewer than 1,000 events since the first position, these are read and narrowed. Otherwise the events of the
--- subjects and of the keys are looked up, however old, and those of the range are kept: a scope has few.
+-- Where the company has fewer than 1,000 events since the first position, these are read and narrowed. Otherwise the events
+-- of the subjects and of the keys are looked up, however old, and those of the range are kept: a scope has few.
 --   $1  company_id         uuid
 --   $2  subject_types      text[]
 --   $3  since_seen         text    xid8: greatest transaction of the position before the range
